@@ -224,6 +224,7 @@ impl Connection {
                 }
                 open.rcv.last_ack_sent = open.rcv.nxt;
                 self.acks_due = self.acks_due.saturating_sub(1);
+                self.has_read = false;
             }
             (State::TimeWait(_), Kind::TimeWait) => self.acks_due = 0,
             (State::Closed(closed), Kind::Reset) => closed.reset = None,
