@@ -134,8 +134,8 @@ impl Connection {
             sendable
         });
         let limit = self.config.receive_buffer;
-        let update_due =
-            || open.phase.receives() && open.rcv.update_due(cx.memory.pressure, self.received.len(), limit);
+        let reads = self.has_read && open.phase.receives();
+        let update_due = || reads && open.rcv.update_due(cx.memory.pressure, self.received.len(), limit);
         if sendable.is_none() && self.acks_due == 0 && !update_due() {
             return None;
         }
