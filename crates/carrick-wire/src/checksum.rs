@@ -1,8 +1,8 @@
 //! The Internet checksum (RFC 1071), by lanes of 64 bits that compilers turn into vector code.
 //!
 //! The sum is taken over 64-bit words in the machine's own byte order and turned into network order once, at the
-//! end (RFC 1071 §2 B). Each lane keeps two wrapping sums, of whole words and of their upper halves; the sum
-//! of the lower halves follows by subtraction, so a word costs two additions and a shift, and no carry is ever lost.
+//! end (RFC 1071 §2 B). Two wrapping sums are kept, of whole words and of their upper halves; that of the lower
+//! halves follows by subtraction, so a word costs two additions and a shift, and no carry is ever lost.
 //!
 //! A [`Checksum`] takes any number of slices of any length, as if they were one: a slice that starts at an odd
 //! position is summed like any other and has its bytes swapped (RFC 1071 §2 B again).
@@ -108,46 +108,31 @@ const fn fold(sum: u64) -> u16 {
     sum as u16 // exact: the last step leaves at most 16 bits
 }
 
-const LANES: usize = 8;
-
 /// The sum of `bytes` as 32-bit words in the machine's byte order, padded with zeros; exact below 16 GiB.
 #[inline]
 fn sum(bytes: &[u8]) -> u64 {
-    let (blocks, rest) = bytes.as_chunks::<{ 8 * LANES }>();
-    let mut total = 0;
-    if !blocks.is_empty() {
-        total = sum_blocks(blocks);
-    }
-    let (words, tail) = rest.as_chunks::<8>();
+    // Two wrapping sums, of whole words and of their upper halves; the lower halves' follows by subtraction.
+    // The loop is left plain: how many lanes and how far to unroll is the compiler's to choose, and it chooses well.
+    let (mut whole, mut upper) = (0u64, 0u64);
+    let (words, rest) = bytes.as_chunks::<8>();
     for word in words {
-        total = add_halves(total, u64::from_ne_bytes(*word));
+        let word = u64::from_ne_bytes(*word);
+        whole = whole.wrapping_add(word);
+        upper = upper.wrapping_add(word >> 32);
     }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(tail) {
-        *to = *from;
-    }
-    add_halves(total, u64::from_ne_bytes(last))
-}
+    let lower = whole.wrapping_sub(upper << 32);
+    let mut total = lower.wrapping_add(upper);
 
-fn sum_blocks(blocks: &[[u8; 8 * LANES]]) -> u64 {
-    let mut whole = [0u64; LANES];
-    let mut upper = [0u64; LANES];
-    for block in blocks {
-        for ((whole, upper), word) in whole.iter_mut().zip(&mut upper).zip(block.as_chunks::<8>().0) {
-            let word = u64::from_ne_bytes(*word);
-            *whole = whole.wrapping_add(word);
-            *upper = upper.wrapping_add(word >> 32);
-        }
+    let (words, rest) = rest.as_chunks::<4>();
+    for word in words {
+        total = total.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
     }
-    let mut total = 0u64;
-    for (whole, upper) in whole.iter().zip(&upper) {
-        let lower = whole.wrapping_sub(upper << 32);
-        total = total.wrapping_add(lower).wrapping_add(*upper);
+    let (words, rest) = rest.as_chunks::<2>();
+    for word in words {
+        total = total.wrapping_add(u64::from(u16::from_ne_bytes(*word)));
+    }
+    for byte in rest {
+        total = total.wrapping_add(u64::from(u16::from_ne_bytes([*byte, 0])));
     }
     total
-}
-
-#[inline]
-const fn add_halves(total: u64, word: u64) -> u64 {
-    total.wrapping_add(word >> 32).wrapping_add(word & 0xffff_ffff)
 }
