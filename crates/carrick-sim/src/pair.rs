@@ -29,7 +29,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PORT: u16 = 80;
-const ARROWS: [&str; 2] = ["A>B", "B>A"];
+const ARROWS: [&str; 2] = ["A>  ", "  <B"];
+const ARRIVALS: [&str; 2] = ["A<  ", "  >B"];
 /// No world takes longer: R2 is about 15 minutes, twice 2 MSL is eight.
 const LONGEST: Duration = Duration::from_secs(3 * 3600);
 const MOST_STEPS: u64 = 20_000_000;
@@ -403,6 +404,9 @@ impl Pair {
         let now = self.now;
         for side in 0..2 {
             while let Some(packet) = self.links[1 - side].receive(now) {
+                if let Some(trace) = &mut self.trace {
+                    trace.packet(now, ARRIVALS[side], &packet);
+                }
                 self.hosts[side].receive(now, &packet);
             }
             self.hosts[side].expire(now);

@@ -37,7 +37,7 @@ pub(super) struct Flow {
     peer_edge: u64,
     /// One past the greatest sequence number received.
     received: Option<SeqNum>,
-    /// The last acknowledgment and right edge that we sent.
+    /// The last acknowledgment and the greatest right edge that we sent.
     acknowledged: Option<SeqNum>,
     edge: Option<SeqNum>,
     synchronized: bool,
@@ -260,13 +260,16 @@ impl Flow {
         }
         let scale = if segment.has(TcpFlags::SYN) { WindowScale::ZERO } else { self.scale(Side::Ours) };
         let edge = ack + segment.tcp.window.scaled(scale).get();
+        // In units of the scale a window cannot always say what it said before (RFC 7323 §2.4): less than a unit
+        // below the greatest edge is rounding, more is a promise taken back.
+        let unit = 1 << scale.get();
         if let Some(before) = self.edge
-            && edge.before(before)
+            && before - edge >= unit
         {
             return broken(format!("the right edge retreated by {}", before - edge));
         }
         self.acknowledged = Some(ack);
-        self.edge = Some(edge);
+        self.edge = Some(self.edge.map_or(edge, |before| before.max(edge)));
         self.check_blocks(segment)
     }
 

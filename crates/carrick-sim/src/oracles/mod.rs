@@ -136,8 +136,8 @@ impl Monitor {
     pub fn received(&mut self, packet: &Packet) {
         let wire_packets = packet.wire_packets();
         self.answers += wire_packets;
-        if let Ok(ip) = IpView::parse(&packet.bytes[..]) {
-            self.strangers.entry(ip.src()).or_default().bytes_in += packet.bytes.len() as u64;
+        if let Some(src) = source(&packet.bytes) {
+            self.strangers.entry(src).or_default().bytes_in += packet.bytes.len() as u64;
         }
         let Some(segment) = packet.segment() else { return };
         let key = (segment.dst, segment.src);
@@ -236,6 +236,15 @@ impl Monitor {
     #[must_use]
     pub fn progress(&self) -> Vec<Progress> {
         self.flows.iter().map(|((local, remote), flow)| flow.progress(*local, *remote)).collect()
+    }
+}
+
+/// Whom a packet says it is from, whatever else is wrong with it.
+fn source(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.first()? >> 4 {
+        4 => Some(IpAddr::from(*bytes.get(12..)?.first_chunk::<4>()?)),
+        6 => Some(IpAddr::from(*bytes.get(8..)?.first_chunk::<16>()?)),
+        _ => None,
     }
 }
 
