@@ -6,13 +6,16 @@
 //!
 //! Not a criterion bench: bytes need no statistics.
 
-#![allow(unsafe_code, reason = "a counting allocator has to implement `GlobalAlloc`; it only adds and forwards")]
+#![allow(
+    unsafe_code,
+    reason = "a counting allocator has to implement `GlobalAlloc`; it only adds and forwards"
+)]
 
 use carrick::device::memory::{MemoryConfig, pair};
 use carrick::{Stack, TcpListener, TcpStream};
 use carrick_core::{
-    Checksum, Cidr, Connection, ConnectionConfig, ConnectionId, Cx, Dispatch, Endpoint, EndpointConfig, Frame,
-    Input, Instant, ListenAddr, ListenConfig, Taken,
+    Checksum, Cidr, Connection, ConnectionConfig, ConnectionId, Cx, Dispatch, Endpoint, EndpointConfig,
+    Frame, Input, Instant, ListenAddr, ListenConfig, Taken,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::{IpAddr, SocketAddr};
