@@ -17,7 +17,8 @@ const PEER_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2));
 const LOCAL_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
-/// Any bytes as a packet; where only an IPv4 header checksum is missing, it is mended and they are tried again.
+/// Any bytes as a packet; where only an IPv4 header checksum is missing, it is mended and they are tried
+/// again.
 pub fn ip(data: &[u8]) {
     packet(data);
     let mut mended = data.to_vec();

@@ -1,11 +1,11 @@
 //! The Internet checksum (RFC 1071), by lanes of 64 bits that compilers turn into vector code.
 //!
-//! The sum is taken over 64-bit words in the machine's own byte order and turned into network order once, at the
-//! end (RFC 1071 §2 B). Two wrapping sums are kept, of whole words and of their upper halves; that of the lower
-//! halves follows by subtraction, so a word costs two additions and a shift, and no carry is ever lost.
+//! The sum is taken over 64-bit words in the machine's own byte order and turned into network order once, at
+//! the end (RFC 1071 §2 B). Two wrapping sums are kept, of whole words and of their upper halves; that of the
+//! lower halves follows by subtraction, so a word costs two additions and a shift, and no carry is ever lost.
 //!
-//! A [`Checksum`] takes any number of slices of any length, as if they were one: a slice that starts at an odd
-//! position is summed like any other and has its bytes swapped (RFC 1071 §2 B again).
+//! A [`Checksum`] takes any number of slices of any length, as if they were one: a slice that starts at an
+//! odd position is summed like any other and has its bytes swapped (RFC 1071 §2 B again).
 
 use core::net::IpAddr;
 
@@ -28,8 +28,8 @@ impl Checksum {
 
     /// The sum of the pseudo-header of TCP, UDP and ICMPv6 (RFC 9293 §3.1, RFC 8200 §8.1).
     ///
-    /// `len` is the length of header and payload of the upper layer in bytes. Folded, this is the partial form
-    /// that goes into the checksum field of a packet whose checksum is completed later.
+    /// `len` is the length of header and payload of the upper layer in bytes. Folded, this is the partial
+    /// form that goes into the checksum field of a packet whose checksum is completed later.
     #[must_use]
     pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: Protocol, len: usize) -> Self {
         let mut sum = Self::new();
@@ -42,6 +42,8 @@ impl Checksum {
     }
 
     /// Adds `bytes`, which follow what was added before.
+    ///
+    /// Of a copy just made, add the source: reading back what was just written waits for the stores.
     #[inline]
     pub fn add(&mut self, bytes: &[u8]) {
         let mut sum = sum(bytes);
@@ -63,7 +65,8 @@ impl Checksum {
     #[inline]
     pub fn add_u32(&mut self, value: u32) {
         let word = value.to_be();
-        // Swapping within both halves is a swap of all four bytes with the halves exchanged, which sums the same.
+        // Swapping within both halves is a swap of all four bytes with the halves exchanged, which sums the
+        // same.
         self.accumulate(u64::from(if self.odd { word.swap_bytes() } else { word }));
     }
 
@@ -112,7 +115,8 @@ const fn fold(sum: u64) -> u16 {
 #[inline]
 fn sum(bytes: &[u8]) -> u64 {
     // Two wrapping sums, of whole words and of their upper halves; the lower halves' follows by subtraction.
-    // The loop is left plain: how many lanes and how far to unroll is the compiler's to choose, and it chooses well.
+    // The loop is left plain: how many lanes and how far to unroll is the compiler's to choose, and it
+    // chooses well.
     let (mut whole, mut upper) = (0u64, 0u64);
     let (words, rest) = bytes.as_chunks::<8>();
     for word in words {
