@@ -11,7 +11,7 @@ use core::net::IpAddr;
 
 use crate::ip::Protocol;
 
-/// A running Internet checksum.
+/// A running Internet checksum, exact over up to 16 GiB.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Checksum {
     /// Congruent, modulo 2^16 - 1, to the sum of the 16-bit words so far, in the machine's byte order.
@@ -50,7 +50,7 @@ impl Checksum {
         if self.odd {
             sum = u64::from(fold(sum).swap_bytes());
         }
-        self.accumulate(sum);
+        self.sum = self.sum.wrapping_add(sum);
         self.odd ^= bytes.len() & 1 == 1;
     }
 
@@ -58,7 +58,7 @@ impl Checksum {
     #[inline]
     pub fn add_u16(&mut self, value: u16) {
         let word = value.to_be();
-        self.accumulate(u64::from(if self.odd { word.swap_bytes() } else { word }));
+        self.sum = self.sum.wrapping_add(u64::from(if self.odd { word.swap_bytes() } else { word }));
     }
 
     /// Adds the four bytes of `value`, most significant first.
@@ -67,7 +67,7 @@ impl Checksum {
         let word = value.to_be();
         // Swapping within both halves is a swap of all four bytes with the halves exchanged, which sums the
         // same.
-        self.accumulate(u64::from(if self.odd { word.swap_bytes() } else { word }));
+        self.sum = self.sum.wrapping_add(u64::from(if self.odd { word.swap_bytes() } else { word }));
     }
 
     fn add_address(&mut self, address: IpAddr) {
@@ -94,24 +94,18 @@ impl Checksum {
     pub const fn finish(self) -> u16 {
         !self.fold()
     }
-
-    #[inline]
-    fn accumulate(&mut self, sum: u64) {
-        let (low, carry) = self.sum.overflowing_add(sum);
-        // End-around: a carry left `low` at least one below the maximum.
-        self.sum = low.wrapping_add(u64::from(carry));
-    }
 }
 
+/// Adds the upper half to the lower one, twice; each carry comes around and finds room, for it leaves a sum below
+/// the maximum.
 const fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32).wrapping_add(sum & 0xffff_ffff); // < 2^33
-    let sum = (sum >> 16).wrapping_add(sum & 0xffff); // < 2^17 + 2^16
-    let sum = (sum >> 16).wrapping_add(sum & 0xffff); // <= 2^16 + 1
-    let sum = (sum >> 16).wrapping_add(sum & 0xffff);
-    sum as u16 // exact: the last step leaves at most 16 bits
+    let (sum, carry) = ((sum >> 32) as u32).overflowing_add(sum as u32);
+    let sum = sum.wrapping_add(carry as u32);
+    let (sum, carry) = ((sum >> 16) as u16).overflowing_add(sum as u16);
+    sum.wrapping_add(carry as u16)
 }
 
-/// The sum of `bytes` as 32-bit words in the machine's byte order, padded with zeros; exact below 16 GiB.
+/// The sum of `bytes` as 32-bit words in the machine's byte order, padded with zeros.
 #[inline]
 fn sum(bytes: &[u8]) -> u64 {
     // Two wrapping sums, of whole words and of their upper halves; the lower halves' follows by subtraction.

@@ -372,6 +372,8 @@ fn v6_15_limits_at_their_edges() {
     let refused = Err(ParseError::Ipv6ChainLimit);
     assert_eq!(outcome(&[0; 7]), Ok(Protocol::TCP), "seven Pad1 in a row");
     assert_eq!(outcome(&[0; 8]), refused);
+    let apart = [&[0; 5][..], &[0x1e, 0], &[0; 5], &[1, 1, 0], &[0; 7]].concat();
+    assert_eq!(outcome(&apart), Ok(Protocol::TCP), "no seven in a row");
     assert_eq!(outcome(&[1, 5, 0, 0, 0, 0, 0]), Ok(Protocol::TCP), "a PadN of seven bytes");
     assert_eq!(outcome(&[1, 6, 0, 0, 0, 0, 0, 0]), refused);
     assert_eq!(
