@@ -1,9 +1,9 @@
 //! Second opinions: smoltcp's and pnet's parsers on generated and mutated packets.
 //!
-//! Where smoltcp accepts a packet, so do we, with the same meaning, except for what we refuse on purpose (IPv4 source
-//! routes and broken IPv4 options). Where we accept and smoltcp does not, the reason is one of four: it refuses port 0,
-//! flag combinations such as SYN with FIN, known options of a wrong length, which we skip, and fragments.
-//! pnet checks nothing by itself; on whatever we accept, its fields and sums are ours.
+//! Where smoltcp accepts a packet, so do we, with the same meaning, except for what we refuse on purpose
+//! (IPv4 source routes and broken IPv4 options). Where we accept and smoltcp does not, the reason is one of
+//! four: it refuses port 0, flag combinations such as SYN with FIN, known options of a wrong length, which we
+//! skip, and fragments. pnet checks nothing by itself; on whatever we accept, its fields and sums are ours.
 
 mod support;
 

@@ -9,7 +9,7 @@ use support::{
 
 fn v4_fragment(protocol: Protocol, offset: u16, more: bool, data: &[u8]) -> Vec<u8> {
     let mut packet = ip_packet(SRC_V4, DST_V4, protocol, data);
-    let field = offset / 8 | if more { 0x2000 } else { 0 };
+    let field = (offset / 8) | if more { 0x2000 } else { 0 };
     packet[4..6].copy_from_slice(&0x1234u16.to_be_bytes());
     packet[6..8].copy_from_slice(&field.to_be_bytes());
     fix_v4_checksum(&mut packet);

@@ -322,6 +322,13 @@ fn icmp_5_v6_9_v6_10_answers_to_refused_packets() {
     assert!(answer(&packet("2001:db8::1", "ff02::1", 0xde)).is_none(), "bits 11 unless multicast");
     assert!(answer(&packet("2001:db8::1", "2001:db8::2", 0x5e)).is_none(), "bits 01 never");
     assert!(answer(&packet("::", "2001:db8::2", 0x9e)).is_none(), "no one to tell");
+    // The same unknown option in front of an ICMPv6 error, and of an echo request.
+    for (kind, answered) in [(1, false), (127, false), (137, false), (128, true)] {
+        let mut packet = packet("2001:db8::1", "2001:db8::2", 0x9e);
+        packet[40] = 58;
+        packet[48] = kind;
+        assert_eq!(answer(&packet).is_some(), answered, "type {kind}");
+    }
     assert!(answer_to_refused(&[], ParseError::Ipv6FragmentLength).is_none());
     assert!(answer_to_refused(&[0x60; 40], ParseError::Ipv4Checksum).is_none());
 }

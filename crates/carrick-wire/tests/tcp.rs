@@ -309,7 +309,7 @@ fn opt_7_what_does_not_fit_is_left_out_from_the_end() {
     let kept = |options: TcpOptions| {
         let mut buf = [0; 40];
         let len = options.emit(&mut buf).unwrap();
-        assert!(len <= 40 && len % 4 == 0);
+        assert!(len <= 40 && len.is_multiple_of(4));
         TcpOptions::parse(&buf[..len]).unwrap()
     };
     let alone = TcpOptions { sack: four, ..TcpOptions::default() };
