@@ -21,8 +21,10 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-/// Most packets that one connection may have due at once: the largest window in the smallest segments.
-const MAX_DUE: usize = 100_000;
+/// Most packets without text that may be due at once: each answers a frame, or ends something.
+const MAX_ANSWERS: usize = 300;
+/// Text in the smallest segment that any peer may ask for.
+const LEAST_TEXT: usize = 48;
 
 /// How a host is made.
 #[derive(Clone, Debug)]
@@ -361,6 +363,7 @@ impl Host {
             restless: self.planted.as_ref().is_some_and(|planted| planted.fault == Fault::Restless),
             taken: Vec::new(),
         };
+        let most = cell.connection.unacknowledged() / LEAST_TEXT + MAX_ANSWERS;
         let mut due = 0;
         let mut complaint = None;
         while complaint.is_none() {
@@ -370,8 +373,8 @@ impl Host {
             let Some(transmit) = cell.connection.poll_transmit(&cx, self.max_frame) else { break };
             due += 1;
             complaint = complaint.or(device.take(transmit));
-            if due > MAX_DUE {
-                complaint = Some((Oracle::O3, format!("{MAX_DUE} packets taken and more are due")));
+            if due > most {
+                complaint = Some((Oracle::O3, format!("{most} packets taken and more are due")));
             }
         }
         let packets = device.taken;
@@ -411,7 +414,7 @@ impl Host {
         for due in 0.. {
             let Some(transmit) = self.endpoint.poll_transmit(&cx) else { break };
             complaint = complaint.or(device.take(transmit));
-            if due > MAX_DUE {
+            if due > MAX_ANSWERS {
                 complaint = Some((Oracle::O3, "the endpoint never stops sending".into()));
                 break;
             }

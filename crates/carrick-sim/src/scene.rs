@@ -5,6 +5,7 @@
 //!
 //! let mut s = Scene::established(); // sequence numbers below are relative to ISS and IRS
 //! s.inject(seg().seq(1).ack(1).data(b"hello"));
+//! s.expect(seg().seq(1).ack(6));
 //! assert_eq!(s.read(), b"hello");
 //! s.finish();
 //! s.expect(seg().fin().seq(1).ack(6));

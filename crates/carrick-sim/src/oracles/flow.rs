@@ -27,6 +27,8 @@ impl Syn {
 pub(super) struct Flow {
     iss: SeqNum,
     ours: TcpOptions,
+    /// The window of our SYN, which counts from the first number after the peer's.
+    first_window: WireWindow,
     peer: Option<Syn>,
     /// Every byte ever sent; the first has position 1 (O-7).
     bytes: Vec<u8>,
@@ -53,6 +55,7 @@ impl Flow {
         let mut flow = Self {
             iss: tcp.seq,
             ours: tcp.options,
+            first_window: tcp.window,
             peer: None,
             bytes: Vec::new(),
             fin: None,
@@ -82,6 +85,7 @@ impl Flow {
     fn note_syn(&mut self, syn: Syn) {
         self.peer = Some(syn);
         self.received = Some(syn.seq + 1);
+        self.edge = Some(syn.seq + 1 + u32::from(self.first_window.get()));
         self.peer_edge = self.peer_edge.max(1 + u64::from(syn.window.get()));
     }
 
