@@ -10,8 +10,12 @@
 //! register the waker they are given before they say `Pending`.
 
 mod inbox;
+#[cfg(target_os = "linux")]
+mod tun;
 
 pub use inbox::{Collected, Inbox};
+#[cfg(target_os = "linux")]
+pub use tun::{Tun, TunBuilder};
 
 use std::io;
 use std::num::NonZeroU16;
