@@ -21,10 +21,12 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -117,13 +119,15 @@ impl TunBuilder {
         self
     }
 
-    /// Opens and configures the interface, and brings it up.
+    /// Opens and configures the interface, and brings it up. Blocks for a few milliseconds where it has IPv6
+    /// addresses, until the kernel has taken them into use.
     ///
     /// # Errors
     /// `InvalidInput` for a name, MTU or queue length outside its range. Otherwise what the kernel said, with
     /// the step that failed: `/dev/net/tun` is absent (`NotFound`) or not open to this user
     /// (`PermissionDenied`), the user may not configure interfaces here (`PermissionDenied`), another program
-    /// has the interface (`ResourceBusy`), IPv6 is switched off. `Other` outside a tokio runtime.
+    /// has the interface (`ResourceBusy`), IPv6 is switched off, an IPv6 address was not taken into use within a
+    /// second (`TimedOut`). `Other` outside a tokio runtime.
     ///
     /// # Panics
     /// In a tokio runtime that was built without its I/O driver.
@@ -174,6 +178,7 @@ impl TunBuilder {
         for host in &self.hosts {
             netlink
                 .add_address(index, *host)
+                .and_then(|()| until_local(&mut netlink, host.address))
                 .map_err(|error| at(format_args!("address {}/{}", host.address, host.prefix), error))?;
         }
         Ok(())
@@ -296,6 +301,18 @@ impl fmt::Debug for Tun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tun").field("name", &self.name).field("mtu", &self.mtu).finish_non_exhaustive()
     }
+}
+
+/// Waits until the kernel delivers to the address: at once for IPv4, within a few milliseconds for IPv6.
+fn until_local(netlink: &mut Netlink, address: IpAddr) -> io::Result<()> {
+    let IpAddr::V6(address) = address else { return Ok(()) };
+    for _ in 0..1000 {
+        if netlink.is_local(address)? {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(io::ErrorKind::TimedOut.into())
 }
 
 const IFF_TUN: u16 = 0x0001;

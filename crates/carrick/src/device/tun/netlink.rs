@@ -1,4 +1,4 @@
-//! The two requests to the kernel's routing socket that a fresh interface needs (rtnetlink(7)).
+//! The requests to the kernel's routing socket that a fresh interface needs (rtnetlink(7)).
 //!
 //! The older ioctls cannot do all of it: they replace an IPv4 address instead of adding one, and an IPv6
 //! address set through them stays tentative, and so unusable, until duplicate address detection has run.
@@ -9,12 +9,14 @@ use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 
 const NLMSG_ERROR: u16 = 2;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
 
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;
@@ -29,6 +31,9 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 /// No duplicate address detection: nobody else can be on the link, and the address is usable at once.
 const IFA_F_NODAD: u8 = 2;
+
+const RTA_DST: u16 = 1;
+const RTN_LOCAL: u8 = 2;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -83,21 +88,25 @@ impl Netlink {
         self.request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &body)
     }
 
-    /// Sends one request and waits for the kernel's answer, which is there when the send returns.
+    /// Whether the kernel delivers packets to this address. A new IPv6 address can be bound at once, but the
+    /// kernel inserts its route a moment later, from a work queue, and drops what arrives before.
+    pub(super) fn is_local(&mut self, address: Ipv6Addr) -> io::Result<bool> {
+        // struct rtmsg: family, destination and source prefix, then all unspecified.
+        let mut body = vec![AF_INET6, 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        put_attribute(&mut body, RTA_DST, &address.octets());
+        self.send(RTM_GETROUTE, NLM_F_REQUEST, &body)?;
+        let mut answer = [0_u8; ANSWER];
+        let (length, _) = net::recv(&self.socket, &mut answer, RecvFlags::empty())?;
+        let answer = answer.get(..length).unwrap_or_default();
+        // Its eighth byte is the route's type; an error, such as no route, is no route to us either.
+        Ok(message_type(answer) == Some(RTM_NEWROUTE) && answer.get(HEADER + 7) == Some(&RTN_LOCAL))
+    }
+
+    /// Sends one request and waits for the kernel's verdict, which is there when the send returns.
     fn request(&mut self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
-        self.sequence += 1;
-        let length = u32::try_from(HEADER + body.len()).map_err(|_| Errno::MSGSIZE)?;
-        let mut message = Vec::with_capacity(HEADER + body.len());
-        // struct nlmsghdr: length, type, flags, sequence number, port (0: the kernel fills it in).
-        message.extend(length.to_ne_bytes());
-        message.extend(kind.to_ne_bytes());
-        message.extend((NLM_F_REQUEST | NLM_F_ACK | flags).to_ne_bytes());
-        message.extend(self.sequence.to_ne_bytes());
-        message.extend(0_u32.to_ne_bytes());
-        message.extend(body);
-        net::sendto(&self.socket, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+        self.send(kind, NLM_F_REQUEST | NLM_F_ACK | flags, body)?;
         loop {
-            let mut answer = [0_u8; 8192];
+            let mut answer = [0_u8; ANSWER];
             let (length, _) = net::recv(&self.socket, &mut answer, RecvFlags::empty())?;
             let answer = answer.get(..length).unwrap_or_default();
             if let Some(outcome) = acknowledgement(answer, self.sequence) {
@@ -105,17 +114,37 @@ impl Netlink {
             }
         }
     }
+
+    fn send(&mut self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
+        self.sequence += 1;
+        let length = u32::try_from(HEADER + body.len()).map_err(|_| Errno::MSGSIZE)?;
+        let mut message = Vec::with_capacity(HEADER + body.len());
+        // struct nlmsghdr: length, type, flags, sequence number, port (0: the kernel fills it in).
+        message.extend(length.to_ne_bytes());
+        message.extend(kind.to_ne_bytes());
+        message.extend(flags.to_ne_bytes());
+        message.extend(self.sequence.to_ne_bytes());
+        message.extend(0_u32.to_ne_bytes());
+        message.extend(body);
+        net::sendto(&self.socket, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+        Ok(())
+    }
 }
 
 /// Bytes of struct nlmsghdr.
 const HEADER: usize = 16;
+/// Room for any answer; the kernel keeps them below a page.
+const ANSWER: usize = 8192;
+
+fn message_type(message: &[u8]) -> Option<u16> {
+    Some(u16::from_ne_bytes(*message.get(4..)?.first_chunk()?))
+}
 
 /// What the kernel made of request `sequence`, if this message says so.
 fn acknowledgement(message: &[u8], sequence: u32) -> Option<io::Result<()>> {
-    let kind = u16::from_ne_bytes(*message.get(4..)?.first_chunk()?);
     let answered = u32::from_ne_bytes(*message.get(8..)?.first_chunk()?);
     let code = i32::from_ne_bytes(*message.get(HEADER..)?.first_chunk()?);
-    if kind != NLMSG_ERROR || answered != sequence {
+    if message_type(message) != Some(NLMSG_ERROR) || answered != sequence {
         return None;
     }
     Some(match code.checked_neg() {
@@ -173,5 +202,11 @@ mod tests {
     fn the_kernel_refuses_an_interface_that_is_not_there() {
         let mut netlink = Netlink::open().expect("a routing socket needs no privilege");
         assert!(netlink.bring_up(0x7fff_fff0).is_err());
+    }
+
+    #[test]
+    fn a_strange_address_is_not_local() {
+        let mut netlink = Netlink::open().expect("a routing socket needs no privilege");
+        assert!(!netlink.is_local("2001:db8::dead".parse().expect("an address")).expect("an answer"));
     }
 }
