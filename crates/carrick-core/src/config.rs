@@ -1,0 +1,159 @@
+//! Settings of an endpoint, a listener, a connection.
+
+use crate::congestion::Controller;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use carrick_wire::SeqNum;
+use core::net::IpAddr;
+use core::num::NonZeroU16;
+use core::ops::RangeInclusive;
+use core::time::Duration;
+
+/// An address and the length of its network's prefix, in bits.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Cidr {
+    /// The address itself.
+    pub address: IpAddr,
+    /// Bits of the prefix: at most 32 for IPv4, 128 for IPv6; longer counts as that.
+    pub prefix: u8,
+}
+
+impl Cidr {
+    /// An address in a network with a prefix of `prefix` bits.
+    #[must_use]
+    pub const fn new(address: IpAddr, prefix: u8) -> Self {
+        Self { address, prefix }
+    }
+
+    /// How many leading bits `other` shares with this address; 0 for the other family.
+    pub(crate) fn common_bits(&self, other: IpAddr) -> u32 {
+        match (self.address, other) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+            _ => 0,
+        }
+    }
+
+    /// The directed broadcast address of an IPv4 network with room for one (RFC 1122 §3.2.1.3).
+    pub(crate) fn broadcast(&self) -> Option<IpAddr> {
+        let IpAddr::V4(address) = self.address else { return None };
+        if self.prefix >= 31 {
+            return None;
+        }
+        let host_bits = u32::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
+        Some(IpAddr::V4((address.to_bits() | host_bits).into()))
+    }
+}
+
+/// Settings of an endpoint; they hold for its life.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// The addresses that are ours. Default: none.
+    pub addresses: Vec<Cidr>,
+    /// Largest IP packet of the link, in bytes: 576 (1280 with IPv6) to 65,535. Default 1,500.
+    pub mtu: u16,
+    /// Time to live of what we send, 1 to 255. Default 64.
+    pub hop_limit: u8,
+    /// Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 §3.4.2). Default 120 s.
+    pub msl: Duration,
+    /// Most half-open records (passive handshakes) of all listeners together. Default 65,536.
+    pub max_half_open: usize,
+    /// Most connections. Default 1,048,576.
+    pub max_connections: usize,
+    /// Most TIME-WAIT records; beyond that the oldest goes. Default 262,144.
+    pub max_time_wait: usize,
+    /// Ports for connections that do not name one (RFC 6056). Default 32,768 to 60,999.
+    pub ephemeral_ports: RangeInclusive<u16>,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            addresses: Vec::new(),
+            mtu: 1500,
+            hop_limit: 64,
+            msl: Duration::from_secs(120),
+            max_half_open: 65_536,
+            max_connections: 1 << 20,
+            max_time_wait: 1 << 18,
+            ephemeral_ports: 32_768..=60_999,
+        }
+    }
+}
+
+/// What a listener listens on. Look-up order: exact, any port of an address, any address, both.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ListenAddr {
+    /// One of the stack's addresses, or any.
+    pub address: Option<IpAddr>,
+    /// A port, or any.
+    pub port: Option<NonZeroU16>,
+}
+
+/// Settings of a listener.
+#[derive(Clone, Debug)]
+pub struct ListenConfig {
+    /// Most connections that wait to be accepted; at least 1. Default 1,024.
+    pub backlog: u32,
+    /// Settings of the connections that come of it.
+    pub connection: ConnectionConfig,
+}
+
+impl Default for ListenConfig {
+    fn default() -> Self {
+        Self { backlog: 1024, connection: ConnectionConfig::default() }
+    }
+}
+
+/// Settings of a connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// Most bytes received and not read yet; the offered window never exceeds it. At least one segment,
+    /// at most 2^30 - 1. Default 512 KiB. Memory is taken only as bytes arrive.
+    pub receive_buffer: u32,
+    /// Most bytes written and not acknowledged yet. At least one segment. Default 512 KiB.
+    pub send_buffer: u32,
+    /// Offer window scaling (RFC 7323 §2). Default true.
+    pub window_scale: bool,
+    /// Offer timestamps (RFC 7323 §3). Default true.
+    pub timestamps: bool,
+    /// Offer selective acknowledgements (RFC 2018). Default true.
+    pub sack: bool,
+    /// Least retransmission timeout. RFC 6298 asks for 1 s; the default is 200 ms, as in Linux, because the
+    /// variance term already covers the peer's delayed acknowledgement.
+    pub min_rto: Duration,
+    /// Greatest retransmission timeout, at least 60 s (RFC 6298 §2.5). Default 120 s.
+    pub max_rto: Duration,
+    /// How often a SYN or SYN,ACK is sent again before giving up. Default 7 for a SYN: with timeouts of
+    /// 1, 2, 4 .. s the attempt lasts 255 s (RFC 9293 MUST-23 asks for 3 min). A passive opener
+    /// uses two fewer (63 s).
+    pub syn_retries: u8,
+    /// How often data or a FIN is sent again, without any answer, before the connection is given up (R2).
+    /// Default 15: at least 100 s (RFC 9293 SHLD-11), about 15 min.
+    pub retries: u8,
+    /// How long FIN-WAIT-2 may last once the application has let go of the stream. Default 60 s.
+    pub fin_wait_2: Duration,
+    /// The congestion controller that connections start from. Default NewReno.
+    pub congestion: Option<Box<dyn Controller>>,
+    /// Fixes the initial sequence number, for tests and teaching. Default none: RFC 6528.
+    pub initial_sequence: Option<SeqNum>,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            receive_buffer: 512 << 10,
+            send_buffer: 512 << 10,
+            window_scale: true,
+            timestamps: true,
+            sack: true,
+            min_rto: Duration::from_millis(200),
+            max_rto: Duration::from_secs(120),
+            syn_retries: 7,
+            retries: 15,
+            fin_wait_2: Duration::from_secs(60),
+            congestion: None,
+            initial_sequence: None,
+        }
+    }
+}

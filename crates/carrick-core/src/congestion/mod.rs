@@ -1,0 +1,86 @@
+//! How much may be in flight.
+//!
+//! A [`Controller`] sees amounts and times, never the connection, and answers with a window. What was lost
+//! is found elsewhere. Amounts are bytes; growth counts bytes newly acknowledged, so that one ACK for a
+//! super-segment grows the window as many ACKs would (RFC 3465) and dividing ACKs gains nothing.
+
+mod new_reno;
+
+pub use new_reno::NewReno;
+
+use crate::Instant;
+use alloc::boxed::Box;
+use core::fmt::Debug;
+use core::hash::Hasher;
+use core::time::Duration;
+
+/// What an acknowledgement delivered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Acked {
+    /// When it arrived.
+    pub now: Instant,
+    /// Bytes newly acknowledged.
+    pub bytes: u32,
+    /// Bytes in flight before it arrived.
+    pub in_flight: u32,
+    /// Smoothed round-trip time, once known.
+    pub srtt: Option<Duration>,
+}
+
+/// A congestion control algorithm for one connection.
+///
+/// Object-safe, so that one can be chosen per connection and users can bring their own. All amounts are
+/// bytes; `mss` is the payload of a full-sized segment.
+pub trait Controller: Debug + Send + Sync {
+    /// A copy in the same state.
+    fn clone_box(&self) -> Box<dyn Controller>;
+
+    /// Bytes that may be in flight; at least one segment.
+    fn window(&self) -> u32;
+
+    /// The connection is established with this segment size; also called when it changes.
+    fn on_start(&mut self, mss: u32);
+
+    /// New data was acknowledged.
+    fn on_ack(&mut self, acked: Acked);
+
+    /// The retransmission timer expired with `in_flight` bytes outstanding. `first` says that it is the
+    /// first time for this data (RFC 5681 §3.1: the threshold is lowered once).
+    fn on_timeout(&mut self, now: Instant, in_flight: u32, first: bool);
+
+    /// Feeds the state to a hash, for replay and model checking.
+    fn digest(&self, state: &mut dyn Hasher);
+}
+
+impl Clone for Box<dyn Controller> {
+    fn clone(&self) -> Self {
+        self.clone_box()
+    }
+}
+
+/// The built-in controllers in place, others behind a pointer.
+#[derive(Clone, Debug)]
+pub(crate) enum Congestion {
+    NewReno(NewReno),
+    Custom(Box<dyn Controller>),
+}
+
+impl Congestion {
+    pub(crate) fn new(chosen: Option<&dyn Controller>) -> Self {
+        chosen.map_or_else(|| Self::NewReno(NewReno::default()), |c| Self::Custom(c.clone_box()))
+    }
+
+    pub(crate) fn get(&self) -> &dyn Controller {
+        match self {
+            Self::NewReno(c) => c,
+            Self::Custom(c) => &**c,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut dyn Controller {
+        match self {
+            Self::NewReno(c) => c,
+            Self::Custom(c) => &mut **c,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Slow start and congestion avoidance (RFC 5681 §3.1) with byte counting and an initial window of ten
+//! segments (RFC 6928).
+
+use super::{Acked, Controller};
+use crate::Instant;
+use alloc::boxed::Box;
+use core::hash::Hasher;
+
+/// The window never exceeds what a connection can have outstanding.
+const MAX_WINDOW: u32 = 1 << 30;
+
+/// The textbook controller: the window doubles per round trip up to a threshold, then grows by a segment.
+#[derive(Clone, Debug, Default)]
+pub struct NewReno {
+    mss: u32,
+    cwnd: u32,
+    ssthresh: u32,
+    /// Bytes acknowledged in congestion avoidance that have not grown the window yet.
+    acked: u32,
+}
+
+impl Controller for NewReno {
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+
+    fn window(&self) -> u32 {
+        self.cwnd
+    }
+
+    fn on_start(&mut self, mss: u32) {
+        if self.mss == 0 {
+            self.ssthresh = MAX_WINDOW;
+            // RFC 6928 §2: min(10*MSS, max(2*MSS, 14600)).
+            self.cwnd = mss.saturating_mul(10).min(mss.saturating_mul(2).max(14_600));
+        }
+        self.mss = mss.max(1);
+        self.cwnd = self.cwnd.max(self.mss);
+    }
+
+    fn on_ack(&mut self, acked: Acked) {
+        // A window that was not used says nothing about the path (RFC 7661 §4.3).
+        if acked.in_flight.saturating_mul(2) < self.cwnd {
+            return;
+        }
+        if self.cwnd < self.ssthresh {
+            self.cwnd = self.cwnd.saturating_add(acked.bytes).min(MAX_WINDOW);
+            return;
+        }
+        self.acked = self.acked.saturating_add(acked.bytes);
+        if self.acked >= self.cwnd {
+            self.acked = self.acked.saturating_sub(self.cwnd);
+            self.cwnd = self.cwnd.saturating_add(self.mss).min(MAX_WINDOW);
+        }
+    }
+
+    fn on_timeout(&mut self, _now: Instant, in_flight: u32, first: bool) {
+        if first {
+            self.ssthresh = (in_flight / 2).max(self.mss.saturating_mul(2));
+        }
+        self.cwnd = self.mss;
+        self.acked = 0;
+    }
+
+    fn digest(&self, state: &mut dyn Hasher) {
+        let Self { mss, cwnd, ssthresh, acked } = self;
+        for field in [mss, cwnd, ssthresh, acked] {
+            state.write_u32(*field);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ack(bytes: u32, in_flight: u32) -> Acked {
+        Acked { now: Instant::ZERO, bytes, in_flight, srtt: None }
+    }
+
+    #[test]
+    fn must_19_doubles_per_round_trip_then_grows_by_a_segment() {
+        let mut reno = NewReno::default();
+        reno.on_start(1000);
+        assert_eq!(reno.window(), 10_000);
+        reno.on_ack(ack(10_000, 10_000));
+        assert_eq!(reno.window(), 20_000);
+        reno.on_timeout(Instant::ZERO, 20_000, true);
+        assert_eq!((reno.window(), reno.ssthresh), (1000, 10_000));
+        reno.on_timeout(Instant::ZERO, 1000, false);
+        assert_eq!(reno.ssthresh, 10_000);
+        while reno.window() < 10_000 {
+            reno.on_ack(ack(reno.window(), reno.window()));
+        }
+        let before = reno.window();
+        reno.on_ack(ack(before, before));
+        assert_eq!(reno.window(), before + 1000);
+    }
+
+    #[test]
+    fn t_ccx_1_divided_acks_gain_nothing() {
+        let (mut one, mut many) = (NewReno::default(), NewReno::default());
+        one.on_start(1460);
+        many.on_start(1460);
+        one.on_ack(ack(1460, 14_600));
+        for _ in 0..1460 {
+            many.on_ack(ack(1, 14_600));
+        }
+        assert_eq!(one.window(), many.window());
+    }
+
+    #[test]
+    fn an_unused_window_does_not_grow() {
+        let mut reno = NewReno::default();
+        reno.on_start(1000);
+        reno.on_ack(ack(1000, 4000));
+        assert_eq!(reno.window(), 10_000);
+    }
+}

@@ -1,0 +1,78 @@
+//! Fifth step of "segment arrives": the ACK field (RFC 9293 §3.10.7.4, RFC 5961 §5.2).
+
+use super::{Connection, State};
+use crate::connection::handshake::ts_clock;
+use crate::{Cx, DiscardReason, Event, Outcome, Segment};
+use carrick_wire::TcpFlags;
+use core::time::Duration;
+
+impl Connection {
+    pub(super) fn fifth_ack(&mut self, cx: &Cx, segment: &Segment<'_>) -> Result<(), Outcome> {
+        let State::Open(open) = &mut self.state else { return Ok(()) };
+        if !segment.has(TcpFlags::ACK) {
+            return Err(Outcome::Discarded(DiscardReason::Unexpected));
+        }
+        let snd = &mut open.snd;
+        // The acceptable range is [later of SND.UNA - MAX.SND.WND and ISS+1, SND.NXT].
+        let behind = snd.una.distance_from(segment.ack);
+        let age = snd.una.distance_from(snd.iss + 1);
+        let old = segment.ack.before(snd.una) && (behind > snd.max_wnd || behind > age);
+        if segment.ack.after(snd.nxt) || old {
+            self.challenge_bad_ack(cx);
+            return Err(Outcome::Answered(DiscardReason::BadAck));
+        }
+        self.note_timestamp(segment, cx.now);
+        self.take_ack(cx, segment);
+        Ok(())
+    }
+
+    fn challenge_bad_ack(&mut self, cx: &Cx) {
+        if self.challenges.permits(cx.now) {
+            self.acks_due = self.acks_due.max(1);
+        }
+    }
+
+    fn take_ack(&mut self, cx: &Cx, segment: &Segment<'_>) {
+        let State::Open(open) = &mut self.state else { return };
+        let snd = &mut open.snd;
+        let advanced = segment.ack.after(snd.una);
+        let mut fin_acked = false;
+        if advanced {
+            let queued = self.to_send.len();
+            let acked = segment.ack.distance_from(snd.una) as usize;
+            fin_acked = snd.fin && !snd.fin_done && acked > queued;
+            snd.fin_done |= fin_acked;
+            self.to_send.advance(acked.min(queued));
+            // An echo from before the connection began cannot be ours.
+            let echo = segment.options.timestamps.filter(|_| open.rcv.ts_recent.is_some());
+            let elapsed = echo.map(|ts| ts_clock(cx.now, self.link.ts_offset).wrapping_sub(ts.ecr));
+            let ts_rtt = elapsed.filter(|ms| *ms < 1 << 31).map(|ms| Duration::from_millis(u64::from(ms)));
+            snd.on_ack(segment.ack, cx.now, ts_rtt);
+            self.soft_error = None;
+        }
+        if !segment.has(TcpFlags::SYN) {
+            snd.update_window(segment.seq, segment.ack, segment.window.scaled(snd.scale));
+        }
+        if snd.wnd == 0 {
+            // The peer lives and keeps its window closed: that may last (MUST-37).
+            snd.retries = 0;
+        }
+        if advanced {
+            self.timers.restart_retransmission();
+            self.offer_room();
+        }
+        if fin_acked {
+            let State::Open(open) = &self.state else { return };
+            let next = open.phase.on_fin_acked();
+            self.enter(next, cx.now);
+        }
+    }
+
+    /// Tells a writer that was turned away, once a quarter of the buffer is free.
+    fn offer_room(&mut self) {
+        if self.wants_room && self.send_room() >= (self.config.send_buffer / 4).max(1) as usize {
+            self.wants_room = false;
+            self.note(Event::Writable);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Closing: by the application, by both sides, by force (RFC 9293 §3.6, §3.10.4, §3.10.5).
+
+use super::timers::{Timer, Timers};
+use super::{Closed, Connection, End, Reset, State};
+use crate::event::TimeWaitRecord;
+use crate::queue::ChunkQueue;
+use crate::state::Phase;
+use crate::{ConnectionError, Cx, Event, Instant};
+
+impl Connection {
+    /// No more will be written: a FIN follows what has been. Reading goes on. Calling it again does
+    /// nothing. Afterwards, drain.
+    pub fn finish(&mut self, cx: &Cx) {
+        let cx = self.advance_clock(cx);
+        match &mut self.state {
+            // Nothing has been written and nobody has answered: there is no connection to close.
+            State::SynSent(opening) | State::SynReceived(opening, _) => opening.finish = true,
+            State::Open(open) if open.phase.sends() => {
+                open.phase = open.phase.on_close();
+                open.snd.fin = true;
+            }
+            State::Open(_) | State::TimeWait(_) | State::Closed(_) => {}
+        }
+        self.rearm(cx.now);
+    }
+
+    /// The application lets go of both directions: what was written still goes out, with a FIN behind it;
+    /// what was received and not read is lost, which the peer learns from a reset (RFC 9293 §3.6.1), as it
+    /// does if it sends more. Afterwards, drain.
+    pub fn close(&mut self, cx: &Cx) {
+        if self.released {
+            return;
+        }
+        self.released = true;
+        let now = self.advance_clock(cx).now;
+        let lost = !self.received.is_empty();
+        self.received = ChunkQueue::default();
+        match &self.state {
+            // The text deletes the record without a word; text already written stays due.
+            State::SynSent(_) if self.to_send.is_empty() => self.end(Some(ConnectionError::Aborted), None),
+            State::Open(open) if lost && open.phase != Phase::LastAck && open.phase != Phase::Closing => {
+                self.abort(cx);
+            }
+            State::TimeWait(_) => self.end = End::TimeWait,
+            _ => self.finish(cx),
+        }
+        self.rearm(now);
+    }
+
+    /// Ends the connection at once with a reset; what was written and not sent is lost (§3.10.5).
+    /// Afterwards, drain.
+    pub fn abort(&mut self, cx: &Cx) {
+        let now = self.advance_clock(cx).now;
+        self.released = true;
+        let reset = match &self.state {
+            State::SynSent(_) => None,
+            State::SynReceived(opening, peer) => {
+                Some(Reset { seq: opening.iss + 1, ack: Some(peer.irs + 1), ts_recent: peer.ts_recent })
+            }
+            State::Open(open) => match open.phase {
+                Phase::Established | Phase::FinWait1 | Phase::FinWait2 | Phase::CloseWait => Some(Reset {
+                    seq: open.snd.ack_seq(),
+                    ack: Some(open.rcv.nxt),
+                    ts_recent: open.rcv.ts_recent.map(|(recent, _)| recent),
+                }),
+                Phase::Closing | Phase::LastAck => None,
+            },
+            State::TimeWait(_) => None,
+            State::Closed(_) => return,
+        };
+        self.received = ChunkQueue::default();
+        self.end(Some(ConnectionError::Aborted), reset);
+        self.rearm(now);
+    }
+
+    /// The end, for whatever reason. What was received can still be read; what was to be sent is gone.
+    pub(super) fn end(&mut self, error: Option<ConnectionError>, reset: Option<Reset>) {
+        self.state = State::Closed(Closed { error, reset });
+        self.to_send = ChunkQueue::default();
+        self.timers = Timers::default();
+        self.acks_due = 0;
+        if self.end == End::NotYet {
+            self.end = End::Closed;
+        }
+        self.note(Event::Readable);
+        self.note(Event::Closed);
+    }
+
+    /// Both sides have closed, and the peer may have to hear it again.
+    pub(super) fn enter_time_wait(&mut self, now: Instant) {
+        let State::Open(open) = &self.state else { return };
+        let record = TimeWaitRecord {
+            tuple: self.tuple,
+            snd_nxt: open.snd.nxt,
+            rcv_nxt: open.rcv.nxt,
+            window: open.rcv.window(),
+            scale: open.rcv.scale,
+            answers: 0,
+            ts_recent: open.rcv.ts_recent.map(|(recent, _)| recent),
+            deadline: now + self.link.msl.saturating_mul(2),
+        };
+        self.timers = Timers::default();
+        self.timers.set(Timer::TimeWait, record.deadline);
+        self.state = State::TimeWait(record);
+        if self.released {
+            self.end = End::TimeWait;
+        }
+    }
+}

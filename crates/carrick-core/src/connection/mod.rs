@@ -1,0 +1,507 @@
+//! One conversation.
+//!
+//! This file holds the parts and the order of calls; the rules are beside it: opening in `handshake`,
+//! "segment arrives" in `segment`, acknowledgements in `ack`, what leaves in `transmit`, closing in
+//! `close`, deadlines in `timers`.
+//!
+//! The two queues belong to the connection and not to a state, because they outlive states: text is
+//! written before the handshake is done, and read after the connection is gone.
+
+mod ack;
+mod close;
+pub(crate) mod handshake;
+mod open;
+mod segment;
+mod timers;
+mod transmit;
+
+use crate::event::{EndpointEvent, Event, Outcome, TimeWaitRecord};
+use crate::queue::ChunkQueue;
+use crate::recovery::rtt::Rtt;
+use crate::recv::Receiver;
+use crate::send::Sender;
+use crate::state::Phase;
+use crate::{ConnectionConfig, ConnectionError, Cx, Input, Instant, SendError, TcpState, Tuple};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use bytes::Bytes;
+use carrick_wire::SeqNum;
+use core::hash::{Hash, Hasher};
+use core::net::SocketAddr;
+use core::time::Duration;
+use handshake::Peer;
+use timers::Timers;
+pub(crate) use transmit::{Plan, emit_header};
+
+/// One conversation: the state machine of RFC 9293 with its queues, windows and timers.
+///
+/// Made by [`Endpoint::connect`](crate::Endpoint::connect) and
+/// [`Dispatch::Opened`](crate::Dispatch::Opened). See the [contract](crate#the-contract): after any change,
+/// drain.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    tuple: Tuple,
+    config: Arc<ConnectionConfig>,
+    link: Link,
+    state: State,
+    /// Written and not acknowledged: the bytes from SND.UNA on.
+    to_send: ChunkQueue,
+    /// Received in order and not read.
+    received: ChunkQueue,
+    timers: Timers,
+    /// The latest `now`; an earlier one is taken as this.
+    clock: Instant,
+    challenges: Throttle,
+    /// What the network said of our segments (RFC 9293 §3.9.2.2); the reason given if the wait is in vain.
+    soft_error: Option<ConnectionError>,
+    /// ACKs to send. In-order ones merge; without SACK a duplicate is owed for each segment.
+    acks_due: u8,
+    events: u8,
+    /// The application has let go of the stream.
+    released: bool,
+    /// A write found the send buffer full.
+    wants_room: bool,
+    /// What the endpoint is to be told.
+    end: End,
+}
+
+/// What is below the connection, and what is constant about its packets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
+    pub(crate) mtu: u16,
+    pub(crate) hop_limit: u8,
+    pub(crate) flow_label: u32,
+    pub(crate) ts_offset: u32,
+    pub(crate) msl: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    SynSent(Opening),
+    SynReceived(Opening, Peer),
+    Open(Box<Open>),
+    TimeWait(TimeWaitRecord),
+    Closed(Closed),
+}
+
+/// An active or simultaneous open before it is done.
+#[derive(Clone, Debug)]
+struct Opening {
+    iss: SeqNum,
+    /// The SYN or SYN,ACK is to be sent (again).
+    due: bool,
+    /// When it was sent first; none before that.
+    sent_at: Option<Instant>,
+    retries: u8,
+    rtt: Rtt,
+    /// The application has already said that it sends no more.
+    finish: bool,
+    /// Whether a listener's SYN made it (RFC 9293 MUST-11).
+    passive: bool,
+    /// A reset is due to a peer that acknowledged what we never sent; this connection goes on.
+    stray_reset: Option<SeqNum>,
+}
+
+#[derive(Clone, Debug)]
+struct Open {
+    phase: Phase,
+    snd: Sender,
+    rcv: Receiver,
+}
+
+#[derive(Clone, Debug)]
+struct Closed {
+    error: Option<ConnectionError>,
+    reset: Option<Reset>,
+}
+
+/// A reset that is due.
+#[derive(Clone, Copy, Debug)]
+struct Reset {
+    seq: SeqNum,
+    /// RCV.NXT, once there is one.
+    ack: Option<SeqNum>,
+    ts_recent: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum End {
+    NotYet,
+    Closed,
+    TimeWait,
+    Told,
+}
+
+/// At most ten challenge ACKs in five seconds (RFC 5961 §7), counted for each connection by itself.
+#[derive(Clone, Copy, Debug, Default)]
+struct Throttle {
+    since: Option<Instant>,
+    count: u8,
+}
+
+impl Throttle {
+    const LIMIT: u8 = 10;
+    const PERIOD: Duration = Duration::from_secs(5);
+
+    fn permits(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now.since(since) >= Self::PERIOD) {
+            *self = Self { since: Some(now), count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= Self::LIMIT
+    }
+}
+
+impl Connection {
+    /// An active open; the SYN is due.
+    pub(crate) fn connect(
+        tuple: Tuple,
+        config: Arc<ConnectionConfig>,
+        link: Link,
+        iss: SeqNum,
+        now: Instant,
+    ) -> Self {
+        let rtt = Rtt::new(config.min_rto, config.max_rto);
+        let opening = Opening {
+            iss,
+            due: true,
+            sent_at: None,
+            retries: 0,
+            rtt,
+            finish: false,
+            passive: false,
+            stray_reset: None,
+        };
+        Self::new(tuple, config, link, State::SynSent(opening), now)
+    }
+
+    /// A passive open whose SYN,ACK is about to be acknowledged.
+    pub(crate) fn accept(
+        tuple: Tuple,
+        config: Arc<ConnectionConfig>,
+        link: Link,
+        half_open: HalfDone,
+        now: Instant,
+    ) -> Self {
+        let rtt = Rtt::new(config.min_rto, config.max_rto);
+        let HalfDone { iss, peer, sent_at, retries } = half_open;
+        let opening = Opening {
+            iss,
+            due: false,
+            sent_at: Some(sent_at),
+            retries,
+            rtt,
+            finish: false,
+            passive: true,
+            stray_reset: None,
+        };
+        Self::new(tuple, config, link, State::SynReceived(opening, peer), now)
+    }
+
+    fn new(tuple: Tuple, config: Arc<ConnectionConfig>, link: Link, state: State, now: Instant) -> Self {
+        Self {
+            tuple,
+            config,
+            link,
+            state,
+            to_send: ChunkQueue::default(),
+            received: ChunkQueue::default(),
+            timers: Timers::default(),
+            clock: now,
+            challenges: Throttle::default(),
+            soft_error: None,
+            acks_due: 0,
+            events: 0,
+            released: false,
+            wants_room: false,
+            end: End::NotYet,
+        }
+    }
+
+    fn advance_clock(&mut self, cx: &Cx) -> Cx {
+        self.clock = self.clock.max(cx.now);
+        Cx { now: self.clock, ..*cx }
+    }
+
+    /// Takes a segment or an ICMP error that [`Endpoint::handle_frame`](crate::Endpoint::handle_frame) found
+    /// to be this connection's (RFC 9293 §3.10.7, §3.9.2.2). Afterwards, drain.
+    pub fn handle_input(&mut self, cx: &Cx, input: Input<'_>) -> Outcome {
+        let cx = self.advance_clock(cx);
+        let outcome = match input {
+            Input::Segment(segment) => self.segment_arrives(&cx, &segment),
+            Input::Icmp(error) => self.icmp_arrives(error),
+        };
+        self.rearm(cx.now);
+        outcome
+    }
+
+    /// Does what is due at `cx.now`. Calling it early or late is harmless. Afterwards, drain.
+    pub fn handle_timeout(&mut self, cx: &Cx) {
+        let cx = self.advance_clock(cx);
+        self.timers_expire(&cx);
+        self.rearm(cx.now);
+    }
+
+    /// Writes: takes as many bytes as there is room for and says how many (RFC 9293 §3.10.2). Afterwards,
+    /// drain.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] if not a byte fits; [`Event::Writable`] follows when there is room again.
+    /// [`SendError::Finished`] after [`finish`](Self::finish) or [`close`](Self::close);
+    /// [`SendError::Closed`] if the connection has ended.
+    pub fn send(&mut self, cx: &Cx, data: &[u8]) -> Result<usize, SendError> {
+        let cx = self.advance_clock(cx);
+        match &self.state {
+            State::SynSent(opening) | State::SynReceived(opening, _) if opening.finish => {
+                return Err(SendError::Finished);
+            }
+            State::SynSent(_) | State::SynReceived(..) => {}
+            State::Open(open) if open.phase.sends() => {}
+            State::Closed(Closed { error: Some(error), .. }) => return Err((*error).into()),
+            State::Open(_) | State::TimeWait(_) | State::Closed(_) => return Err(SendError::Finished),
+        }
+        let wanted = data.len().min(self.send_room());
+        let held = self.to_send.memory();
+        let room = if held == 0 { cx.memory.room.saturating_add(cx.memory.reserve) } else { cx.memory.room };
+        let taken = self.to_send.fits(wanted, room);
+        if taken < data.len() {
+            self.wants_room = true;
+            if taken == 0 {
+                return Err(SendError::Full);
+            }
+        }
+        self.to_send.push(data.get(..taken).unwrap_or_default());
+        self.rearm(cx.now);
+        Ok(taken)
+    }
+
+    /// The bytes that can be read, in order. Then [`consume`](Self::consume) them.
+    pub fn readable(&self) -> impl Iterator<Item = &[u8]> {
+        self.received.iter()
+    }
+
+    /// How many bytes can be read.
+    #[must_use]
+    pub const fn readable_len(&self) -> usize {
+        self.received.len()
+    }
+
+    /// Whether the peer has closed its side and every byte before that has been read.
+    #[must_use]
+    pub fn at_end(&self) -> bool {
+        self.received.is_empty()
+            && match &self.state {
+                State::SynSent(_) | State::SynReceived(..) => false,
+                State::Open(open) => !open.phase.receives(),
+                State::TimeWait(_) => true,
+                State::Closed(closed) => closed.error.is_none(),
+            }
+    }
+
+    /// Forgets the first `n` readable bytes (at most all): they have been read. Afterwards, drain.
+    pub fn consume(&mut self, cx: &Cx, n: usize) {
+        self.advance_clock(cx);
+        self.received.advance(n);
+    }
+
+    /// Reads up to `max` bytes as one buffer, without copying: what lies in a row. Afterwards, drain.
+    pub fn take_chunk(&mut self, cx: &Cx, max: usize) -> Option<Bytes> {
+        self.advance_clock(cx);
+        self.received.take(max)
+    }
+
+    /// The next thing that the application should know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let bit = self.events.trailing_zeros();
+        let event = match bit {
+            0 => Event::Connected,
+            1 => Event::Readable,
+            2 => Event::Writable,
+            3 => Event::Closed,
+            _ => return None,
+        };
+        self.events &= self.events.wrapping_sub(1);
+        Some(event)
+    }
+
+    fn note(&mut self, event: Event) {
+        self.events |= match event {
+            Event::Connected => 1,
+            Event::Readable => 2,
+            Event::Writable => 4,
+            Event::Closed => 8,
+        };
+    }
+
+    /// What [`Endpoint::handle_event`](crate::Endpoint::handle_event) is to be told: once in a connection's
+    /// life. After it the connection's addresses are somebody else's.
+    pub fn poll_endpoint_event(&mut self) -> Option<EndpointEvent> {
+        match self.end {
+            End::NotYet | End::Told => None,
+            End::Closed => {
+                self.end = End::Told;
+                Some(EndpointEvent::Closed)
+            }
+            End::TimeWait => {
+                self.end = End::Told;
+                let State::TimeWait(record) = &self.state else { return Some(EndpointEvent::Closed) };
+                let record = record.clone();
+                self.timers = Timers::default();
+                self.state = State::Closed(Closed { error: None, reset: None });
+                self.note(Event::Closed);
+                Some(EndpointEvent::TimeWait(record))
+            }
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due; none means never.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.earliest()
+    }
+
+    /// Bytes of heap memory that its queues hold: whole chunks, whole pinned frames, ranges.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let ranges = match &self.state {
+            State::Open(open) => open.rcv.memory(),
+            _ => 0,
+        };
+        self.to_send.memory().saturating_add(self.received.memory()).saturating_add(ranges)
+    }
+
+    /// The state by its RFC name.
+    #[must_use]
+    pub fn state(&self) -> TcpState {
+        match &self.state {
+            State::SynSent(_) => TcpState::SynSent,
+            State::SynReceived(..) => TcpState::SynReceived,
+            State::Open(open) => open.phase.state(),
+            State::TimeWait(_) => TcpState::TimeWait,
+            State::Closed(_) => TcpState::Closed,
+        }
+    }
+
+    /// Addresses and ports.
+    #[must_use]
+    pub const fn tuple(&self) -> &Tuple {
+        &self.tuple
+    }
+
+    /// Our address and port.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.tuple.local_addr()
+    }
+
+    /// The peer's address and port.
+    #[must_use]
+    pub const fn remote_addr(&self) -> SocketAddr {
+        self.tuple.remote_addr()
+    }
+
+    /// Why the connection ended, if not by both sides closing.
+    #[must_use]
+    pub const fn error(&self) -> Option<ConnectionError> {
+        match &self.state {
+            State::Closed(closed) => closed.error,
+            _ => None,
+        }
+    }
+
+    /// What the network has said of our segments without ending the connection (RFC 9293 MUST-47).
+    #[must_use]
+    pub const fn soft_error(&self) -> Option<ConnectionError> {
+        self.soft_error
+    }
+
+    /// How many bytes may be written now, memory permitting.
+    #[must_use]
+    pub fn send_room(&self) -> usize {
+        (self.config.send_buffer as usize).saturating_sub(self.to_send.len())
+    }
+
+    /// How many bytes have been written and not acknowledged, sent or not.
+    #[must_use]
+    pub const fn unacknowledged(&self) -> usize {
+        self.to_send.len()
+    }
+
+    /// How many bytes have been written and never been sent.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        match &self.state {
+            State::Open(open) => {
+                self.to_send.len().saturating_sub(open.snd.nxt.distance_from(open.snd.una) as usize)
+            }
+            _ => self.to_send.len(),
+        }
+    }
+
+    /// SND.UNA, SND.NXT, RCV.NXT and the right edge that was advertised, once there are any; for tests and
+    /// oracles.
+    #[must_use]
+    pub fn sequence_numbers(&self) -> Option<[SeqNum; 4]> {
+        let State::Open(open) = &self.state else { return None };
+        Some([open.snd.una, open.snd.nxt, open.rcv.nxt, open.rcv.edge])
+    }
+
+    /// Feeds all protocol state to a hash: times relative to `now`, sequence numbers to ISS and IRS, so
+    /// that two connections in the same situation agree.
+    pub fn digest(&self, now: Instant, state: &mut impl Hasher) {
+        let Self {
+            tuple,
+            config: _,
+            link: _,
+            state: protocol,
+            to_send,
+            received,
+            timers,
+            clock: _,
+            challenges,
+            soft_error,
+            acks_due,
+            events,
+            released,
+            wants_room,
+            end,
+        } = self;
+        tuple.hash(state);
+        self.state().hash(state);
+        match protocol {
+            State::SynSent(opening) | State::SynReceived(opening, _) => {
+                let Opening { iss: _, due, sent_at, retries, rtt, finish, passive, stray_reset } = opening;
+                (due, sent_at.map(|at| now.since(at)), retries, rtt, finish, passive).hash(state);
+                stray_reset.hash(state);
+                if let State::SynReceived(_, peer) = protocol {
+                    Peer { irs: SeqNum::new(0), ..*peer }.hash(state);
+                }
+            }
+            State::Open(open) => {
+                open.snd.digest(now, state);
+                open.rcv.digest(now, state);
+            }
+            State::TimeWait(record) => record.deadline.since(now).hash(state),
+            State::Closed(closed) => (closed.error, closed.reset.is_some()).hash(state),
+        }
+        for queue in [to_send, received] {
+            queue.len().hash(state);
+            for part in queue.iter() {
+                state.write(part);
+            }
+        }
+        timers.digest(now, state);
+        (challenges.since.map(|since| now.since(since)), challenges.count).hash(state);
+        (soft_error, acks_due, events, released, wants_room, end).hash(state);
+    }
+}
+
+/// What a half-open record hands over when its handshake completes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HalfDone {
+    pub(crate) iss: SeqNum,
+    pub(crate) peer: Peer,
+    pub(crate) sent_at: Instant,
+    pub(crate) retries: u8,
+}

@@ -1,0 +1,64 @@
+//! From handshake to data: what an open connection starts with.
+
+use super::handshake::{self, Peer};
+use super::{Connection, Link, Open, Opening, State};
+use crate::recv::Receiver;
+use crate::send::Sender;
+use crate::state::Phase;
+use crate::{Event, Instant, Segment};
+use carrick_wire::WindowScale;
+use core::net::IpAddr;
+
+/// Option bytes of every segment with timestamps: NOP, NOP and the option.
+const TIMESTAMPS_LEN: u16 = 12;
+
+impl Open {
+    /// Text of a full-sized segment: the peer's MSS or what the MTU leaves, less options (RFC 9293 §3.7.1).
+    /// At least 48 bytes, since an MSS below its floor is raised to that.
+    pub(super) fn segment_size(&self, local: IpAddr, link: &Link, extra_options: u16) -> u16 {
+        let options =
+            extra_options.saturating_add(if self.rcv.ts_recent.is_some() { TIMESTAMPS_LEN } else { 0 });
+        let mss = self.snd.peer_mss.min(handshake::local_mss(local, link.mtu));
+        mss.saturating_sub(options).max(48)
+    }
+}
+
+impl Connection {
+    /// Our SYN is acknowledged by `segment` and the peer's has come: ESTABLISHED, or FIN-WAIT-1 if the
+    /// application has closed meanwhile. The caller sets the send window.
+    pub(super) fn establish(&mut self, opening: &Opening, peer: Peer, now: Instant) {
+        let unscaled = (WindowScale::ZERO, WindowScale::ZERO);
+        let (snd_scale, rcv_scale) =
+            peer.scale.map_or(unscaled, |scale| (scale, handshake::local_scale(&self.config)));
+        let mss = handshake::local_mss(self.tuple.local, self.link.mtu);
+
+        let mut rcv =
+            Receiver::new(peer.irs, u32::from(handshake::initial_window(&self.config).get()), rcv_scale, mss);
+        rcv.sack = peer.sack;
+        rcv.ts_recent = peer.ts_recent.map(|recent| (recent, now));
+
+        let mut snd = Sender::new(opening.iss, peer.mss.get(), snd_scale, &self.config);
+        snd.rtt = opening.rtt;
+        if let (0, Some(sent_at)) = (opening.retries, opening.sent_at) {
+            snd.rtt.sample(now.since(sent_at));
+        }
+        snd.rtt.on_established(opening.retries > 0);
+
+        let phase = if opening.finish { Phase::FinWait1 } else { Phase::Established };
+        snd.fin = opening.finish;
+        let mut open = Open { phase, snd, rcv };
+        let segment_size = u32::from(open.segment_size(self.tuple.local, &self.link, 0));
+        open.snd.congestion.get_mut().on_start(segment_size);
+        self.timers.clear();
+        self.state = State::Open(open.into());
+        self.note(Event::Connected);
+        self.note(Event::Writable);
+    }
+
+    /// Takes the window of the segment that completed the handshake. `scaled` says that it is no SYN.
+    pub(super) fn set_first_window(&mut self, segment: &Segment<'_>, scaled: bool) {
+        let State::Open(open) = &mut self.state else { return };
+        let scale = if scaled { open.snd.scale } else { WindowScale::ZERO };
+        open.snd.set_window(segment.seq, segment.ack, segment.window.scaled(scale));
+    }
+}

@@ -1,0 +1,366 @@
+//! SEGMENT ARRIVES (RFC 9293 §3.10.7), with the answers of RFC 5961 and the tests of RFC 7323.
+//!
+//! The steps are methods named after the RFC's steps, called in its order.
+
+use super::handshake::Peer;
+use super::{Connection, Opening, Reset, State};
+use crate::recv::{Refused, Taken, Text};
+use crate::state::Next;
+use crate::{ConnectionError, Cx, DiscardReason, Event, IcmpError, IcmpErrorKind, Instant, Outcome, Segment};
+use carrick_wire::TcpFlags;
+
+/// Whether the steps go on.
+type Step = Result<(), Outcome>;
+
+impl Connection {
+    pub(super) fn segment_arrives(&mut self, cx: &Cx, segment: &Segment<'_>) -> Outcome {
+        let done = match &self.state {
+            State::SynSent(_) => self.in_syn_sent(cx, segment),
+            State::SynReceived(..) => self.in_syn_received(cx, segment),
+            State::Open(_) => self.in_open(cx, segment),
+            State::TimeWait(_) => self.in_time_wait(cx, segment),
+            State::Closed(_) => Err(Outcome::Discarded(DiscardReason::Gone)),
+        };
+        done.err().unwrap_or(Outcome::Accepted)
+    }
+
+    /// §3.10.7.3.
+    fn in_syn_sent(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        let State::SynSent(opening) = &mut self.state else { return Ok(()) };
+        // First, the ACK bit. SND.NXT is ISS+1: a SYN of ours carries no text.
+        let acks_syn =
+            segment.has(TcpFlags::ACK) && segment.ack == opening.iss + 1 && opening.sent_at.is_some();
+        if segment.has(TcpFlags::ACK) && !acks_syn {
+            if segment.has(TcpFlags::RST) {
+                return Err(Outcome::Discarded(DiscardReason::BadAck));
+            }
+            opening.stray_reset = Some(segment.ack);
+            return Err(Outcome::Answered(DiscardReason::BadAck));
+        }
+        // Second, the RST bit: only one that acknowledges our SYN counts.
+        if segment.has(TcpFlags::RST) {
+            if acks_syn {
+                self.end(Some(ConnectionError::Refused), None);
+                return Ok(());
+            }
+            return Err(Outcome::Discarded(DiscardReason::StrayReset));
+        }
+        // Fourth, the SYN bit.
+        if !segment.has(TcpFlags::SYN) {
+            return Err(Outcome::Discarded(DiscardReason::Unexpected));
+        }
+        let mut opening = opening.clone();
+        let peer = Peer::of(segment, self.tuple.local, &self.config);
+        if acks_syn {
+            self.establish(&opening, peer, cx.now);
+            self.set_first_window(segment, false);
+            self.acks_due = 1;
+            return self.sixth_and_later(cx, segment);
+        }
+        // A simultaneous open: our SYN goes out again, as a SYN,ACK.
+        opening.due = true;
+        self.state = State::SynReceived(opening, peer);
+        Ok(())
+    }
+
+    /// §3.10.7.4 for SYN-RECEIVED, whose sender and receiver do not exist yet.
+    fn in_syn_received(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        let State::SynReceived(opening, peer) = &mut self.state else { return Ok(()) };
+        let rcv_nxt = peer.irs + 1;
+        if segment.seq == peer.irs && segment.has(TcpFlags::SYN) && !segment.has(TcpFlags::RST) {
+            if segment.has(TcpFlags::ACK) {
+                // The other side of a simultaneous open.
+                if segment.ack == opening.iss + 1 {
+                    let (opening, peer) = (opening.clone(), *peer);
+                    self.establish(&opening, peer, cx.now);
+                    self.set_first_window(segment, false);
+                    self.acks_due = 1;
+                    return self.sixth_and_later(cx, segment);
+                }
+            } else if self.challenges.permits(cx.now) {
+                // A repeated SYN: the SYN,ACK repairs what was lost in either direction (SA-SYNDUP-SR).
+                opening.due = true;
+                return Err(Outcome::Answered(DiscardReason::UnexpectedSyn));
+            }
+            return Err(Outcome::Discarded(DiscardReason::UnexpectedSyn));
+        }
+        // First, the sequence number; the window is what our SYN,ACK said.
+        let window = u32::from(super::handshake::initial_window(&self.config).get());
+        let ahead = segment.seq.distance_from(rcv_nxt);
+        if ahead > window {
+            if segment.has(TcpFlags::RST) {
+                return Err(Outcome::Discarded(DiscardReason::OutOfWindow));
+            }
+            self.challenge(cx.now);
+            return Err(Outcome::Answered(DiscardReason::OutOfWindow));
+        }
+        // Second, the RST bit.
+        if segment.has(TcpFlags::RST) {
+            if ahead > 0 {
+                self.challenge(cx.now);
+                return Err(Outcome::Answered(DiscardReason::InexactReset));
+            }
+            let error = if opening.passive { ConnectionError::Reset } else { ConnectionError::Refused };
+            self.end(Some(error), None);
+            return Ok(());
+        }
+        // Fourth, the SYN bit.
+        if segment.has(TcpFlags::SYN) {
+            self.challenge(cx.now);
+            return Err(Outcome::Answered(DiscardReason::UnexpectedSyn));
+        }
+        // Fifth, the ACK field.
+        if !segment.has(TcpFlags::ACK) {
+            return Err(Outcome::Discarded(DiscardReason::Unexpected));
+        }
+        if segment.ack != opening.iss + 1 {
+            opening.stray_reset = Some(segment.ack);
+            return Err(Outcome::Answered(DiscardReason::BadAck));
+        }
+        let (opening, peer) = (opening.clone(), *peer);
+        self.establish(&opening, peer, cx.now);
+        self.set_first_window(segment, true);
+        self.note_timestamp(segment, cx.now);
+        self.sixth_and_later(cx, segment)
+    }
+
+    /// §3.10.7.4 from ESTABLISHED on.
+    fn in_open(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        self.timestamps(cx, segment)?;
+        self.first_sequence_number(cx, segment)?;
+        self.second_reset(cx, segment)?;
+        self.fourth_syn(cx, segment)?;
+        self.fifth_ack(cx, segment)?;
+        self.sixth_and_later(cx, segment)
+    }
+
+    /// RFC 7323 §3.2 and §5.3 R1; a reset is exempt.
+    fn timestamps(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        let State::Open(open) = &self.state else { return Ok(()) };
+        if open.rcv.ts_recent.is_none() || segment.has(TcpFlags::RST) {
+            return Ok(());
+        }
+        let Some(timestamps) = segment.options.timestamps else {
+            return Err(Outcome::Discarded(DiscardReason::MissingTimestamp));
+        };
+        if open.rcv.timestamp_is_old(timestamps.val, cx.now) {
+            self.challenge(cx.now);
+            return Err(Outcome::Answered(DiscardReason::OldTimestamp));
+        }
+        Ok(())
+    }
+
+    /// First, the sequence number.
+    fn first_sequence_number(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        let State::Open(open) = &self.state else { return Ok(()) };
+        let rcv = &open.rcv;
+        let reset = segment.has(TcpFlags::RST);
+        let len = if reset { 0 } else { segment.len() };
+        // A FIN needs no buffer: it is taken right at the edge, if all before it fits (note 12).
+        let text_end = segment.seq + u32::try_from(segment.payload.len()).unwrap_or(0);
+        let fin_at_edge = segment.has(TcpFlags::FIN) && !reset && rcv.fin_fits(text_end);
+        if rcv.acceptable(segment.seq, len) || (fin_at_edge && rcv.fin_fits(segment.seq)) {
+            return Ok(());
+        }
+        if reset {
+            return Err(Outcome::Discarded(DiscardReason::OutOfWindow));
+        }
+        if segment.has(TcpFlags::SYN) {
+            self.challenge(cx.now);
+            return Err(Outcome::Answered(DiscardReason::UnexpectedSyn));
+        }
+        // Unacceptable by number, but its ACK is needed (note 6, and a probe of a closed window).
+        let nxt = rcv.nxt;
+        let probe_answer = segment.seq == nxt + 1 && rcv.window() == 0;
+        let use_ack = if len > 0 {
+            segment.seq + len == nxt || segment.seq == nxt
+        } else {
+            segment.seq + 1 == nxt || probe_answer
+        };
+        if use_ack && segment.has(TcpFlags::ACK) {
+            self.fifth_ack(cx, segment)?;
+        }
+        self.repeat_fin_wait(cx);
+        if len > 0 {
+            self.owe_ack();
+        } else {
+            self.challenge(cx.now);
+        }
+        Err(Outcome::Answered(DiscardReason::OutOfWindow))
+    }
+
+    /// A repeated FIN may have met a TIME-WAIT that its own ACK has just begun; nothing to do before that.
+    fn repeat_fin_wait(&mut self, cx: &Cx) {
+        if let State::TimeWait(record) = &mut self.state {
+            record.deadline = cx.now + self.link.msl.saturating_mul(2);
+        }
+    }
+
+    /// Second, the RST bit (RFC 5961 §3.2): only the exact number resets.
+    fn second_reset(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        let State::Open(open) = &self.state else { return Ok(()) };
+        if !segment.has(TcpFlags::RST) {
+            return Ok(());
+        }
+        if segment.seq != open.rcv.nxt {
+            self.challenge(cx.now);
+            return Err(Outcome::Answered(DiscardReason::InexactReset));
+        }
+        self.end(Some(ConnectionError::Reset), None);
+        Err(Outcome::Accepted)
+    }
+
+    /// Fourth, the SYN bit (RFC 5961 §4.2).
+    fn fourth_syn(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        if segment.has(TcpFlags::SYN) {
+            self.challenge(cx.now);
+            return Err(Outcome::Answered(DiscardReason::UnexpectedSyn));
+        }
+        Ok(())
+    }
+
+    /// Sixth to eighth: the urgent pointer (in line, so it changes nothing here), text, FIN.
+    fn sixth_and_later(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        let text = self.seventh_text(cx, segment);
+        self.eighth_fin(cx, segment);
+        text
+    }
+
+    /// Seventh, the text.
+    fn seventh_text(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        let State::Open(open) = &mut self.state else { return Ok(()) };
+        if segment.payload.is_empty() || !open.phase.receives() {
+            return Ok(());
+        }
+        let seq = segment.seq + u32::from(segment.has(TcpFlags::SYN));
+        let new_text = (seq + u32::try_from(segment.payload.len()).unwrap_or(0)).after(open.rcv.nxt);
+        if self.released && new_text {
+            // The application will never read it: half-duplex close (RFC 9293 §3.6.1, SHLD-3).
+            let reset = Reset { seq: segment.ack, ack: None, ts_recent: None };
+            self.end(Some(ConnectionError::Aborted), Some(reset));
+            return Ok(());
+        }
+        let taken = open.rcv.take_text(cx, seq, Text::of(segment), &mut self.received);
+        match taken {
+            Taken::Advanced { .. } => {
+                self.acks_due = self.acks_due.max(1);
+                self.note(Event::Readable);
+                Ok(())
+            }
+            Taken::Held => {
+                self.owe_ack();
+                Ok(())
+            }
+            // Not acknowledged, so the peer sends it again when there may be memory.
+            Taken::Refused(Refused::NoMemory) => Err(Outcome::Discarded(DiscardReason::NoMemory)),
+            Taken::Refused(Refused::TooManyRanges) => {
+                self.owe_ack();
+                Err(Outcome::Answered(DiscardReason::TooManyRanges))
+            }
+        }
+    }
+
+    /// Eighth, the FIN bit.
+    fn eighth_fin(&mut self, cx: &Cx, segment: &Segment<'_>) {
+        let State::Open(open) = &mut self.state else { return };
+        if segment.has(TcpFlags::FIN) && open.phase.receives() {
+            let text_end = segment.seq
+                + u32::from(segment.has(TcpFlags::SYN))
+                + u32::try_from(segment.payload.len()).unwrap_or(0);
+            open.rcv.note_fin(text_end);
+            self.acks_due = self.acks_due.max(1);
+        } else if segment.has(TcpFlags::FIN) {
+            self.acks_due = self.acks_due.max(1);
+        }
+        let State::Open(open) = &mut self.state else { return };
+        if !open.phase.receives() || !open.rcv.take_fin() {
+            return;
+        }
+        self.acks_due = self.acks_due.max(1);
+        let next = open.phase.on_fin_received();
+        self.note(Event::Readable);
+        self.enter(next, cx.now);
+    }
+
+    /// Takes the timestamp of a segment that has passed every check.
+    pub(super) fn note_timestamp(&mut self, segment: &Segment<'_>, now: Instant) {
+        if let (State::Open(open), Some(timestamps)) = (&mut self.state, segment.options.timestamps) {
+            open.rcv.note_timestamp(timestamps.val, segment.seq, now);
+        }
+    }
+
+    /// TIME-WAIT (the same rules as for a record of the endpoint's).
+    fn in_time_wait(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        let State::TimeWait(record) = &mut self.state else { return Ok(()) };
+        let verdict = crate::endpoint::time_wait::segment_arrives(record, segment, cx.now, self.link.msl);
+        if verdict.restart {
+            self.timers.set(super::timers::Timer::TimeWait, record.deadline);
+        }
+        if verdict.answer {
+            self.challenge(cx.now);
+            return Err(Outcome::Answered(DiscardReason::Unexpected));
+        }
+        Err(Outcome::Discarded(DiscardReason::Unexpected))
+    }
+
+    /// What the fifth or the eighth step leads to.
+    pub(super) fn enter(&mut self, next: Next, now: Instant) {
+        let State::Open(open) = &mut self.state else { return };
+        match next {
+            Next::Phase(phase) => open.phase = phase,
+            Next::TimeWait => self.enter_time_wait(now),
+            Next::Closed => self.end(None, None),
+        }
+    }
+
+    /// A duplicate ACK is owed: one for each segment, unless SACK says all with one.
+    fn owe_ack(&mut self) {
+        let sack = matches!(&self.state, State::Open(open) if open.rcv.sack);
+        self.acks_due = if sack { 1 } else { self.acks_due.saturating_add(1) };
+    }
+
+    /// An ACK under the throttle (RFC 5961 §7).
+    fn challenge(&mut self, now: Instant) {
+        if self.challenges.permits(now) {
+            if let State::SynReceived(opening, _) = &mut self.state {
+                // Before the connection is established its SYN,ACK says the same and repairs more.
+                opening.due = true;
+            } else {
+                self.acks_due = self.acks_due.max(1);
+            }
+        }
+    }
+
+    /// An ICMP error whose quote names this connection (RFC 9293 §3.9.2.2, RFC 5927).
+    pub(super) fn icmp_arrives(&mut self, error: IcmpError) -> Outcome {
+        let in_flight = match &self.state {
+            State::SynSent(Opening { iss, .. }) | State::SynReceived(Opening { iss, .. }, _) => {
+                error.seq == *iss
+            }
+            State::Open(open) => {
+                let sent = open.snd.nxt.distance_from(open.snd.una);
+                error.seq.distance_from(open.snd.una) < sent
+            }
+            State::TimeWait(_) | State::Closed(_) => false,
+        };
+        if !in_flight {
+            return Outcome::Discarded(DiscardReason::IcmpIgnored);
+        }
+        let (reason, hard) = match error.kind {
+            IcmpErrorKind::Refused => (ConnectionError::Refused, true),
+            IcmpErrorKind::HostUnreachable => (ConnectionError::HostUnreachable, false),
+            IcmpErrorKind::NetworkUnreachable => (ConnectionError::NetworkUnreachable, false),
+            IcmpErrorKind::TimeExceeded
+            | IcmpErrorKind::ParameterProblem
+            | IcmpErrorKind::PacketTooBig(_) => {
+                return Outcome::Discarded(DiscardReason::IcmpIgnored);
+            }
+        };
+        if hard && matches!(self.state, State::SynSent(_) | State::SynReceived(..)) {
+            self.end(Some(reason), None);
+        } else {
+            self.soft_error = Some(reason);
+        }
+        Outcome::Accepted
+    }
+}

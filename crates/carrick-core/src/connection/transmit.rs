@@ -1,0 +1,262 @@
+//! What leaves: planned first, committed when the device has taken it.
+
+use super::handshake::{self, ts_clock};
+use super::{Closed, Connection, State};
+use crate::send::Sendable;
+use crate::transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
+use crate::{Cx, Instant, Pressure, Tuple};
+use bytes::Bytes;
+use carrick_wire::{
+    Checksum, IpHeader, Protocol, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps,
+};
+use core::num::{NonZeroU16, NonZeroUsize};
+
+/// Payloads from this size on are made of reference-counted slices, for devices that keep frames.
+const SHARE: usize = 4 << 10;
+
+/// What a [`Transmit`] carries and will commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    kind: Kind,
+    seq: SeqNum,
+    /// Where the payload starts in the send queue.
+    offset: usize,
+    pub(crate) len: usize,
+    fin: bool,
+    pub(crate) segment_size: Option<NonZeroU16>,
+    /// The right edge that it advertises.
+    edge: SeqNum,
+    now: Instant,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    /// A SYN or SYN,ACK.
+    Syn,
+    /// Text, a FIN, or just an ACK.
+    Segment,
+    /// A reset that ends the connection, or one to a stranger during the handshake.
+    Reset,
+    /// An ACK in TIME-WAIT.
+    TimeWait,
+}
+
+impl Connection {
+    /// The next packet that is due, of at most `max` bytes with its headers: a packet longer than the MTU is
+    /// a super-segment, which stands for segments of [`Transmit::segment_size`] each. Call it until it gives
+    /// nothing.
+    ///
+    /// Nothing has changed until [`Transmit::sent`].
+    pub fn poll_transmit<'c>(&'c mut self, cx: &Cx, max: NonZeroUsize) -> Option<Transmit<'c>> {
+        let cx = self.advance_clock(cx);
+        let (header, plan) = self.plan(&cx, max)?;
+        if plan.len >= SHARE {
+            self.to_send.freeze(plan.offset.saturating_add(plan.len));
+        }
+        Some(Transmit::from_connection(header, self, plan))
+    }
+
+    fn plan(&self, cx: &Cx, max: NonZeroUsize) -> Option<(HeaderBytes, Plan)> {
+        match &self.state {
+            State::SynSent(_) | State::SynReceived(..) => self.plan_opening(cx),
+            State::Open(_) => self.plan_segment(cx, max),
+            State::TimeWait(record) => {
+                if self.acks_due == 0 {
+                    return None;
+                }
+                let tcp = crate::endpoint::time_wait::answer(record, ts_clock(cx.now, self.link.ts_offset));
+                Some(self.finish_plan(
+                    cx,
+                    tcp,
+                    Kind::TimeWait,
+                    Sendable { seq: record.snd_nxt, len: 0, fin: false },
+                ))
+            }
+            State::Closed(Closed { reset, .. }) => {
+                let reset = (*reset)?;
+                let ack = reset.ack.map_or(TcpFlags::EMPTY, |_| TcpFlags::ACK);
+                let tcp = TcpHeader {
+                    seq: reset.seq,
+                    ack: reset.ack.unwrap_or(SeqNum::new(0)),
+                    flags: TcpFlags::RST | ack,
+                    options: self.segment_options(cx.now, reset.ts_recent, SackBlocks::default()),
+                    ..TcpHeader::default()
+                };
+                Some(self.finish_plan(cx, tcp, Kind::Reset, Sendable { seq: reset.seq, len: 0, fin: false }))
+            }
+        }
+    }
+
+    fn plan_opening(&self, cx: &Cx) -> Option<(HeaderBytes, Plan)> {
+        let (opening, peer) = match &self.state {
+            State::SynSent(opening) => (opening, None),
+            State::SynReceived(opening, peer) => (opening, Some(peer)),
+            _ => return None,
+        };
+        let nothing = |seq| Sendable { seq, len: 0, fin: false };
+        if let Some(seq) = opening.stray_reset {
+            let tcp = TcpHeader { seq, flags: TcpFlags::RST, ..TcpHeader::default() };
+            return Some(self.finish_plan(cx, tcp, Kind::Reset, nothing(seq)));
+        }
+        if !opening.due {
+            return None;
+        }
+        let mss = handshake::local_mss(self.tuple.local, self.link.mtu);
+        let ts_now = ts_clock(cx.now, self.link.ts_offset);
+        let ack = peer.map_or(TcpFlags::EMPTY, |_| TcpFlags::ACK);
+        let tcp = TcpHeader {
+            seq: opening.iss,
+            ack: peer.map_or(SeqNum::new(0), |peer| peer.irs + 1),
+            flags: TcpFlags::SYN | ack,
+            window: handshake::initial_window(&self.config),
+            options: handshake::syn_options(&self.config, mss, ts_now, peer),
+            ..TcpHeader::default()
+        };
+        Some(self.finish_plan(cx, tcp, Kind::Syn, nothing(opening.iss)))
+    }
+
+    fn plan_segment(&self, cx: &Cx, max: NonZeroUsize) -> Option<(HeaderBytes, Plan)> {
+        let State::Open(open) = &self.state else { return None };
+        let snd = &open.snd;
+        let sack = open.rcv.sack_blocks();
+        let ts_recent = open.rcv.ts_recent.map(|(recent, _)| recent);
+        let options = self.segment_options(cx.now, ts_recent, sack);
+        let sack_len = u16::try_from(sack.len().saturating_mul(8).saturating_add(4)).unwrap_or(u16::MAX);
+        let sack_len = if sack.is_empty() { 0 } else { sack_len };
+        let mss = open.segment_size(self.tuple.local, &self.link, sack_len);
+
+        let queued = self.to_send.len();
+        let sendable = snd.sendable(queued, u32::from(mss)).map(|mut sendable| {
+            let fixed: usize = if self.tuple.local.is_ipv4() { 40 } else { 60 };
+            let headers = fixed.saturating_add(options.encoded_len());
+            let limit = max.get().min(usize::from(u16::MAX)).saturating_sub(headers);
+            self.shorten(&mut sendable, limit.max(usize::from(mss)), usize::from(mss));
+            sendable
+        });
+        let limit = self.config.receive_buffer;
+        let update_due =
+            || open.phase.receives() && open.rcv.update_due(cx.memory.pressure, self.received.len(), limit);
+        if sendable.is_none() && self.acks_due == 0 && !update_due() {
+            return None;
+        }
+        let sendable = sendable.unwrap_or(Sendable { seq: snd.ack_seq(), len: 0, fin: false });
+
+        // After the peer's FIN nothing can come any more: the edge stays where it is.
+        let pressure = if open.phase.receives() { cx.memory.pressure } else { Pressure::Limit };
+        let (window, edge) = open.rcv.offer(pressure, self.received.len(), limit);
+        let offset = sendable.seq.distance_from(snd.una) as usize;
+        let last = sendable.len > 0 && offset.saturating_add(sendable.len) == queued;
+        let mut flags = TcpFlags::ACK;
+        if last {
+            flags |= TcpFlags::PSH;
+        }
+        if sendable.fin {
+            flags |= TcpFlags::FIN;
+        }
+        let tcp = TcpHeader {
+            seq: sendable.seq,
+            ack: open.rcv.nxt,
+            flags,
+            window,
+            options,
+            ..TcpHeader::default()
+        };
+        let (header, mut plan) = self.finish_plan(cx, tcp, Kind::Segment, sendable);
+        plan.offset = offset;
+        plan.edge = edge;
+        plan.segment_size = NonZeroU16::new(mss).filter(|_| sendable.len > usize::from(mss));
+        Some((header, plan))
+    }
+
+    /// Cuts what may be sent to `limit` bytes and to [`MAX_PARTS`] slices, in full segments.
+    fn shorten(&self, sendable: &mut Sendable, limit: usize, mss: usize) {
+        let State::Open(open) = &self.state else { return };
+        let offset = sendable.seq.distance_from(open.snd.una) as usize;
+        let whole = sendable.len;
+        let wanted = whole.min(limit);
+        let fits: usize = self.to_send.range(offset, wanted).take(MAX_PARTS).map(<[u8]>::len).sum();
+        if fits < whole {
+            let rest = fits.checked_rem(mss).unwrap_or(0);
+            sendable.len = if fits > mss { fits.saturating_sub(rest) } else { fits };
+            sendable.fin = false;
+        }
+    }
+
+    fn segment_options(&self, now: Instant, ts_recent: Option<u32>, sack: SackBlocks) -> TcpOptions {
+        let timestamps = ts_recent.map(|ecr| Timestamps { val: ts_clock(now, self.link.ts_offset), ecr });
+        TcpOptions { timestamps, sack, ..TcpOptions::default() }
+    }
+
+    fn finish_plan(&self, cx: &Cx, tcp: TcpHeader, kind: Kind, sent: Sendable) -> (HeaderBytes, Plan) {
+        let header = emit_header(&self.tuple, self.link.hop_limit, self.link.flow_label, tcp, sent.len);
+        let Sendable { seq, len, fin } = sent;
+        (header, Plan { kind, seq, offset: 0, len, fin, segment_size: None, edge: seq, now: cx.now })
+    }
+
+    pub(crate) fn payload_parts<'a>(&'a self, plan: &Plan, parts: &mut [&'a [u8]; MAX_PARTS]) -> usize {
+        let slices = self.to_send.range(plan.offset, plan.len);
+        parts.iter_mut().zip(slices).map(|(part, slice)| *part = slice).count()
+    }
+
+    pub(crate) fn payload_shared(&self, plan: &Plan, parts: &mut [Bytes; MAX_PARTS]) -> usize {
+        let slices = self.to_send.shared(plan.offset, plan.len);
+        parts.iter_mut().zip(slices).map(|(part, slice)| *part = slice).count()
+    }
+
+    pub(crate) fn commit(&mut self, plan: &Plan, taken: Taken) {
+        let (len, fin) = match taken {
+            Taken::All => (plan.len, plan.fin),
+            Taken::Payload(0) => return,
+            Taken::Payload(n) => (n.min(plan.len), false),
+        };
+        match (&mut self.state, plan.kind) {
+            (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Syn) => {
+                opening.due = false;
+                opening.sent_at.get_or_insert(plan.now);
+            }
+            (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Reset) => {
+                opening.stray_reset = None;
+            }
+            (State::Open(open), Kind::Segment) => {
+                open.snd.on_sent(Sendable { seq: plan.seq, len, fin }, plan.now);
+                if open.rcv.edge.before(plan.edge) {
+                    open.rcv.edge = plan.edge;
+                }
+                open.rcv.last_ack_sent = open.rcv.nxt;
+                self.acks_due = self.acks_due.saturating_sub(1);
+            }
+            (State::TimeWait(_), Kind::TimeWait) => self.acks_due = 0,
+            (State::Closed(closed), Kind::Reset) => closed.reset = None,
+            _ => {}
+        }
+        self.rearm(plan.now);
+    }
+}
+
+/// The headers of a segment with `payload_len` bytes of text; the TCP checksum is the pseudo-header's sum.
+pub(crate) fn emit_header(
+    tuple: &Tuple,
+    hop_limit: u8,
+    flow_label: u32,
+    mut tcp: TcpHeader,
+    payload_len: usize,
+) -> HeaderBytes {
+    (tcp.src_port, tcp.dst_port) = (tuple.local_port, tuple.remote_port);
+    let tcp_len = tcp.header_len().saturating_add(payload_len);
+    let ip = IpHeader {
+        hop_limit,
+        flow_label,
+        payload_len: tcp_len,
+        ..IpHeader::new(tuple.local, tuple.remote, Protocol::TCP)
+    };
+    let partial = Checksum::pseudo_header(tuple.local, tuple.remote, Protocol::TCP, tcp_len).fold();
+    let mut header = HeaderBytes::new();
+    // Both addresses are of one family and lengths were bounded before, so neither can fail; if a defect
+    // made one fail, the packet would be empty and a device refuse it.
+    let ip_len = ip.emit(header.spare()).unwrap_or(0);
+    header.advance(ip_len);
+    let tcp_header_len = tcp.emit(header.spare()).unwrap_or(0);
+    let _ = carrick_wire::tcp::set_checksum(header.spare(), partial);
+    header.advance(tcp_header_len);
+    header
+}

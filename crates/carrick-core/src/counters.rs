@@ -1,0 +1,172 @@
+//! Every packet has one counted outcome.
+
+use carrick_wire::ParseError;
+
+/// Why a packet was dropped, or answered without being used.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum DiscardReason {
+    /// The bytes are no valid packet.
+    Malformed(ParseError),
+    /// The TCP checksum is wrong.
+    BadChecksum,
+    /// The source or destination cannot be on this link (RFC 1122 §3.2.1.3, RFC 6890).
+    Martian,
+    /// The destination is not ours.
+    NotOurs,
+    /// Our own address came back as a source.
+    OwnSource,
+    /// A fragment.
+    Fragment,
+    /// A protocol that nobody here speaks.
+    UnknownProtocol,
+    /// Port 0.
+    PortZero,
+    /// An ICMP message that asks for nothing and concerns nobody here.
+    IcmpIgnored,
+    /// A reset for a connection that does not exist.
+    StrayReset,
+    /// A SYN for which there is no room (half-open records, backlog, memory).
+    NoRoom,
+    /// A segment that its state has no use for (for example without ACK, RFC 9293 §3.10.7.4).
+    Unexpected,
+    /// Wholly outside the receive window.
+    OutOfWindow,
+    /// An older timestamp than one already seen (PAWS, RFC 7323 §5).
+    OldTimestamp,
+    /// Timestamps were agreed on and are missing (RFC 7323 §3.2).
+    MissingTimestamp,
+    /// It acknowledges what was never sent, or far too long ago (RFC 5961 §5).
+    BadAck,
+    /// A reset inside the window, but not at its edge (RFC 5961 §3).
+    InexactReset,
+    /// A SYN on a synchronized connection (RFC 5961 §4).
+    UnexpectedSyn,
+    /// In the window, but there is no memory to keep it.
+    NoMemory,
+    /// Out of order, and there are as many holes as may be.
+    TooManyRanges,
+    /// The connection that it was for has just ended.
+    Gone,
+    /// A reply was due, and the queue of replies is full.
+    ReplyQueueFull,
+}
+
+impl DiscardReason {
+    /// How many kinds there are, each [`ParseError`] being one.
+    pub const COUNT: usize = Self::OTHERS + ParseError::COUNT;
+    const OTHERS: usize = 21;
+
+    /// A dense number below [`COUNT`](Self::COUNT), for arrays of counters.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::BadChecksum => 0,
+            Self::Martian => 1,
+            Self::NotOurs => 2,
+            Self::OwnSource => 3,
+            Self::Fragment => 4,
+            Self::UnknownProtocol => 5,
+            Self::PortZero => 6,
+            Self::IcmpIgnored => 7,
+            Self::StrayReset => 8,
+            Self::NoRoom => 9,
+            Self::Unexpected => 10,
+            Self::OutOfWindow => 11,
+            Self::OldTimestamp => 12,
+            Self::MissingTimestamp => 13,
+            Self::BadAck => 14,
+            Self::InexactReset => 15,
+            Self::UnexpectedSyn => 16,
+            Self::NoMemory => 17,
+            Self::TooManyRanges => 18,
+            Self::Gone => 19,
+            Self::ReplyQueueFull => 20,
+            Self::Malformed(error) => Self::OTHERS.saturating_add(error.index()),
+        }
+    }
+}
+
+/// What an endpoint has counted since it was made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Counters {
+    /// Frames handed in. Equals the sum of `to_connections`, `answered`, `held` and all discards here.
+    pub frames: u64,
+    /// Frames that were for a connection. What became of them is in `accepted` and the discards of
+    /// connections, once the driver has said so with
+    /// [`Endpoint::record_outcome`](crate::Endpoint::record_outcome).
+    pub to_connections: u64,
+    /// Of those, frames that the connection used.
+    pub accepted: u64,
+    /// Frames that the endpoint answered or absorbed itself: handshakes, resets, echo, TIME-WAIT.
+    pub answered: u64,
+    /// Frames held for later: fragments, parked SYNs.
+    pub held: u64,
+    /// Passive handshakes completed.
+    pub passive_opens: u64,
+    /// Connections that this side asked for.
+    pub active_opens: u64,
+    /// Resets sent to strangers.
+    pub resets: u64,
+    discards: [u64; DiscardReason::COUNT],
+    connection_discards: [u64; DiscardReason::COUNT],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            frames: 0,
+            to_connections: 0,
+            accepted: 0,
+            answered: 0,
+            held: 0,
+            passive_opens: 0,
+            active_opens: 0,
+            resets: 0,
+            discards: [0; DiscardReason::COUNT],
+            connection_discards: [0; DiscardReason::COUNT],
+        }
+    }
+}
+
+impl Counters {
+    /// How many packets were discarded for `reason`, by the endpoint or by a connection.
+    #[must_use]
+    pub fn discarded(&self, reason: DiscardReason) -> u64 {
+        let at = |counts: &[u64]| counts.get(reason.index()).copied().unwrap_or(0);
+        at(&self.discards).saturating_add(at(&self.connection_discards))
+    }
+
+    /// How many packets the endpoint itself discarded. With `to_connections`, `answered` and `held` it
+    /// makes up `frames`.
+    #[must_use]
+    pub fn discarded_by_endpoint(&self) -> u64 {
+        sum(&self.discards)
+    }
+
+    /// How many packets connections discarded, or answered without using them. With `accepted` it makes up
+    /// `to_connections`.
+    #[must_use]
+    pub fn discarded_by_connections(&self) -> u64 {
+        sum(&self.connection_discards)
+    }
+
+    pub(crate) fn discard(&mut self, reason: DiscardReason) {
+        if let Some(counter) = self.discards.get_mut(reason.index()) {
+            bump(counter);
+        }
+    }
+
+    pub(crate) fn connection_discard(&mut self, reason: DiscardReason) {
+        if let Some(counter) = self.connection_discards.get_mut(reason.index()) {
+            bump(counter);
+        }
+    }
+}
+
+fn sum(counts: &[u64]) -> u64 {
+    counts.iter().fold(0, |sum, n| sum.saturating_add(*n))
+}
+
+pub(crate) fn bump(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
+}

@@ -1,0 +1,77 @@
+//! Keyed functions: initial sequence numbers, timestamp offsets, ports, table hashes.
+//!
+//! All keys are derived from the endpoint's seed, the only randomness in the core, and stay for its life
+//! (RFC 6528 §3, RFC 6056 §3.3, RFC 7323 §5.4).
+
+use crate::{Instant, Tuple};
+use carrick_wire::SeqNum;
+use core::hash::{BuildHasher, Hash, Hasher};
+use core::net::IpAddr;
+use siphasher::sip::{SipHasher13, SipHasher24};
+
+/// One tick of the ISN clock (RFC 9293 §3.4.1).
+const ISN_TICK_NANOS: u64 = 4_000;
+
+#[derive(Clone)]
+pub(crate) struct Keys {
+    table: (u64, u64),
+    /// The secret of everything that an outsider sees results of.
+    secret: (u64, u64),
+}
+
+impl core::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Keys")
+    }
+}
+
+#[derive(Clone, Copy, Hash)]
+enum Purpose {
+    Isn,
+    Timestamp,
+    Port,
+    FlowLabel,
+}
+
+impl Keys {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        let mut words = seed.chunks_exact(8).map(|word| word.iter().fold(0, |n, b| n << 8 | u64::from(*b)));
+        let mut word = || words.next().unwrap_or(0);
+        Self { table: (word(), word()), secret: (word(), word()) }
+    }
+
+    fn keyed(&self, purpose: Purpose, what: impl Hash) -> u32 {
+        let mut hasher = SipHasher24::new_with_keys(self.secret.0, self.secret.1);
+        (purpose, what).hash(&mut hasher);
+        // Half of the 64 bits; which half is all one.
+        u32::try_from(hasher.finish() >> 32).unwrap_or(0)
+    }
+
+    /// ISN = M + F(tuple, secret), M ticking every 4 us (RFC 6528 §3).
+    pub(crate) fn isn(&self, tuple: &Tuple, now: Instant) -> SeqNum {
+        let ticks = (now.as_nanos() / ISN_TICK_NANOS) & u64::from(u32::MAX);
+        SeqNum::new(self.keyed(Purpose::Isn, tuple)) + u32::try_from(ticks).unwrap_or(0)
+    }
+
+    pub(crate) fn ts_offset(&self, tuple: &Tuple) -> u32 {
+        self.keyed(Purpose::Timestamp, tuple)
+    }
+
+    /// 20 bits, constant for a tuple (RFC 6437).
+    pub(crate) fn flow_label(&self, tuple: &Tuple) -> u32 {
+        self.keyed(Purpose::FlowLabel, tuple) & 0xf_ffff
+    }
+
+    /// Where the search for a port to that destination starts (RFC 6056 §3.3.3).
+    pub(crate) fn port_offset(&self, local: IpAddr, remote: IpAddr, remote_port: u16) -> u32 {
+        self.keyed(Purpose::Port, (local, remote, remote_port))
+    }
+}
+
+impl BuildHasher for Keys {
+    type Hasher = SipHasher13;
+
+    fn build_hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.table.0, self.table.1)
+    }
+}

@@ -1,0 +1,452 @@
+//! Who is who: dispatch by four-tuple, listeners, half-open and TIME-WAIT records, strangers, ICMP.
+
+mod demux;
+mod half_open;
+mod keys;
+mod listener;
+mod ports;
+mod stray;
+pub(crate) mod time_wait;
+
+use crate::connection::handshake::ts_clock;
+use crate::connection::{Connection, Link};
+use crate::counters::bump;
+use crate::event::{ConnectionId, EndpointEvent, ListenerId, Outcome};
+use crate::frame::{Checksum, Frame, Input, Segment};
+use crate::transmit::{HeaderBytes, Transmit};
+use crate::{
+    BindError, Cidr, ConnectError, ConnectionConfig, Counters, Cx, DiscardReason, EndpointConfig, Instant,
+    ListenAddr, ListenConfig, Pressure, Tuple,
+};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use bytes::Bytes;
+use carrick_wire::{IpView, Protocol, TcpFlags, TcpView, martian};
+use core::hash::{Hash, Hasher};
+use core::net::{IpAddr, SocketAddr};
+use demux::{Demux, Entry};
+use keys::Keys;
+use listener::Listeners;
+
+/// Most replies that wait for the device. Beyond that what would be answered is dropped, as a full network
+/// queue would.
+const MAX_REPLIES: usize = 256;
+
+/// Listeners, half-open and TIME-WAIT records, and the table that finds a packet's connection.
+///
+/// See the [contract](crate#the-contract): after any change, drain.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    config: Arc<EndpointConfig>,
+    keys: Keys,
+    demux: Demux,
+    listeners: Listeners,
+    replies: VecDeque<Reply>,
+    counters: Counters,
+    clock: Instant,
+    generation: u32,
+    /// RFC 6056 §3.3.3: steps on with every port chosen.
+    next_port: u32,
+}
+
+/// A packet of the endpoint's own that is due.
+#[derive(Clone, Debug)]
+struct Reply {
+    header: HeaderBytes,
+    payload: Bytes,
+    tcp: bool,
+}
+
+/// Whom a frame concerns.
+#[derive(Debug)]
+#[must_use = "an existing or opened connection needs the input"]
+pub enum Dispatch<'f> {
+    /// A segment or an ICMP error for that connection: give it to
+    /// [`Connection::handle_input`].
+    Existing(ConnectionId, Input<'f>),
+    /// This segment completed a handshake of that listener's: store the connection, give it the segment,
+    /// then hand it to whoever accepts, and say so with [`Endpoint::accepted`].
+    Opened(ListenerId, ConnectionId, Box<Connection>, Segment<'f>),
+    /// The endpoint dealt with it, and may have a reply due.
+    Answered,
+    /// Kept for later.
+    Held,
+    /// Dropped, and counted.
+    Discard(DiscardReason),
+}
+
+impl Endpoint {
+    /// An endpoint whose secrets all derive from `seed`, which must come from a good source and be used
+    /// once; the same seed and inputs give the same bytes.
+    #[must_use]
+    pub fn new(config: Arc<EndpointConfig>, seed: [u8; 32]) -> Self {
+        let keys = Keys::new(seed);
+        Self {
+            config,
+            listeners: Listeners::new(keys.clone()),
+            keys,
+            demux: Demux::default(),
+            replies: VecDeque::new(),
+            counters: Counters::default(),
+            clock: Instant::ZERO,
+            generation: 0,
+            next_port: 0,
+        }
+    }
+
+    /// Listens (RFC 9293 §3.9.1.1, passive OPEN).
+    ///
+    /// # Errors
+    ///
+    /// [`BindError::AddrInUse`] if there is such a listener, [`BindError::AddrNotAvailable`] if the address
+    /// is not one of the endpoint's.
+    pub fn listen(&mut self, local: ListenAddr, config: ListenConfig) -> Result<ListenerId, BindError> {
+        if local.address.is_some_and(|address| !self.is_local(address)) {
+            return Err(BindError::AddrNotAvailable);
+        }
+        self.listeners.insert(local, config)
+    }
+
+    /// Stops listening. Half-open records are reset; connections already opened are the caller's.
+    pub fn unlisten(&mut self, id: ListenerId) {
+        if self.listeners.remove(id) {
+            self.drop_half_open_of(id);
+        }
+    }
+
+    /// A connection of [`Dispatch::Opened`] has been accepted, or thrown away: its place in the backlog is
+    /// free.
+    pub fn accepted(&mut self, id: ListenerId) {
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.pending = listener.pending.saturating_sub(1);
+        }
+    }
+
+    /// Connects (active OPEN); the SYN is due from the connection. Of `local`, an unspecified address and
+    /// port 0 mean: choose.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`].
+    pub fn connect(
+        &mut self,
+        cx: &Cx,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        config: Arc<ConnectionConfig>,
+    ) -> Result<(ConnectionId, Box<Connection>), ConnectError> {
+        let now = self.advance_clock(cx).now;
+        let address = remote.ip();
+        if remote.port() == 0
+            || martian::is_martian_destination(address)
+            || martian::is_group(address)
+            || self.is_broadcast(address)
+        {
+            return Err(ConnectError::InvalidRemote);
+        }
+        if cx.memory.pressure >= Pressure::High || self.demux.connections.len() >= self.config.max_connections
+        {
+            return Err(ConnectError::Limit);
+        }
+        let tuple = self.choose_local(local, remote)?;
+        let iss = config.initial_sequence.unwrap_or_else(|| self.keys.isn(&tuple, now));
+        let iss = self.take_over_time_wait(&tuple, iss);
+        let generation = self.next_generation();
+        let index = self.demux.insert_connection(&self.keys, tuple, generation).ok_or(ConnectError::Limit)?;
+        let connection = Connection::connect(tuple, config, self.link_of(&tuple), iss, now);
+        bump(&mut self.counters.active_opens);
+        Ok((ConnectionId { index, generation }, Box::new(connection)))
+    }
+
+    /// Says whom a received frame concerns. Afterwards, drain.
+    pub fn handle_frame<'f>(&mut self, cx: &Cx, frame: Frame<'f>) -> Dispatch<'f> {
+        let cx = self.advance_clock(cx);
+        bump(&mut self.counters.frames);
+        let packet = match IpView::parse(frame.bytes) {
+            Ok(packet) => packet,
+            Err(error) => return self.malformed(frame.bytes, error),
+        };
+        let (src, dst) = (packet.src(), packet.dst());
+        if martian::is_martian_source(src)
+            || martian::is_martian_destination(dst)
+            || self.is_broadcast(src)
+            || src == dst
+        {
+            return self.discard(DiscardReason::Martian);
+        }
+        if self.is_local(src) && !self.is_local(dst) {
+            return self.discard(DiscardReason::OwnSource);
+        }
+        if packet.fragment().is_some() {
+            return self.discard(DiscardReason::Fragment);
+        }
+        if martian::is_group(dst) || self.is_broadcast(dst) {
+            // Only ICMPv6 echo is answered to a group, and we have joined none.
+            return self.discard(DiscardReason::NotOurs);
+        }
+        match packet.protocol() {
+            Protocol::TCP => self.tcp(&cx, &frame, &packet),
+            _ if !self.is_local(dst) => self.discard(DiscardReason::NotOurs),
+            Protocol::ICMP | Protocol::ICMPV6 => self.icmp(&packet),
+            _ => self.unknown_protocol(&packet),
+        }
+    }
+
+    fn tcp<'f>(&mut self, cx: &Cx, frame: &Frame<'f>, packet: &IpView<&'f [u8]>) -> Dispatch<'f> {
+        let view = match TcpView::parse(packet.payload_slice()) {
+            Ok(view) => view,
+            Err(error) => return self.discard(DiscardReason::Malformed(error)),
+        };
+        if frame.checksum == Checksum::Unknown && !view.verify_checksum(packet.src(), packet.dst()) {
+            return self.discard(DiscardReason::BadChecksum);
+        }
+        if view.src_port() == 0 || view.dst_port() == 0 {
+            return self.discard(DiscardReason::PortZero);
+        }
+        let tuple = Tuple {
+            local: packet.dst(),
+            remote: packet.src(),
+            local_port: view.dst_port(),
+            remote_port: view.src_port(),
+        };
+        let payload = view.payload_slice();
+        // The payload is the packet's end, so its place follows from the lengths.
+        let at = packet.total_len().saturating_sub(payload.len());
+        let segment = Segment {
+            seq: view.seq(),
+            ack: view.ack(),
+            flags: view.flags(),
+            window: view.window(),
+            options: *view.options(),
+            payload,
+            shared: frame.shared.map(|(owner, pinned)| (owner, at, pinned)),
+            segment_size: frame.segment_size,
+        };
+        match self.demux.find(&self.keys, &tuple) {
+            Some(Entry::Connection(index)) => self.existing(index, Input::Segment(segment)),
+            Some(Entry::HalfOpen(index)) => self.half_open_segment(cx, index, segment),
+            Some(Entry::TimeWait(index)) => self.time_wait_segment(cx, index, tuple, &segment),
+            None => self.no_connection(cx, tuple, &segment),
+        }
+    }
+
+    /// §3.10.7.1 and §3.10.7.2: CLOSED and LISTEN.
+    fn no_connection<'f>(&mut self, cx: &Cx, tuple: Tuple, segment: &Segment<'f>) -> Dispatch<'f> {
+        let Some(id) = self.listeners.find(tuple.local, tuple.local_port) else {
+            if !self.is_local(tuple.local) {
+                return self.discard(DiscardReason::NotOurs);
+            }
+            return self.stray(tuple, segment);
+        };
+        if segment.has(TcpFlags::RST) {
+            return self.discard(DiscardReason::StrayReset);
+        }
+        if segment.has(TcpFlags::ACK) {
+            return self.stray(tuple, segment);
+        }
+        if !segment.has(TcpFlags::SYN) {
+            return self.discard(DiscardReason::Unexpected);
+        }
+        self.syn_to_listener(cx, id, tuple, segment, |iss| iss)
+    }
+
+    fn time_wait_segment<'f>(
+        &mut self,
+        cx: &Cx,
+        index: u32,
+        tuple: Tuple,
+        segment: &Segment<'f>,
+    ) -> Dispatch<'f> {
+        let Some(record) = self.demux.time_waits.get_mut(index) else {
+            return self.discard(DiscardReason::Gone);
+        };
+        let bare_syn = segment.has(TcpFlags::SYN) && !segment.intersects_rst_ack();
+        if bare_syn
+            && time_wait::may_reopen(record, segment)
+            && let Some(id) = self.listeners.find(tuple.local, tuple.local_port)
+        {
+            let record = record.clone();
+            self.demux.remove_time_wait(&self.keys, index);
+            return self.syn_to_listener(cx, id, tuple, segment, |iss| time_wait::reopened_iss(&record, iss));
+        }
+        let verdict = time_wait::segment_arrives(record, segment, cx.now, self.config.msl);
+        let tcp = time_wait::answer(record, ts_clock(cx.now, self.keys.ts_offset(&tuple)));
+        if verdict.restart {
+            self.demux.renew_time_wait(index);
+        }
+        if !verdict.answer {
+            return self.discard(DiscardReason::Unexpected);
+        }
+        if self.replies_full() {
+            return self.discard(DiscardReason::ReplyQueueFull);
+        }
+        self.reply_tcp(&tuple, tcp);
+        self.answered()
+    }
+
+    /// What a connection's [`poll_endpoint_event`](Connection::poll_endpoint_event) said. After it `id` is
+    /// nobody's.
+    pub fn handle_event(&mut self, cx: &Cx, id: ConnectionId, event: EndpointEvent) {
+        self.advance_clock(cx);
+        if self.demux.remove_connection(&self.keys, id.index, id.generation).is_none() {
+            return;
+        }
+        let EndpointEvent::TimeWait(record) = event else { return };
+        if self.config.max_time_wait == 0 {
+            return;
+        }
+        while self.demux.time_waits.len() >= self.config.max_time_wait {
+            let Some(oldest) = self.demux.time_wait_list.front() else { break };
+            self.demux.remove_time_wait(&self.keys, oldest);
+        }
+        self.demux.insert_time_wait(&self.keys, record);
+    }
+
+    /// Does what is due at `cx.now`: SYN,ACKs again, TIME-WAIT over. Afterwards, drain.
+    pub fn handle_timeout(&mut self, cx: &Cx) {
+        let cx = self.advance_clock(cx);
+        self.half_open_timeouts(&cx);
+        while let Some(index) = self.demux.time_wait_list.front() {
+            if self.demux.time_waits.get(index).is_some_and(|record| record.deadline > cx.now) {
+                break;
+            }
+            if self.demux.remove_time_wait(&self.keys, index).is_none() {
+                break;
+            }
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due; none means never.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let time_wait = self.demux.time_wait_list.front().and_then(|index| self.demux.time_waits.get(index));
+        let deadlines = [self.half_open_deadline(), time_wait.map(|record| record.deadline)];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The next packet of the endpoint's own. Call it until it gives nothing.
+    pub fn poll_transmit(&mut self, cx: &Cx) -> Option<Transmit<'_>> {
+        self.advance_clock(cx);
+        let Reply { header, payload, tcp } = self.replies.front()?.clone();
+        Some(Transmit::from_endpoint(header, self, payload, tcp))
+    }
+
+    pub(crate) fn commit_reply(&mut self) {
+        self.replies.pop_front();
+        if self.replies.is_empty() {
+            self.replies = VecDeque::new();
+        }
+    }
+
+    fn push_reply(&mut self, header: HeaderBytes, payload: Bytes, tcp: bool) {
+        if !self.replies_full() {
+            self.replies.push_back(Reply { header, payload, tcp });
+        }
+    }
+
+    fn replies_full(&self) -> bool {
+        self.replies.len() >= MAX_REPLIES
+    }
+
+    fn answered<'f>(&mut self) -> Dispatch<'f> {
+        bump(&mut self.counters.answered);
+        Dispatch::Answered
+    }
+
+    fn discard<'f>(&mut self, reason: DiscardReason) -> Dispatch<'f> {
+        self.counters.discard(reason);
+        Dispatch::Discard(reason)
+    }
+
+    fn advance_clock(&mut self, cx: &Cx) -> Cx {
+        self.clock = self.clock.max(cx.now);
+        Cx { now: self.clock, ..*cx }
+    }
+
+    fn next_generation(&mut self) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        self.generation
+    }
+
+    fn link_of(&self, tuple: &Tuple) -> Link {
+        Link {
+            mtu: self.config.mtu,
+            hop_limit: self.config.hop_limit,
+            flow_label: self.keys.flow_label(tuple),
+            ts_offset: self.keys.ts_offset(tuple),
+            msl: self.config.msl,
+        }
+    }
+
+    /// The addresses that are ours.
+    #[must_use]
+    pub fn local_addresses(&self) -> &[Cidr] {
+        &self.config.addresses
+    }
+
+    fn is_local(&self, address: IpAddr) -> bool {
+        self.config.addresses.iter().any(|cidr| cidr.address == address)
+    }
+
+    fn is_broadcast(&self, address: IpAddr) -> bool {
+        self.config.addresses.iter().any(|cidr| cidr.broadcast() == Some(address))
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Adds what became of an input that [`Dispatch::Existing`] or [`Dispatch::Opened`] gave out.
+    pub fn record_outcome(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Accepted => bump(&mut self.counters.accepted),
+            Outcome::Answered(reason) | Outcome::Discarded(reason) => {
+                self.counters.connection_discard(reason);
+            }
+        }
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub const fn connections(&self) -> usize {
+        self.demux.connections.len()
+    }
+
+    /// How many passive handshakes are under way.
+    #[must_use]
+    pub const fn half_open(&self) -> usize {
+        self.demux.half_open.len()
+    }
+
+    /// How many TIME-WAIT records there are.
+    #[must_use]
+    pub const fn time_wait(&self) -> usize {
+        self.demux.time_waits.len()
+    }
+
+    /// Bytes of the table and of all records.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let replies = self.replies.capacity().saturating_mul(size_of::<Reply>());
+        self.demux.memory().saturating_add(replies)
+    }
+
+    /// Feeds what is known of tuples to a hash; times relative to `now`.
+    pub fn digest(&self, now: Instant, state: &mut impl Hasher) {
+        for (_, place) in self.demux.connections.iter() {
+            place.tuple.hash(state);
+        }
+        for (_, record) in self.demux.half_open.iter() {
+            record.tuple.hash(state);
+            record.list().hash(state);
+        }
+        for (_, record) in self.demux.time_waits.iter() {
+            record.tuple.hash(state);
+            record.deadline.since(now).hash(state);
+        }
+        self.replies.len().hash(state);
+    }
+}

@@ -1,0 +1,85 @@
+//! Local addresses and ephemeral ports (RFC 6056, RFC 9293 MUST-44).
+
+use super::demux::Entry;
+use super::{Endpoint, time_wait};
+use crate::{ConnectError, Tuple};
+use carrick_wire::SeqNum;
+use core::net::{IpAddr, SocketAddr};
+
+impl Endpoint {
+    /// The tuple of an active open: what `local` leaves open is chosen.
+    pub(super) fn choose_local(
+        &mut self,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+    ) -> Result<Tuple, ConnectError> {
+        let wanted = local.map(|local| local.ip()).filter(|address| !address.is_unspecified());
+        let address = match wanted {
+            Some(address) if !self.is_local(address) || address.is_ipv4() != remote.is_ipv4() => {
+                return Err(ConnectError::AddrNotAvailable);
+            }
+            Some(address) => address,
+            None => self.source_for(remote.ip()).ok_or(ConnectError::AddrNotAvailable)?,
+        };
+        let tuple = |local_port| Tuple {
+            local: address,
+            remote: remote.ip(),
+            local_port,
+            remote_port: remote.port(),
+        };
+        match local.map_or(0, |local| local.port()) {
+            0 => self.ephemeral(tuple),
+            port if self.is_free(&tuple(port)) => Ok(tuple(port)),
+            _ => Err(ConnectError::AddrInUse),
+        }
+    }
+
+    /// Our address that shares most leading bits with the destination; the first of equals.
+    fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {
+        let of_family =
+            self.config.addresses.iter().filter(|cidr| cidr.address.is_ipv4() == remote.is_ipv4());
+        let best = of_family.rev().max_by_key(|cidr| cidr.common_bits(remote));
+        best.map(|cidr| cidr.address)
+    }
+
+    /// RFC 6056 §3.3.3: a counter plus a keyed offset for the destination.
+    fn ephemeral(&mut self, tuple: impl Fn(u16) -> Tuple) -> Result<Tuple, ConnectError> {
+        let range = self.config.ephemeral_ports.clone();
+        let first = u32::from((*range.start()).max(1));
+        let count = u32::from(*range.end()).saturating_add(1).saturating_sub(first);
+        let any = tuple(0);
+        let offset = self.keys.port_offset(any.local, any.remote, any.remote_port);
+        for _ in 0..count {
+            let place = offset.wrapping_add(self.next_port).checked_rem(count).unwrap_or(0);
+            self.next_port = self.next_port.wrapping_add(1);
+            let Ok(port) = u16::try_from(first.saturating_add(place)) else { continue };
+            let tuple = tuple(port);
+            if self.is_free(&tuple) && !self.listeners.uses_port(tuple.local, port) {
+                return Ok(tuple);
+            }
+        }
+        Err(ConnectError::AddrInUse)
+    }
+
+    /// Whether a new connection may use the tuple: nobody has it, or a TIME-WAIT record with timestamps
+    /// that is at least a second old, so that the new one's are greater (RFC 6191).
+    fn is_free(&self, tuple: &Tuple) -> bool {
+        match self.demux.find(&self.keys, tuple) {
+            None => true,
+            Some(Entry::TimeWait(index)) => self.demux.time_waits.get(index).is_some_and(|record| {
+                let began = record.deadline.as_nanos();
+                let whole = crate::time::nanos(self.config.msl.saturating_mul(2));
+                let age = self.clock.as_nanos().saturating_sub(began.saturating_sub(whole));
+                record.ts_recent.is_some() && age >= 1_000_000_000
+            }),
+            Some(Entry::Connection(_) | Entry::HalfOpen(_)) => false,
+        }
+    }
+
+    /// Removes the TIME-WAIT record of a tuple that is opened anew; our numbers go on beyond its own.
+    pub(super) fn take_over_time_wait(&mut self, tuple: &Tuple, iss: SeqNum) -> SeqNum {
+        let Some(Entry::TimeWait(index)) = self.demux.find(&self.keys, tuple) else { return iss };
+        let record = self.demux.remove_time_wait(&self.keys, index);
+        record.map_or(iss, |record| time_wait::reopened_iss(&record, iss))
+    }
+}

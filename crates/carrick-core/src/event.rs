@@ -1,0 +1,79 @@
+//! Names of connections and listeners, and what the parts tell each other and the driver.
+
+use crate::tuple::Tuple;
+use crate::{DiscardReason, Instant};
+use carrick_wire::{SeqNum, WindowScale};
+
+/// Names a connection. The index is small and reused, the generation tells its users apart.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ConnectionId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl ConnectionId {
+    /// A small number, unique among the connections alive: the place in the driver's own table.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// Names a listener.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ListenerId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// What a connection tells its driver.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Event {
+    /// The handshake is complete.
+    Connected,
+    /// There are bytes to read, or the end of the stream or an error can be seen.
+    Readable,
+    /// After [`SendError::Full`](crate::SendError::Full): a useful amount of room is there again.
+    Writable,
+    /// Nothing more will be sent or received; bytes that have arrived can still be read.
+    Closed,
+}
+
+/// What a connection tells its endpoint. The driver carries it, without the connection's lock.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum EndpointEvent {
+    /// The connection is over and its addresses are free.
+    Closed,
+    /// The application has let go of a connection in TIME-WAIT: a record takes its place.
+    TimeWait(TimeWaitRecord),
+}
+
+/// What is kept of a connection in TIME-WAIT (RFC 9293 §3.3.2, RFC 6191).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TimeWaitRecord {
+    pub(crate) tuple: Tuple,
+    /// SND.NXT: one past our FIN.
+    pub(crate) snd_nxt: SeqNum,
+    /// RCV.NXT: one past the peer's FIN.
+    pub(crate) rcv_nxt: SeqNum,
+    /// What was left of the advertised window, and its shift.
+    pub(crate) window: u32,
+    pub(crate) scale: WindowScale,
+    /// Answers given to anything but a FIN; bounded, so that no two can answer each other for ever.
+    pub(crate) answers: u8,
+    /// TS.Recent, if timestamps were in use.
+    pub(crate) ts_recent: Option<u32>,
+    pub(crate) deadline: Instant,
+}
+
+/// What became of an input that [`Dispatch::Existing`](crate::Dispatch::Existing) named a connection for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use = "count it: every packet has exactly one outcome"]
+pub enum Outcome {
+    /// It was used, wholly or in part.
+    Accepted,
+    /// It was answered (an ACK, a challenge ACK), and nothing of it used but perhaps its ACK field.
+    Answered(DiscardReason),
+    /// It was dropped without a word.
+    Discarded(DiscardReason),
+}

@@ -1,0 +1,148 @@
+//! One received packet, and what it means to a connection.
+
+use bytes::Bytes;
+use carrick_wire::{SeqNum, TcpFlags, TcpOptions, WireWindow};
+
+/// Whether somebody has verified a packet's checksums already.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Checksum {
+    /// The device vouches for them (it checked, or the packet never left memory).
+    Verified,
+    /// Nobody knows: verify.
+    #[default]
+    Unknown,
+}
+
+/// One received IP packet, perhaps a super-segment that stands for many wire segments.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'f> {
+    pub(crate) bytes: &'f [u8],
+    pub(crate) shared: Option<(&'f Bytes, usize)>,
+    pub(crate) checksum: Checksum,
+    pub(crate) segment_size: Option<u16>,
+}
+
+impl<'f> Frame<'f> {
+    /// A packet in a buffer that is the caller's again after the call: payload is copied.
+    #[must_use]
+    pub const fn new(bytes: &'f [u8]) -> Self {
+        Self { bytes, shared: None, checksum: Checksum::Unknown, segment_size: None }
+    }
+
+    /// A packet in a buffer that may be kept: large payloads become slices of it. Keeping any part of it
+    /// is charged with `pinned` bytes, the size of the allocation behind it.
+    #[must_use]
+    pub fn shared(bytes: &'f Bytes, pinned: usize) -> Self {
+        Self { shared: Some((bytes, pinned.max(bytes.len()))), ..Self::new(bytes) }
+    }
+
+    /// Says what is known of the checksums. Default: nothing.
+    #[must_use]
+    pub const fn with_checksum(self, checksum: Checksum) -> Self {
+        Self { checksum, ..self }
+    }
+
+    /// Says how much payload each wire segment carried, if the packet stands for several.
+    #[must_use]
+    pub const fn with_segment_size(self, segment_size: Option<u16>) -> Self {
+        Self { segment_size, ..self }
+    }
+}
+
+/// A TCP segment that has been validated and belongs to a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'f> {
+    pub(crate) seq: SeqNum,
+    pub(crate) ack: SeqNum,
+    pub(crate) flags: TcpFlags,
+    pub(crate) window: WireWindow,
+    pub(crate) options: TcpOptions,
+    pub(crate) payload: &'f [u8],
+    /// The buffer that owns the payload, where the payload starts in it, and what keeping it costs.
+    pub(crate) shared: Option<(&'f Bytes, usize, usize)>,
+    pub(crate) segment_size: Option<u16>,
+}
+
+impl<'f> Segment<'f> {
+    /// How much text each wire segment carried, if this one stands for several.
+    #[must_use]
+    pub const fn segment_size(&self) -> Option<u16> {
+        self.segment_size
+    }
+
+    /// SEG.SEQ.
+    #[must_use]
+    pub const fn seq(&self) -> SeqNum {
+        self.seq
+    }
+
+    /// SEG.ACK; means something only with the ACK flag.
+    #[must_use]
+    pub const fn ack(&self) -> SeqNum {
+        self.ack
+    }
+
+    /// The control bits.
+    #[must_use]
+    pub const fn flags(&self) -> TcpFlags {
+        self.flags
+    }
+
+    /// The text.
+    #[must_use]
+    pub const fn payload(&self) -> &'f [u8] {
+        self.payload
+    }
+
+    /// SEG.LEN: text plus one for SYN and one for FIN. Below 2^17, since a packet is below 2^16.
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.payload.len())
+            .unwrap_or(u32::MAX >> 1)
+            .saturating_add(u32::from(self.flags.contains(TcpFlags::SYN)))
+            .saturating_add(u32::from(self.flags.contains(TcpFlags::FIN)))
+    }
+
+    /// Whether the segment resets or acknowledges.
+    pub(crate) fn intersects_rst_ack(&self) -> bool {
+        self.flags.intersects(TcpFlags::RST | TcpFlags::ACK)
+    }
+
+    /// Whether a flag is set.
+    pub(crate) fn has(&self, flag: TcpFlags) -> bool {
+        self.flags.contains(flag)
+    }
+}
+
+/// An ICMP error about a segment of ours, its quote validated (RFC 5927 §4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct IcmpError {
+    pub(crate) kind: IcmpErrorKind,
+    /// The sequence number that the quote carries.
+    pub(crate) seq: SeqNum,
+}
+
+/// What an ICMP or ICMPv6 error says, the families made one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IcmpErrorKind {
+    /// The network cannot be reached (IPv4 3/0 and its kin, IPv6 1/0).
+    NetworkUnreachable,
+    /// The host cannot be reached (IPv4 3/1 and its kin, IPv6 1/3).
+    HostUnreachable,
+    /// The port or the protocol is closed (IPv4 3/2 and 3/3, IPv6 1/1 and 1/4).
+    Refused,
+    /// The packet was too big for a link of this MTU; 0 where an old router does not say.
+    PacketTooBig(u32),
+    /// The hop limit ran out.
+    TimeExceeded,
+    /// A header field was not understood.
+    ParameterProblem,
+}
+
+/// What [`Connection::handle_input`](crate::Connection::handle_input) takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'f> {
+    /// A segment.
+    Segment(Segment<'f>),
+    /// An ICMP error about a segment of ours.
+    Icmp(IcmpError),
+}

@@ -1,0 +1,404 @@
+//! Bytes in a row, in chunks that are taken as bytes come and given back as they leave.
+//!
+//! One queue serves both directions: unacknowledged data that waits to be sent (again), and received data
+//! that waits to be read or for a hole to be filled. Small pushes are copied into a chunk of 2, 16 or
+//! 64 KiB; large buffers can be taken as they are.
+//!
+//! ```text
+//!   pieces (immutable, reference-counted)              tail (still being filled)
+//!  ├──────────────┼──────┼──────────────────────────┤├───────────┄┄┄┄┄┄┄┤
+//!  front                                                        len    capacity
+//! ```
+//!
+//! Invariant: `memory` is the sum of the charges of all pieces and the tail, that is, of every allocation
+//! that the queue keeps alive; an empty queue holds none.
+
+use alloc::collections::VecDeque;
+use bytes::{Buf, Bytes, BytesMut};
+use core::iter;
+
+const SMALL: usize = 2 << 10;
+const MEDIUM: usize = 16 << 10;
+const LARGE: usize = 64 << 10;
+
+#[derive(Clone, Debug)]
+struct Piece {
+    /// Where it starts, counted from the queue's first byte ever.
+    start: u64,
+    bytes: Bytes,
+    /// What is given back when this piece is gone. A chunk cut into several pieces is charged to the last.
+    charge: usize,
+}
+
+/// Bytes in a row.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChunkQueue {
+    pieces: VecDeque<Piece>,
+    tail: BytesMut,
+    /// Charge of the tail's chunk.
+    tail_charge: usize,
+    /// Where the first byte is, counted from the queue's first byte ever.
+    start: u64,
+    len: usize,
+    memory: usize,
+}
+
+impl ChunkQueue {
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of every allocation that the queue keeps alive, and of the list of pieces.
+    pub(crate) fn memory(&self) -> usize {
+        let list = self.pieces.capacity().saturating_mul(size_of::<Piece>());
+        self.memory.saturating_add(list)
+    }
+
+    fn tail_spare(&self) -> usize {
+        self.tail.capacity().saturating_sub(self.tail.len())
+    }
+
+    /// How much `memory` would grow at most if `n` bytes were copied in.
+    pub(crate) fn cost(&self, n: usize) -> usize {
+        let missing = n.saturating_sub(self.tail_spare());
+        if missing == 0 {
+            return 0;
+        }
+        let chunk = chunk_size(self.len, n);
+        missing.div_ceil(chunk).saturating_mul(chunk)
+    }
+
+    /// How many bytes can be copied in while `memory` grows by at most `room`.
+    pub(crate) fn fits(&self, n: usize, room: usize) -> usize {
+        if self.cost(n) <= room {
+            return n;
+        }
+        let chunk = chunk_size(self.len, n);
+        let whole = room.checked_div(chunk).unwrap_or(0).saturating_mul(chunk);
+        self.tail_spare().saturating_add(whole).min(n)
+    }
+
+    /// Copies `data` to the end.
+    pub(crate) fn push(&mut self, mut data: &[u8]) {
+        while !data.is_empty() {
+            if self.tail_spare() == 0 {
+                self.seal();
+                let chunk = chunk_size(self.len, data.len());
+                self.tail = BytesMut::with_capacity(chunk);
+                self.tail_charge = self.tail.capacity();
+                self.memory = self.memory.saturating_add(self.tail_charge);
+            }
+            let (now, later) = data.split_at(self.tail_spare().min(data.len()));
+            self.tail.extend_from_slice(now);
+            self.len = self.len.saturating_add(now.len());
+            data = later;
+        }
+    }
+
+    /// Puts a buffer at the end as it is. Keeping it is charged with `charge` bytes.
+    pub(crate) fn push_shared(&mut self, bytes: Bytes, charge: usize) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.seal();
+        self.memory = self.memory.saturating_add(charge);
+        let start = self.end();
+        self.len = self.len.saturating_add(bytes.len());
+        self.pieces.push_back(Piece { start, bytes, charge });
+    }
+
+    /// Puts another queue's bytes at the end.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        if other.is_empty() {
+            return;
+        }
+        self.seal();
+        self.memory = self.memory.saturating_add(other.memory);
+        let shift = self.end().wrapping_sub(other.start);
+        self.len = self.len.saturating_add(other.len);
+        for mut piece in other.pieces.drain(..) {
+            piece.start = piece.start.wrapping_add(shift);
+            self.pieces.push_back(piece);
+        }
+        self.tail = other.tail;
+        self.tail_charge = other.tail_charge;
+    }
+
+    fn end(&self) -> u64 {
+        self.start.wrapping_add(self.len as u64)
+    }
+
+    fn tail_start(&self) -> u64 {
+        self.end().wrapping_sub(self.tail.len() as u64)
+    }
+
+    /// Makes the tail a piece, so that something else can follow.
+    fn seal(&mut self) {
+        let charge = core::mem::take(&mut self.tail_charge);
+        let start = self.tail_start();
+        let tail = core::mem::take(&mut self.tail);
+        if !tail.is_empty() {
+            self.pieces.push_back(Piece { start, bytes: tail.freeze(), charge });
+        } else if let Some(last) = self.pieces.back_mut() {
+            // Everything in the chunk is in pieces already; the last of them is the last to go.
+            last.charge = last.charge.saturating_add(charge);
+        } else {
+            self.memory = self.memory.saturating_sub(charge);
+        }
+    }
+
+    /// Makes the bytes before `offset` reference-counted, so that [`shared`](Self::shared) need not copy.
+    pub(crate) fn freeze(&mut self, offset: usize) {
+        let before_tail = self.len.saturating_sub(self.tail.len());
+        let n = offset.saturating_sub(before_tail).min(self.tail.len());
+        if n > 0 {
+            let start = self.tail_start();
+            let bytes = self.tail.split_to(n).freeze();
+            self.pieces.push_back(Piece { start, bytes, charge: 0 });
+        }
+    }
+
+    /// Lets go of the first `n` bytes, at most all.
+    pub(crate) fn advance(&mut self, n: usize) {
+        let mut left = n.min(self.len);
+        self.start = self.start.wrapping_add(left as u64);
+        self.len = self.len.saturating_sub(left);
+        while left > 0 {
+            let Some(front) = self.pieces.front_mut() else {
+                self.tail.advance(left.min(self.tail.len()));
+                break;
+            };
+            if front.bytes.len() > left {
+                front.bytes.advance(left);
+                front.start = front.start.wrapping_add(left as u64);
+                break;
+            }
+            left = left.saturating_sub(front.bytes.len());
+            self.memory = self.memory.saturating_sub(front.charge);
+            self.pieces.pop_front();
+        }
+        self.release_if_empty();
+    }
+
+    fn release_if_empty(&mut self) {
+        if self.len == 0 {
+            *self = Self { start: self.start, ..Self::default() };
+        }
+    }
+
+    /// Takes up to `max` bytes off the front as one buffer, without copying: at most what lies in a row.
+    pub(crate) fn take(&mut self, max: usize) -> Option<Bytes> {
+        let max = max.min(self.len);
+        if max == 0 {
+            return None;
+        }
+        let first = match self.pieces.front() {
+            Some(piece) => piece.bytes.slice(..max.min(piece.bytes.len())),
+            None => {
+                self.freeze(max);
+                self.pieces.front()?.bytes.clone()
+            }
+        };
+        self.advance(first.len());
+        Some(first)
+    }
+
+    /// The bytes, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let tail = (!self.tail.is_empty()).then_some(&*self.tail);
+        self.pieces.iter().map(|piece| &*piece.bytes).chain(tail)
+    }
+
+    /// The `len` bytes from `offset` on, in order.
+    pub(crate) fn range(&self, offset: usize, len: usize) -> impl Iterator<Item = &[u8]> {
+        let from = self.start.wrapping_add(offset as u64);
+        let index = self.pieces.partition_point(|piece| {
+            piece.start.wrapping_sub(self.start).saturating_add(piece.bytes.len() as u64) <= offset as u64
+        });
+        let tail = iter::once((self.tail_start(), &*self.tail));
+        let pieces = self.pieces.iter().skip(index).map(|piece| (piece.start, &*piece.bytes));
+        let mut left = len;
+        pieces.chain(tail).map_while(move |(start, bytes)| {
+            let skip =
+                usize::try_from(from.wrapping_sub(start)).ok().filter(|n| *n <= bytes.len()).unwrap_or(0);
+            let bytes = bytes.get(skip..)?;
+            let bytes = bytes.get(..left.min(bytes.len()))?;
+            left = left.saturating_sub(bytes.len());
+            (!bytes.is_empty()).then_some(bytes)
+        })
+    }
+
+    /// The `len` bytes from `offset` on as buffers that may be kept; what is not frozen is copied.
+    pub(crate) fn shared(&self, offset: usize, len: usize) -> impl Iterator<Item = Bytes> {
+        self.range(offset, len).map(move |part| {
+            let owner = self.pieces.iter().find(|piece| {
+                let range = piece.bytes.as_ptr_range();
+                range.contains(&part.as_ptr())
+            });
+            owner.map_or_else(|| Bytes::copy_from_slice(part), |piece| piece.bytes.slice_ref(part))
+        })
+    }
+}
+
+/// The chunks that `more` bytes behind `len` are copied into: small for a trickle, large for a stream.
+const fn chunk_size(len: usize, more: usize) -> usize {
+    let total = len.saturating_add(more);
+    if total <= SMALL {
+        SMALL
+    } else if total <= MEDIUM {
+        MEDIUM
+    } else {
+        LARGE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn contents(queue: &ChunkQueue) -> Vec<u8> {
+        queue.iter().flatten().copied().collect()
+    }
+
+    /// What the queue must charge: every distinct allocation behind its pieces. With copied pushes only,
+    /// that is whole chunks.
+    fn check(queue: &ChunkQueue, model: &[u8]) {
+        assert_eq!(contents(queue), model);
+        assert_eq!(queue.len(), model.len());
+        assert!(queue.memory >= queue.len());
+        if model.is_empty() {
+            assert_eq!(queue.memory(), 0);
+        }
+    }
+
+    #[test]
+    fn an_empty_queue_holds_nothing_and_a_byte_holds_a_small_chunk() {
+        let mut queue = ChunkQueue::default();
+        assert_eq!(queue.memory(), 0);
+        queue.push(b"x");
+        assert_eq!(queue.memory, SMALL);
+        queue.advance(1);
+        assert_eq!(queue.memory(), 0);
+    }
+
+    #[test]
+    fn a_stream_uses_large_chunks_and_gives_them_back_one_by_one() {
+        let mut queue = ChunkQueue::default();
+        queue.push(&[7; 3 * LARGE]);
+        assert_eq!(queue.memory, 3 * LARGE);
+        queue.advance(LARGE);
+        assert_eq!(queue.memory, 2 * LARGE);
+        queue.advance(LARGE - 1);
+        assert_eq!(queue.memory, 2 * LARGE);
+        queue.advance(1);
+        assert_eq!(queue.memory, LARGE);
+    }
+
+    #[test]
+    fn a_chunk_cut_into_pieces_is_charged_until_its_last_byte_goes() {
+        let mut queue = ChunkQueue::default();
+        queue.push(&[1; 1000]);
+        queue.freeze(400);
+        queue.freeze(700);
+        queue.advance(700);
+        assert_eq!(queue.memory, SMALL);
+        queue.push_shared(Bytes::from_static(&[2; 50]), 64);
+        assert_eq!(queue.memory, SMALL + 64);
+        queue.advance(300);
+        assert_eq!(queue.memory, 64);
+    }
+
+    #[test]
+    fn shared_parts_of_frozen_bytes_are_not_copies() {
+        let mut queue = ChunkQueue::default();
+        queue.push(&[3; 5000]);
+        queue.freeze(5000);
+        let shared: Vec<Bytes> = queue.shared(1000, 2000).collect();
+        let slices: Vec<&[u8]> = queue.range(1000, 2000).collect();
+        assert_eq!(shared.len(), 1);
+        assert_eq!(shared[0].as_ptr(), slices[0].as_ptr());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Push(usize),
+        Shared(usize),
+        Advance(usize),
+        Freeze(usize),
+        Take(usize),
+        Append(usize, usize),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            (0..40_000usize).prop_map(Op::Push),
+            (0..3000usize).prop_map(Op::Push),
+            (0..20_000usize).prop_map(Op::Shared),
+            (0..60_000usize).prop_map(Op::Advance),
+            (0..100_000usize).prop_map(Op::Freeze),
+            (1..70_000usize).prop_map(Op::Take),
+            (0..5000usize, 0..5000usize).prop_map(|(a, b)| Op::Append(a, b)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_vector(ops in proptest::collection::vec(op(), 1..40)) {
+            let mut queue = ChunkQueue::default();
+            let mut model: Vec<u8> = Vec::new();
+            let mut next = 0u8;
+            let mut fresh = |n: usize| -> Vec<u8> {
+                (0..n).map(|_| { next = next.wrapping_mul(31).wrapping_add(17); next }).collect()
+            };
+            for op in ops {
+                match op {
+                    Op::Push(n) => {
+                        let data = fresh(n);
+                        let (cost, before) = (queue.cost(n), queue.memory);
+                        queue.push(&data);
+                        prop_assert!(queue.memory <= before + cost);
+                        model.extend(data);
+                    }
+                    Op::Shared(n) => {
+                        let data = fresh(n);
+                        queue.push_shared(Bytes::copy_from_slice(&data), n);
+                        model.extend(data);
+                    }
+                    Op::Advance(n) => { queue.advance(n); model.drain(..n.min(model.len())); }
+                    Op::Freeze(n) => queue.freeze(n),
+                    Op::Take(n) => {
+                        let taken = queue.take(n);
+                        prop_assert_eq!(taken.is_none(), model.is_empty());
+                        if let Some(taken) = taken {
+                            prop_assert_eq!(&taken[..], &model[..taken.len()]);
+                            model.drain(..taken.len());
+                        }
+                    }
+                    Op::Append(a, b) => {
+                        let mut other = ChunkQueue::default();
+                        let data = fresh(a + b);
+                        other.push(&data);
+                        other.advance(a);
+                        queue.append(other);
+                        model.extend(&data[a..]);
+                    }
+                }
+                check(&queue, &model);
+                let (from, to) = (model.len() / 3, model.len() / 2);
+                let range: Vec<u8> = queue.range(from, to - from).flatten().copied().collect();
+                prop_assert_eq!(&range[..], &model[from..to]);
+                let shared: Vec<u8> = queue.shared(from, to - from).flatten().collect();
+                prop_assert_eq!(&shared[..], &model[from..to]);
+            }
+            queue.advance(usize::MAX);
+            prop_assert_eq!(queue.memory(), 0);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What was lost, and when to give up waiting.
+
+pub(crate) mod rtt;

@@ -1,0 +1,149 @@
+//! Round-trip time and retransmission timeout (RFC 6298).
+//!
+//! Samples are the caller's business, Karn's rule included (§3): it hands over only what can be trusted.
+//! The timeout stays within the configured floor and ceiling, and stays backed off until a new sample
+//! comes (§5).
+
+use core::time::Duration;
+
+/// Clock granularity G (RFC 6298 §2): what the variance term is at least.
+const GRANULARITY: Duration = Duration::from_millis(1);
+/// The timeout before the first sample (§2.1).
+const INITIAL_RTO: Duration = Duration::from_secs(1);
+/// The timeout for data when a SYN had to be sent again (§5.7).
+const RTO_AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
+
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) struct Rtt {
+    /// SRTT and RTTVAR, once there has been a sample.
+    smoothed: Option<(Duration, Duration)>,
+    rto: Duration,
+    /// How often the timeout has been doubled since the last sample or progress.
+    backoff: u8,
+    min_rto: Duration,
+    max_rto: Duration,
+}
+
+impl Rtt {
+    pub(crate) fn new(min_rto: Duration, max_rto: Duration) -> Self {
+        let max_rto = max_rto.max(INITIAL_RTO);
+        let min_rto = min_rto.clamp(GRANULARITY, max_rto);
+        Self { smoothed: None, rto: INITIAL_RTO, backoff: 0, min_rto, max_rto }
+    }
+
+    /// SRTT, once known.
+    pub(crate) fn srtt(&self) -> Option<Duration> {
+        self.smoothed.map(|(srtt, _)| srtt)
+    }
+
+    /// The current timeout, backed off.
+    pub(crate) fn rto(&self) -> Duration {
+        let factor = 1u32.checked_shl(u32::from(self.backoff)).unwrap_or(u32::MAX);
+        self.rto.saturating_mul(factor).clamp(self.min_rto, self.max_rto)
+    }
+
+    /// A trusted measurement (§2.2, §2.3); ends the back-off.
+    pub(crate) fn sample(&mut self, rtt: Duration) {
+        // A peer that holds on for days must not overflow the arithmetic; beyond the ceiling all is one.
+        let rtt = rtt.min(self.max_rto);
+        let (srtt, rttvar) = match self.smoothed {
+            None => (rtt, rtt / 2),
+            Some((srtt, rttvar)) => {
+                let difference = srtt.abs_diff(rtt);
+                let rttvar = (rttvar.saturating_mul(3).saturating_add(difference)) / 4;
+                (srtt.saturating_mul(7).saturating_add(rtt) / 8, rttvar)
+            }
+        };
+        self.smoothed = Some((srtt, rttvar));
+        self.rto = srtt.saturating_add(GRANULARITY.max(rttvar.saturating_mul(4)));
+        self.backoff = 0;
+    }
+
+    /// The timer expired (§5.5): twice the timeout, up to the ceiling.
+    pub(crate) fn back_off(&mut self) {
+        if self.rto() < self.max_rto {
+            self.backoff = self.backoff.saturating_add(1);
+        }
+    }
+
+    /// The handshake is done; `syn_lost` says whether the SYN or SYN,ACK timed out (§5.7).
+    pub(crate) fn on_established(&mut self, syn_lost: bool) {
+        if self.smoothed.is_none() {
+            self.backoff = 0;
+            if syn_lost {
+                self.rto = RTO_AFTER_SYN_LOSS;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    fn rtt() -> Rtt {
+        Rtt::new(ms(200), Duration::from_secs(120))
+    }
+
+    #[test]
+    fn rto_2_first_sample_and_rto_3_later_ones() {
+        let mut rtt = rtt();
+        rtt.sample(ms(400));
+        assert_eq!((rtt.smoothed, rtt.rto()), (Some((ms(400), ms(200))), ms(1200)));
+        rtt.sample(ms(800));
+        assert_eq!((rtt.smoothed, rtt.rto()), (Some((ms(450), ms(250))), ms(1450)));
+    }
+
+    #[test]
+    fn rto_1_and_15_doubles_from_one_second_to_the_ceiling() {
+        let mut rtt = rtt();
+        let seconds: [u64; 9] = core::array::from_fn(|_| {
+            let now = rtt.rto().as_secs();
+            rtt.back_off();
+            now
+        });
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
+    }
+
+    #[test]
+    fn rto_4_the_variance_term_never_falls_below_the_granularity() {
+        let mut rtt = rtt();
+        for _ in 0..1000 {
+            rtt.sample(Duration::from_secs(2));
+        }
+        assert_eq!(rtt.rto(), Duration::from_secs(2) + GRANULARITY);
+    }
+
+    #[test]
+    fn rto_17_three_seconds_after_a_lost_syn() {
+        let mut rtt = rtt();
+        rtt.back_off();
+        rtt.on_established(true);
+        assert_eq!(rtt.rto(), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn rto_19_stays_backed_off_until_a_sample() {
+        let mut rtt = rtt();
+        rtt.sample(ms(400));
+        rtt.back_off();
+        assert_eq!(rtt.rto(), ms(2400));
+        rtt.sample(ms(400));
+        assert_eq!(rtt.rto(), ms(400 + 4 * 150));
+    }
+
+    #[test]
+    fn t_tim_1_a_thousand_timeouts_stay_at_the_ceiling() {
+        let mut rtt = rtt();
+        for _ in 0..1000 {
+            rtt.back_off();
+        }
+        assert_eq!(rtt.rto(), Duration::from_secs(120));
+        rtt.sample(Duration::MAX);
+        assert_eq!(rtt.rto(), Duration::from_secs(120));
+    }
+}

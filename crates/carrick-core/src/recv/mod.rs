@@ -1,0 +1,345 @@
+//! The receiving half of an open connection: RCV.NXT, the window, what arrived out of order.
+//!
+//! RFC 9293 §3.4 and §3.10.7.4 (first and seventh step), RFC 7323 §2 and §5, RFC 2018 §4.
+//!
+//! ```text
+//!            RCV.NXT                       edge
+//!   ───────────┼────────┼──────┼─────────────┼───────
+//!    delivered    hole    kept    may be sent   not yet
+//! ```
+//!
+//! Invariant: RCV.NXT never steps back; `edge`, the right edge that has been advertised, never moves left,
+//! except by less than the granularity of the window scale.
+
+mod ranges;
+
+use crate::queue::ChunkQueue;
+use crate::{Cx, Instant, Pressure, Segment};
+use bytes::Bytes;
+use carrick_wire::{SackBlock, SackBlocks, SeqNum, WindowScale, WireWindow};
+use core::time::Duration;
+pub(crate) use ranges::{Ranges, Refused};
+
+/// Payloads from this size on are kept as slices of the frame that they came in.
+const KEEP: usize = 16 << 10;
+/// After so long without a segment TS.Recent says nothing any more (RFC 7323 §5.5).
+const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
+
+/// Text of a segment, and the buffer that owns it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'f> {
+    bytes: &'f [u8],
+    /// The owner, where the text starts in it, and what keeping it costs.
+    shared: Option<(&'f Bytes, usize, usize)>,
+}
+
+impl<'f> Text<'f> {
+    pub(crate) const fn of(segment: &Segment<'f>) -> Self {
+        Self { bytes: segment.payload, shared: segment.shared }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn copied(bytes: &'f [u8]) -> Self {
+        Self { bytes, shared: None }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// All but the first `n` bytes.
+    pub(crate) fn from(self, n: usize) -> Self {
+        let shared = self.shared.map(|(owner, at, charge)| (owner, at.saturating_add(n), charge));
+        Self { bytes: self.bytes.get(n..).unwrap_or_default(), shared }
+    }
+
+    /// The first `n` bytes at most.
+    pub(crate) fn up_to(self, n: usize) -> Self {
+        Self { bytes: self.bytes.get(..n).unwrap_or(self.bytes), ..self }
+    }
+
+    fn owner(&self) -> Option<(Bytes, usize)> {
+        let (owner, at, charge) = self.shared.filter(|_| self.bytes.len() >= KEEP)?;
+        let end = at.checked_add(self.bytes.len()).filter(|end| *end <= owner.len())?;
+        Some((owner.slice(at..end), charge))
+    }
+
+    pub(crate) fn push_to(&self, queue: &mut ChunkQueue) {
+        match self.owner() {
+            Some((bytes, charge)) => queue.push_shared(bytes, charge),
+            None => queue.push(self.bytes),
+        }
+    }
+
+    /// What `push_to` would add to what the queue holds, at most.
+    pub(crate) fn cost(&self, queue: &ChunkQueue) -> usize {
+        match self.shared {
+            Some((_, _, charge)) if self.bytes.len() >= KEEP => charge,
+            _ => queue.cost(self.bytes.len()),
+        }
+    }
+}
+
+/// What became of text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Taken {
+    /// RCV.NXT moved; `filled` says that a hole was closed, wholly or in part.
+    Advanced {
+        filled: bool,
+    },
+    /// It waits for a hole to be filled, or was there already.
+    Held,
+    Refused(Refused),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Receiver {
+    pub(crate) irs: SeqNum,
+    pub(crate) nxt: SeqNum,
+    /// The greatest right edge that has been advertised.
+    pub(crate) edge: SeqNum,
+    /// Number of the text byte at RCV.NXT, counted from the first.
+    offset: u64,
+    /// Where the FIN stands in the stream, once one has come.
+    fin: Option<u64>,
+    ranges: Ranges,
+    /// What the windows that we send are shifted by.
+    pub(crate) scale: WindowScale,
+    /// Whether SACK was agreed on.
+    pub(crate) sack: bool,
+    /// TS.Recent and when it was taken, if timestamps were agreed on.
+    pub(crate) ts_recent: Option<(u32, Instant)>,
+    /// Last.ACK.sent (RFC 7323 §4.3).
+    pub(crate) last_ack_sent: SeqNum,
+    /// The segment size that we advertised: the right edge moves by that much at least.
+    pub(crate) mss: u16,
+}
+
+impl Receiver {
+    /// After a SYN numbered `irs`, with `window` bytes advertised.
+    pub(crate) fn new(irs: SeqNum, window: u32, scale: WindowScale, mss: u16) -> Self {
+        let nxt = irs + 1;
+        Self {
+            irs,
+            nxt,
+            edge: nxt + window,
+            offset: 0,
+            fin: None,
+            ranges: Ranges::default(),
+            scale,
+            sack: false,
+            ts_recent: None,
+            last_ack_sent: nxt,
+            mss,
+        }
+    }
+
+    /// RCV.WND: what of the advertised window is left.
+    pub(crate) fn window(&self) -> u32 {
+        u32::try_from(self.edge - self.nxt).unwrap_or(0)
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        if self.ranges.is_empty() { 0 } else { self.ranges.memory() }
+    }
+
+    pub(crate) fn has_holes(&self) -> bool {
+        !self.ranges.is_empty()
+    }
+
+    /// Whether a segment of length `len` at `seq` is acceptable (SA-SEQ-1..5). The right edge itself counts
+    /// for an empty segment, and a segment that reaches over both edges is taken.
+    pub(crate) fn acceptable(&self, seq: SeqNum, len: u32) -> bool {
+        let window = self.window();
+        if len == 0 {
+            let ahead = seq.distance_from(self.nxt);
+            return ahead <= window;
+        }
+        let last = seq + len.saturating_sub(1);
+        window > 0
+            && (seq.in_window(self.nxt, window)
+                || last.in_window(self.nxt, window)
+                || (seq.before(self.nxt) && last.after(self.nxt)))
+    }
+
+    /// Whether a FIN numbered `seq` can be taken: in the window, or right at its edge (note 12).
+    pub(crate) fn fin_fits(&self, seq: SeqNum) -> bool {
+        seq.distance_from(self.nxt) <= self.window()
+    }
+
+    /// PAWS (RFC 7323 §5.3 R1).
+    pub(crate) fn timestamp_is_old(&self, val: u32, now: Instant) -> bool {
+        self.ts_recent.is_some_and(|(recent, at)| is_before(val, recent) && now.since(at) < TS_RECENT_LIFE)
+    }
+
+    /// RFC 7323 §4.3, for a segment that passed every check.
+    pub(crate) fn note_timestamp(&mut self, val: u32, seq: SeqNum, now: Instant) {
+        if let Some((recent, at)) = &mut self.ts_recent {
+            let stale = now.since(*at) >= TS_RECENT_LIFE;
+            if (stale || !is_before(val, *recent)) && seq.at_or_before(self.last_ack_sent) {
+                (*recent, *at) = (val, now);
+            }
+        }
+    }
+
+    /// The stream's number for a sequence number near the window.
+    fn offset_of(&self, seq: SeqNum) -> Option<u64> {
+        self.offset.checked_add_signed(i64::from(seq - self.nxt))
+    }
+
+    fn seq_of(&self, offset: u64) -> SeqNum {
+        let ahead = offset.wrapping_sub(self.offset) & u64::from(u32::MAX);
+        self.nxt + u32::try_from(ahead).unwrap_or(0)
+    }
+
+    /// Seventh step: takes what of the text is in the window (and before a FIN already seen).
+    pub(crate) fn take_text(
+        &mut self,
+        cx: &Cx,
+        seq: SeqNum,
+        text: Text<'_>,
+        queue: &mut ChunkQueue,
+    ) -> Taken {
+        let behind = usize::try_from(self.nxt - seq).unwrap_or(0);
+        let text = text.from(behind);
+        let start = if behind > 0 { self.nxt } else { seq };
+        let room = u32::try_from(self.edge - start).unwrap_or(0);
+        let mut text = text.up_to(room as usize);
+        let Some(offset) = self.offset_of(start) else { return Taken::Held };
+        if let Some(fin) = self.fin {
+            text = text.up_to(usize::try_from(fin.saturating_sub(offset)).unwrap_or(usize::MAX));
+        }
+        if text.is_empty() {
+            return Taken::Held;
+        }
+        let held = queue.memory().saturating_add(self.memory());
+        if offset > self.offset {
+            let permits = |more| cx.memory.permits(more, held);
+            return match self.ranges.insert(offset, text, permits) {
+                Ok(_) => Taken::Held,
+                Err(refused) => Taken::Refused(refused),
+            };
+        }
+        if !cx.memory.permits(text.cost(queue), held) {
+            return Taken::Refused(Refused::NoMemory);
+        }
+        let filled = self.has_holes();
+        self.take_in_order(text, queue);
+        Taken::Advanced { filled }
+    }
+
+    fn take_in_order(&mut self, mut text: Text<'_>, queue: &mut ChunkQueue) {
+        loop {
+            let gap = self.ranges.first_start().map(|start| start.saturating_sub(self.offset));
+            let gap = gap.and_then(|gap| usize::try_from(gap).ok()).unwrap_or(usize::MAX);
+            let now = text.up_to(gap);
+            now.push_to(queue);
+            self.advance(now.len());
+            text = text.from(now.len());
+            if self.ranges.first_start() != Some(self.offset) {
+                return;
+            }
+            let Some(range) = self.ranges.pop_first() else { return };
+            self.advance(range.len());
+            text = text.from(range.len());
+            queue.append(range);
+        }
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.offset = self.offset.saturating_add(n as u64);
+        // Text lies inside the window, which is below 2^30.
+        self.nxt += u32::try_from(n).unwrap_or(0);
+    }
+
+    /// Eighth step, first half: remembers where the stream ends. The first FIN fixes it (T-RCV-4).
+    pub(crate) fn note_fin(&mut self, seq: SeqNum) {
+        if self.fin.is_none() && self.fin_fits(seq) {
+            self.fin = self.offset_of(seq);
+        }
+    }
+
+    /// Eighth step, second half: whether all before the FIN has arrived; RCV.NXT steps over it.
+    pub(crate) fn take_fin(&mut self) -> bool {
+        if self.fin != Some(self.offset) {
+            return false;
+        }
+        self.nxt += 1;
+        self.offset = self.offset.saturating_add(1);
+        true
+    }
+
+    /// The window field to send, and the right edge that it advertises, with `queued` bytes unread.
+    ///
+    /// The edge moves right in useful steps only (RFC 9293 §3.8.6.2.2) and as memory allows. It is kept by
+    /// rounding up where that promises less than one unit of the scale beyond the buffer.
+    pub(crate) fn offer(&self, pressure: Pressure, queued: usize, limit: u32) -> (WireWindow, SeqNum) {
+        let unit = 1u32.checked_shl(u32::from(self.scale.get())).unwrap_or(1);
+        let free = limit.saturating_sub(u32::try_from(queued).unwrap_or(u32::MAX));
+        let current = self.window();
+        let target = match pressure {
+            Pressure::None | Pressure::Low => free,
+            Pressure::High => free.min(current.saturating_add(u32::from(self.mss))),
+            Pressure::Limit => current,
+        };
+        let shift = u32::from(self.scale.get());
+        let down = |bytes: u32| bytes.checked_shr(shift).unwrap_or(0);
+        let up = |bytes: u32| down(bytes.saturating_add(unit.saturating_sub(1)));
+        let field = if target.saturating_sub(current) >= self.step(limit) && down(target) > down(current) {
+            down(target)
+        } else if up(current).saturating_mul(unit) <= free.saturating_add(unit.saturating_sub(1)) {
+            up(current)
+        } else {
+            down(current)
+        };
+        let field = u16::try_from(field).unwrap_or(u16::MAX);
+        (WireWindow::new(field), self.nxt + u32::from(field).checked_shl(shift).unwrap_or(0))
+    }
+
+    /// The least that the right edge moves by.
+    fn step(&self, limit: u32) -> u32 {
+        u32::from(self.mss).min(limit / 2).max(1)
+    }
+
+    /// Whether reading has opened the window enough to say so: by a quarter of the buffer, or to twice what
+    /// the peer knows of.
+    pub(crate) fn update_due(&self, pressure: Pressure, queued: usize, limit: u32) -> bool {
+        let (_, edge) = self.offer(pressure, queued, limit);
+        let gain = u32::try_from(edge - self.edge).unwrap_or(0);
+        gain >= self.step(limit) && (gain >= limit / 4 || gain >= self.window())
+    }
+
+    /// The blocks to report, if SACK was agreed on.
+    pub(crate) fn sack_blocks(&self) -> SackBlocks {
+        if !self.sack || !self.has_holes() {
+            return SackBlocks::default();
+        }
+        self.ranges.sack_blocks(|start, end| SackBlock::new(self.seq_of(start), self.seq_of(end)))
+    }
+
+    pub(crate) fn digest(&self, now: Instant, state: &mut impl core::hash::Hasher) {
+        let Self { irs, nxt, edge, offset, fin, ranges, scale, sack, ts_recent, last_ack_sent, mss } = self;
+        for seq in [nxt, edge, last_ack_sent] {
+            state.write_u32(seq.distance_from(*irs));
+        }
+        state.write_u64(fin.map_or(u64::MAX, |fin| fin.wrapping_sub(*offset)));
+        ranges.digest(*offset, state);
+        state.write_u8(scale.get());
+        state.write_u8(u8::from(*sack));
+        state.write_u16(*mss);
+        if let Some((recent, at)) = ts_recent {
+            state.write_u32(*recent);
+            state.write_u64(crate::time::nanos(now.since(*at)));
+        }
+    }
+}
+
+/// Whether timestamp `s` is older than `t` (RFC 7323 §5.2).
+pub(crate) const fn is_before(s: u32, t: u32) -> bool {
+    let distance = t.wrapping_sub(s);
+    distance > 0 && distance < 1 << 31
+}
