@@ -20,13 +20,14 @@ pub struct Frame<'f> {
     pub(crate) shared: Option<(&'f Bytes, usize)>,
     pub(crate) checksum: Checksum,
     pub(crate) segment_size: Option<u16>,
+    pub(crate) own: bool,
 }
 
 impl<'f> Frame<'f> {
     /// A packet in a buffer that is the caller's again after the call: payload is copied.
     #[must_use]
     pub const fn new(bytes: &'f [u8]) -> Self {
-        Self { bytes, shared: None, checksum: Checksum::Unknown, segment_size: None }
+        Self { bytes, shared: None, checksum: Checksum::Unknown, segment_size: None, own: false }
     }
 
     /// A packet in a buffer that may be kept: large payloads become slices of it. Keeping any part of it
@@ -46,6 +47,13 @@ impl<'f> Frame<'f> {
     #[must_use]
     pub const fn with_segment_size(self, segment_size: Option<u16>) -> Self {
         Self { segment_size, ..self }
+    }
+
+    /// Says that the endpoint sent this packet to itself and it never was on a link. Any other packet from
+    /// one of the endpoint's own addresses is a forgery or an echo, and discarded.
+    #[must_use]
+    pub const fn from_ourselves(self) -> Self {
+        Self { own: true, ..self }
     }
 }
 

@@ -171,11 +171,11 @@ impl Endpoint {
         if martian::is_martian_source(src)
             || martian::is_martian_destination(dst)
             || self.is_broadcast(src)
-            || src == dst
+            || (src == dst && !frame.own)
         {
             return self.discard(DiscardReason::Martian);
         }
-        if self.is_local(src) && !self.is_local(dst) {
+        if self.is_local(src) && !frame.own {
             return self.discard(DiscardReason::OwnSource);
         }
         if packet.fragment().is_some() {

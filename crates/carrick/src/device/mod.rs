@@ -10,10 +10,14 @@
 //! register the waker they are given before they say `Pending`.
 
 mod inbox;
+pub mod memory;
+mod ring;
 #[cfg(target_os = "linux")]
 mod tun;
 
+pub(crate) use inbox::{Buffers, Sink};
 pub use inbox::{Collected, Inbox};
+pub(crate) use ring::{Popped, Queued, Ring};
 #[cfg(target_os = "linux")]
 pub use tun::{Tun, TunBuilder};
 
@@ -21,8 +25,7 @@ use std::io;
 use std::num::NonZeroU16;
 use std::task::{Context, Poll};
 
-mod checksum;
-pub use checksum::Checksum;
+pub use carrick_core::Checksum;
 
 /// Something that moves IP packets.
 pub trait Device: Send + Sync + 'static {
