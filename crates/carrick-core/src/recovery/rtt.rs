@@ -36,10 +36,10 @@ impl Rtt {
         self.smoothed.map(|(srtt, _)| srtt)
     }
 
-    /// The current timeout, backed off.
+    /// The current timeout, backed off. The floor is for the timeout itself, so doubling starts from there.
     pub(crate) fn rto(&self) -> Duration {
         let factor = 1u32.checked_shl(u32::from(self.backoff)).unwrap_or(u32::MAX);
-        self.rto.saturating_mul(factor).clamp(self.min_rto, self.max_rto)
+        self.rto.max(self.min_rto).saturating_mul(factor).min(self.max_rto)
     }
 
     /// A trusted measurement (§2.2, §2.3); ends the back-off.
