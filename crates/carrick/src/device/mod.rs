@@ -1,0 +1,139 @@
+//! Devices: where packets come from and go to.
+//!
+//! A [`Device`] moves whole IP packets. The trait is batch-shaped on the way in (one call delivers as many
+//! packets as there are) and scatter/gather on the way out (header plus payload slices, no flat copy), and
+//! both directions carry super-segments: one packet that stands for many wire segments, with its segment
+//! size. A device says in its [`Capabilities`] what it can do; what it cannot, the driver does in software.
+//!
+//! What a device must keep to: [`Device::send`] takes a packet whole or not at all, keeps or copies it before
+//! it returns, never waits and never calls into a stack; [`Device::poll_recv`] and [`Device::poll_send_ready`]
+//! register the waker they are given before they say `Pending`.
+
+mod inbox;
+pub mod memory;
+mod ring;
+#[cfg(target_os = "linux")]
+mod tun;
+
+pub(crate) use inbox::{Buffers, Sink};
+pub use inbox::{Collected, Inbox};
+pub(crate) use ring::{Popped, Queued, Ring};
+#[cfg(target_os = "linux")]
+pub use tun::{Tun, TunBuilder};
+
+use std::io;
+use std::num::NonZeroU16;
+use std::task::{Context, Poll};
+
+pub use carrick_core::Checksum;
+
+/// Something that moves IP packets.
+pub trait Device: Send + Sync + 'static {
+    /// What the device can do; it stays the same for the device's life.
+    fn capabilities(&self) -> Capabilities;
+
+    /// One line for people, for example `tun0 (plain TUN, MTU 1500)`.
+    fn description(&self) -> String;
+
+    /// Reads packets into `inbox` until the device would block or the inbox says
+    /// [`Break`](std::ops::ControlFlow::Break).
+    ///
+    /// `Ready(Ok)` if at least one packet was delivered, `Pending` (waker registered) if none. Called by the
+    /// device task alone.
+    ///
+    /// # Errors
+    /// The device has ended, or fails for good: every stream gets the error. A passing failure (interface
+    /// down, no buffer space, an interrupted call) is not reported here but counts as lost packets.
+    fn poll_recv(&self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Poll<io::Result<()>>;
+
+    /// Takes one packet, all of it or none. Never waits, never enters a stack. May be called from any
+    /// thread, and from several at once.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room now; the packet will be offered again
+    /// after [`poll_send_ready`](Self::poll_send_ready). Any other error: the packet is taken for lost, and
+    /// if the device is gone for good, `poll_recv` says so.
+    fn send(&self, packet: &Packet<'_>) -> io::Result<()>;
+
+    /// Ready when a send that would have blocked may be tried again. Called by the device task alone.
+    ///
+    /// # Errors
+    /// As for [`poll_recv`](Self::poll_recv).
+    fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// What a device can do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Capabilities {
+    /// Largest IP packet of the link in bytes, 576 (1,280 with IPv6) to 65,535.
+    pub mtu: u16,
+    /// Largest packet that [`Device::send`] takes, in bytes: the MTU, or with segmentation up to 65,535.
+    pub largest_frame: usize,
+    /// Whether IPv4 TCP packets with a segment size are cut (or carried whole) by the device.
+    pub segmentation_v4: bool,
+    /// Whether IPv6 TCP packets with a segment size are cut (or carried whole) by the device.
+    pub segmentation_v6: bool,
+    /// Whether the device completes TCP checksums: then packets come with the partial form, the sum of the
+    /// pseudo-header alone.
+    pub completes_checksums: bool,
+    /// How many queues may be read independently; 1 unless said otherwise.
+    pub queues: usize,
+}
+
+impl Capabilities {
+    /// A device without any offload, one queue.
+    #[must_use]
+    pub const fn plain(mtu: u16) -> Self {
+        Self {
+            mtu,
+            largest_frame: mtu as usize,
+            segmentation_v4: false,
+            segmentation_v6: false,
+            completes_checksums: false,
+            queues: 1,
+        }
+    }
+}
+
+/// One packet to send: IP and TCP (or ICMP) header bytes, then the payload's slices in order.
+///
+/// The TCP checksum is partial where the device [completes checksums](Capabilities::completes_checksums),
+/// else full; IPv4 header and ICMP checksums are always full.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// The headers, at most 120 bytes.
+    pub header: &'a [u8],
+    /// The payload, at most 8 slices, none empty.
+    pub payload: &'a [&'a [u8]],
+    /// How much payload each wire segment carries, if the packet stands for several. Only where the device
+    /// can segment that family.
+    pub segment_size: Option<NonZeroU16>,
+}
+
+impl Packet<'_> {
+    /// Length of the whole packet in bytes, headers included.
+    #[must_use]
+    pub fn total_len(&self) -> usize {
+        self.payload.iter().fold(self.header.len(), |sum, part| sum.saturating_add(part.len()))
+    }
+
+    /// Appends the whole packet to `out`, headers first.
+    pub fn copy_to(&self, out: &mut Vec<u8>) {
+        out.reserve(self.total_len());
+        out.extend_from_slice(self.header);
+        for part in self.payload {
+            out.extend_from_slice(part);
+        }
+    }
+}
+
+/// What is known of a received packet besides its bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Meta {
+    /// Whether the device vouches for the TCP checksum. Default: unknown, so it is verified.
+    pub checksum: Checksum,
+    /// How much payload each wire segment carried, if the packet stands for several. Default: it does not.
+    pub segment_size: Option<u16>,
+    /// When the packet was received. Default: now, by one reading of the clock per batch.
+    pub received_at: Option<tokio::time::Instant>,
+}

@@ -1,0 +1,142 @@
+//! A queue of packets bounded by bytes, with a waker at each end.
+
+use super::{Checksum, Packet};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::task::Waker;
+
+/// What a packet is charged besides its bytes, so that tiny ones are bounded too.
+const OVERHEAD: usize = 128;
+
+/// A packet in a ring.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) bytes: Bytes,
+    pub(crate) checksum: Checksum,
+    pub(crate) segment_size: Option<u16>,
+}
+
+impl Queued {
+    /// The packet's bytes in a row, in an allocation of exactly their size.
+    pub(crate) fn new(packet: &Packet<'_>, checksum: Checksum) -> Self {
+        let mut bytes = Vec::with_capacity(packet.total_len());
+        packet.copy_to(&mut bytes);
+        let segment_size = packet.segment_size.map(std::num::NonZeroU16::get);
+        Self { bytes: bytes.into(), checksum, segment_size }
+    }
+}
+
+/// The queue.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    inner: Mutex<Inner>,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    packets: VecDeque<Queued>,
+    bytes: usize,
+    closed: bool,
+    /// A push has been refused since the last time there was room.
+    refused: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// What [`Ring::pop`] found.
+#[derive(Debug)]
+pub(crate) enum Popped {
+    Packet(Queued),
+    Empty,
+    Closed,
+}
+
+impl Ring {
+    /// A ring for `limit` bytes; one packet always fits an empty one.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { inner: Mutex::new(Inner::default()), limit }
+    }
+
+    /// Adds a packet and wakes the reader. False if there is no room. The packet is made only if there is.
+    pub(crate) fn push(&self, len: usize, make: impl FnOnce() -> Queued) -> bool {
+        {
+            let mut inner = self.inner.lock();
+            if inner.closed {
+                return true;
+            }
+            if inner.bytes > 0 && inner.bytes.saturating_add(len + OVERHEAD) > self.limit {
+                inner.refused = true;
+                return false;
+            }
+            inner.bytes += len + OVERHEAD;
+        }
+        // The copy is made outside the lock; the room is taken already.
+        let packet = make();
+        let reader = {
+            let mut inner = self.inner.lock();
+            inner.packets.push_back(packet);
+            inner.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        true
+    }
+
+    /// Takes the oldest packet. If there is none, leaves the waker, if one is given, for the next push.
+    pub(crate) fn pop(&self, waker: Option<&Waker>) -> Popped {
+        let mut inner = self.inner.lock();
+        let Some(packet) = inner.packets.pop_front() else {
+            if inner.closed {
+                return Popped::Closed;
+            }
+            let old = waker.and_then(|waker| replace(&mut inner.reader, waker));
+            drop(inner);
+            drop(old);
+            return Popped::Empty;
+        };
+        inner.bytes -= packet.bytes.len() + OVERHEAD;
+        let writer = if inner.refused && inner.bytes <= self.limit / 2 {
+            inner.refused = false;
+            inner.writer.take()
+        } else {
+            None
+        };
+        drop(inner);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        Popped::Packet(packet)
+    }
+
+    /// Whether a push that was refused may be tried again; if not, leaves the waker.
+    pub(crate) fn has_room(&self, waker: &Waker) -> bool {
+        let mut inner = self.inner.lock();
+        if !inner.refused || inner.closed {
+            return true;
+        }
+        let old = replace(&mut inner.writer, waker);
+        drop(inner);
+        drop(old);
+        false
+    }
+
+    /// Ends the ring: what is in it can still be taken, what comes later is dropped.
+    pub(crate) fn close(&self) {
+        let (reader, writer) = {
+            let mut inner = self.inner.lock();
+            inner.closed = true;
+            (inner.reader.take(), inner.writer.take())
+        };
+        for waker in [reader, writer].into_iter().flatten() {
+            waker.wake();
+        }
+    }
+}
+
+/// Puts a waker in its place, and gives the old one so that it is dropped under no lock.
+fn replace(slot: &mut Option<Waker>, waker: &Waker) -> Option<Waker> {
+    if slot.as_ref().is_some_and(|old| old.will_wake(waker)) { None } else { slot.replace(waker.clone()) }
+}

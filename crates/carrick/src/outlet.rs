@@ -1,0 +1,186 @@
+//! The way out of a stack: every packet of every connection and of the endpoint leaves through here.
+//!
+//! What the device cannot do is done here and nowhere else: super-segments are cut for devices without
+//! segmentation, partial checksums completed for devices that do not complete them, and packets to one of the
+//! stack's own addresses go into a ring that the device task reads, never to the device.
+
+use crate::device::{Capabilities, Checksum, Device, Packet, Queued, Ring};
+use carrick_core::{MAX_PARTS, Taken, Transmit};
+use carrick_wire::Protocol;
+use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of the ring for packets to ourselves: a few full windows.
+const OWN_RING: usize = 2 << 20;
+/// The longest IP and TCP header.
+const LONGEST_HEADER: usize = 120;
+/// How often an interrupted call is repeated before the packet counts as lost.
+const INTERRUPTIONS: usize = 8;
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sent {
+    /// It left, or the device lost it.
+    All,
+    /// The device has no room now; what it did not take is still due.
+    DeviceFull,
+    /// The ring of packets to ourselves has no room until the device task has read from it.
+    OwnRingFull,
+}
+
+pub(crate) struct Outlet {
+    pub(crate) device: Box<dyn Device>,
+    pub(crate) own_ring: Ring,
+    capabilities: Capabilities,
+    own_addresses: Vec<IpAddr>,
+    lost: AtomicU64,
+}
+
+impl Outlet {
+    pub(crate) fn new(device: Box<dyn Device>, own_addresses: Vec<IpAddr>) -> Self {
+        let capabilities = device.capabilities();
+        Self { device, own_ring: Ring::new(OWN_RING), capabilities, own_addresses, lost: AtomicU64::new(0) }
+    }
+
+    /// The largest packet worth making, headers included.
+    pub(crate) fn largest(&self) -> NonZeroUsize {
+        let Capabilities { mtu, largest_frame, segmentation_v4, segmentation_v6, .. } = self.capabilities;
+        let cut_here = !segmentation_v4 && !segmentation_v6;
+        let largest = if cut_here { usize::from(u16::MAX) } else { largest_frame.max(usize::from(mtu)) };
+        NonZeroUsize::new(largest).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// Packets that the device failed to send: they count as lost on the way.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Sends a packet and tells its owner how much of it left.
+    pub(crate) fn send(&self, transmit: Transmit<'_>) -> Sent {
+        let mut parts = [&[][..]; MAX_PARTS];
+        let count = transmit.payload(&mut parts);
+        let payload = parts.get(..count).unwrap_or_default();
+        let header = transmit.header();
+        let segment_size = transmit.segment_size().filter(|_| transmit.payload_len() > 0);
+        let address = destination(header);
+        let (sent, taken) = if address.is_some_and(|address| self.own_addresses.contains(&address)) {
+            self.send_to_ourselves(&Packet { header, payload, segment_size })
+        } else {
+            match segment_size {
+                Some(size) if !self.segments(header) => self.send_in_pieces(header, payload, size),
+                _ => self.send_whole(header, payload, segment_size),
+            }
+        };
+        if taken != Taken::Payload(0) {
+            transmit.sent(taken);
+        }
+        sent
+    }
+
+    fn segments(&self, header: &[u8]) -> bool {
+        match version(header) {
+            4 => self.capabilities.segmentation_v4,
+            _ => self.capabilities.segmentation_v6,
+        }
+    }
+
+    fn send_to_ourselves(&self, packet: &Packet<'_>) -> (Sent, Taken) {
+        if self.own_ring.push(packet.total_len(), || Queued::new(packet, Checksum::Verified)) {
+            (Sent::All, Taken::All)
+        } else {
+            (Sent::OwnRingFull, Taken::Payload(0))
+        }
+    }
+
+    fn send_whole(
+        &self,
+        header: &[u8],
+        payload: &[&[u8]],
+        segment_size: Option<NonZeroU16>,
+    ) -> (Sent, Taken) {
+        if self.capabilities.completes_checksums || !is_tcp(header) {
+            return self.offer(&Packet { header, payload, segment_size }).outcome(0);
+        }
+        let mut bytes = [0; LONGEST_HEADER];
+        let Some(completed) = bytes.get_mut(..header.len()) else { return self.lose() };
+        completed.copy_from_slice(header);
+        if complete_checksum(completed, payload).is_err() {
+            return self.lose();
+        }
+        self.offer(&Packet { header: completed, payload, segment_size }).outcome(0)
+    }
+
+    fn send_in_pieces(&self, header: &[u8], payload: &[&[u8]], size: NonZeroU16) -> (Sent, Taken) {
+        let Ok(mut segmenter) = Segmenter::new(header, payload, size) else { return self.lose() };
+        let mut segment = SegmentBuf::new();
+        let mut taken = 0;
+        while segmenter.next_segment(&mut segment) {
+            let packet = Packet { header: segment.header(), payload: segment.parts(), segment_size: None };
+            if let Offered::Full = self.offer(&packet) {
+                return Offered::Full.outcome(taken);
+            }
+            taken += usize::from(size.get());
+        }
+        (Sent::All, Taken::All)
+    }
+
+    fn offer(&self, packet: &Packet<'_>) -> Offered {
+        for _ in 0..INTERRUPTIONS {
+            match self.device.send(packet) {
+                Ok(()) => return Offered::Taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Offered::Full,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::debug!(%error, "packet lost by the device");
+                    break;
+                }
+            }
+        }
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        Offered::Taken
+    }
+
+    /// A packet that cannot be put on the wire: gone, as if the network had lost it.
+    fn lose(&self) -> (Sent, Taken) {
+        debug_assert!(false, "the core made a packet that cannot be cut or completed");
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        (Sent::All, Taken::All)
+    }
+}
+
+enum Offered {
+    Taken,
+    Full,
+}
+
+impl Offered {
+    /// Nothing, or the first `before` payload bytes, had left when the device was offered the last packet.
+    fn outcome(self, before: usize) -> (Sent, Taken) {
+        match self {
+            Self::Taken => (Sent::All, Taken::All),
+            Self::Full => (Sent::DeviceFull, Taken::Payload(before)),
+        }
+    }
+}
+
+fn version(header: &[u8]) -> u8 {
+    header.first().map_or(0, |byte| byte >> 4)
+}
+
+/// Whether TCP follows the IP header; the core sends no extension headers.
+fn is_tcp(header: &[u8]) -> bool {
+    let place = if version(header) == 4 { 9 } else { 6 };
+    header.get(place) == Some(&Protocol::TCP.0)
+}
+
+fn destination(header: &[u8]) -> Option<IpAddr> {
+    if version(header) == 4 {
+        let bytes: [u8; 4] = header.get(16..20)?.try_into().ok()?;
+        return Some(IpAddr::from(bytes));
+    }
+    let bytes: [u8; 16] = header.get(24..40)?.try_into().ok()?;
+    Some(IpAddr::V6(Ipv6Addr::from(bytes)))
+}

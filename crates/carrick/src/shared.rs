@@ -1,0 +1,617 @@
+//! What the handles, the streams and the device task of one stack share, and how a connection is settled.
+//!
+//! After anything that acted on a connection it is *settled*, still under its lock: due packets leave, events
+//! become wakers to wake, the change of its memory is booked, its deadline is queued. Then the lock is
+//! dropped and the rest is *applied*: the endpoint hears of its end, wakers fire. In the steady state neither
+//! half allocates.
+
+use crate::cell::{Cell, End, State, held};
+use crate::deadlines::Deadlines;
+use crate::error::{Failure, io_error};
+use crate::kernel::{AcceptQueue, Retiring, Signal};
+use crate::outlet::{Outlet, Sent};
+use carrick_core::{
+    Budget, Connection, ConnectionConfig, ConnectionId, Cx, Endpoint, EndpointEvent, Event, Instant,
+    ListenAddr, ListenConfig, ListenerId, TcpState,
+};
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+use tokio::sync::Notify;
+
+/// Most super-segments that leave during one hold of a connection's lock; the rest is the device task's.
+pub(crate) const FRAMES_PER_HOLD: usize = 2;
+
+pub(crate) struct Shared {
+    net: Mutex<Net>,
+    work: Mutex<Work>,
+    pub(crate) outlet: Outlet,
+    /// Wakes the device task.
+    pub(crate) signal: Signal,
+    retiring: Retiring<(ConnectionId, EndpointEvent)>,
+    origin: tokio::time::Instant,
+    budget: Budget,
+    /// Bytes that all connections hold.
+    used: AtomicUsize,
+    pub(crate) connection_config: Arc<ConnectionConfig>,
+    /// Stacks, listeners and streams in the application's hands.
+    handles: AtomicUsize,
+    closing: AtomicBool,
+    failure: OnceLock<Failure>,
+    ended: AtomicBool,
+    pub(crate) ended_notify: Notify,
+    pub(crate) internal_errors: AtomicU64,
+}
+
+/// The endpoint and the driver's own tables beside it.
+pub(crate) struct Net {
+    pub(crate) endpoint: Endpoint,
+    cells: Vec<Option<Arc<Cell>>>,
+    pub(crate) live: usize,
+    listeners: HashMap<ListenerId, Arc<Listening>>,
+}
+
+/// What there is for the device task to do.
+pub(crate) struct Work {
+    /// Connections with packets due that could not leave at once.
+    pub(crate) unsent: VecDeque<Arc<Cell>>,
+    pub(crate) deadlines: Deadlines,
+    /// When the device task will look again by itself; zero while it is looking.
+    pub(crate) sleeping_until: Instant,
+}
+
+/// A listener, as the device task and its owner share it.
+pub(crate) struct Listening {
+    pub(crate) id: ListenerId,
+    pub(crate) local_addr: SocketAddr,
+    pub(crate) queue: AcceptQueue<Arc<Cell>>,
+    pub(crate) notify: Notify,
+}
+
+/// What settling leaves to do once the lock is dropped.
+#[derive(Default)]
+#[must_use = "wakers are lost and the endpoint is not told"]
+pub(crate) struct Settled {
+    wakers: [Option<Waker>; 2],
+    watchers: Option<Arc<Notify>>,
+    retired: bool,
+    /// The device task has something to do, or earlier than it thinks.
+    raise: bool,
+    /// What kept packets back, if any were.
+    pub(crate) kept_back: Option<Sent>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        outlet: Outlet,
+        memory_limit: usize,
+        connection_config: ConnectionConfig,
+    ) -> Self {
+        Self {
+            net: Mutex::new(Net { endpoint, cells: Vec::new(), live: 0, listeners: HashMap::new() }),
+            work: Mutex::new(Work {
+                unsent: VecDeque::new(),
+                deadlines: Deadlines::default(),
+                sleeping_until: Instant::ZERO,
+            }),
+            outlet,
+            signal: Signal::new(),
+            retiring: Retiring::new(),
+            origin: tokio::time::Instant::now(),
+            budget: Budget::new(memory_limit),
+            used: AtomicUsize::new(0),
+            connection_config: Arc::new(connection_config),
+            handles: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            failure: OnceLock::new(),
+            ended: AtomicBool::new(false),
+            ended_notify: Notify::new(),
+            internal_errors: AtomicU64::new(0),
+        }
+    }
+
+    // Time and memory.
+
+    pub(crate) fn now(&self) -> Instant {
+        self.instant(tokio::time::Instant::now())
+    }
+
+    /// A moment of tokio's clock as the core counts it.
+    pub(crate) fn instant(&self, at: tokio::time::Instant) -> Instant {
+        Instant::ZERO + at.saturating_duration_since(self.origin)
+    }
+
+    /// A moment of the core's as tokio's clock counts it; None if it is too far off ever to come.
+    pub(crate) fn tokio_instant(&self, at: Instant) -> Option<tokio::time::Instant> {
+        if at == Instant::NEVER {
+            return None;
+        }
+        self.origin.checked_add(at.since(Instant::ZERO))
+    }
+
+    /// What a call at `now` is told.
+    pub(crate) fn cx(&self, now: Instant) -> Cx {
+        Cx { now, memory: self.budget.allowance(self.used.load(Ordering::Relaxed)) }
+    }
+
+    pub(crate) fn memory_used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    // Connections.
+
+    /// Lets `f` act on a connection, then settles it. The way in for the application's tasks.
+    pub(crate) fn enter<R>(&self, cell: &Arc<Cell>, f: impl FnOnce(&mut State, &Cx) -> R) -> R {
+        let cx = self.cx(self.now());
+        let (result, settled) = {
+            let mut state = cell.lock();
+            let result = f(&mut state, &cx);
+            let settled = state.acted.then(|| self.settle(cell, &mut state, &cx, FRAMES_PER_HOLD));
+            (result, settled)
+        };
+        if let Some(settled) = settled
+            && self.apply(settled, &cx)
+        {
+            self.signal.raise();
+        }
+        result
+    }
+
+    /// Sends what is due (at most `frames` packets), and collects whom to wake and what to tell. Called with
+    /// the cell's lock held.
+    pub(crate) fn settle(&self, cell: &Arc<Cell>, state: &mut State, cx: &Cx, frames: usize) -> Settled {
+        let mut drained =
+            state.run(|connection| drain(connection, &self.outlet, cx, frames)).unwrap_or_default();
+        if std::mem::take(&mut state.panicked) {
+            self.internal_errors.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(id = ?cell.id, "a connection's state machine panicked; it was given up");
+        }
+        let over = state.connection().is_none();
+        if over && !state.retired {
+            drained.endpoint_event = Some(EndpointEvent::Closed);
+        }
+        state.acted = false;
+        state.connected |= drained.connected;
+        let mut settled = Settled { kept_back: drained.kept_back, ..Settled::default() };
+        if let Some(event) = drained.endpoint_event.take() {
+            state.retired = true;
+            settled.retired = true;
+            self.retiring.push((cell.id, event));
+        }
+        if state.retired && state.released && drained.kept_back.is_none() {
+            state.discard();
+            state.acted = false;
+            drained.memory = 0;
+            drained.deadline = None;
+        }
+        if drained.readable || over {
+            settled.wakers[0] = state.read_waker.take();
+        }
+        if drained.writable || over {
+            settled.wakers[1] = state.write_waker.take();
+        }
+        if drained.readable || drained.writable || drained.over || over {
+            settled.watchers.clone_from(&state.watchers);
+        }
+        self.book(state, drained.memory);
+        let deadline = drained.deadline.filter(|at| *at < state.armed);
+        let queue = drained.kept_back.is_some() && !state.queued;
+        if queue || deadline.is_some() {
+            let mut work = self.work.lock();
+            if queue {
+                state.queued = true;
+                work.unsent.push_back(Arc::clone(cell));
+                settled.raise = true;
+            }
+            if let Some(at) = deadline {
+                state.armed = at;
+                work.deadlines.arm(cell.id, at);
+                settled.raise |= at < work.sleeping_until;
+            }
+        }
+        settled
+    }
+
+    /// Does what settling left to do; under no lock. True if the device task should be woken.
+    #[must_use]
+    pub(crate) fn apply(&self, settled: Settled, cx: &Cx) -> bool {
+        let mut raise = settled.raise;
+        if settled.retired {
+            raise |= self.with_net(cx, |_| ()).1 || self.may_end();
+        }
+        settled.wakers.into_iter().flatten().for_each(wake);
+        if let Some(watchers) = settled.watchers {
+            watchers.notify_waiters();
+        }
+        raise
+    }
+
+    fn book(&self, state: &mut State, memory: usize) {
+        let before = std::mem::replace(&mut state.accounted, memory);
+        if memory > before {
+            self.used.fetch_add(memory - before, Ordering::Relaxed);
+        } else if memory < before {
+            self.used.fetch_sub(before - memory, Ordering::Relaxed);
+        }
+    }
+
+    /// The application has let go of a stream.
+    pub(crate) fn release(&self, cell: &Arc<Cell>, how: impl FnOnce(&mut Connection, &Cx)) {
+        // Dropped when the lock is: the last waker of a task may take streams with it.
+        let _wakers = self.enter(cell, |state, cx| {
+            state.released = true;
+            if state.ended == Some(End::Stack) {
+                state.discard();
+            } else {
+                state.run(|connection| how(connection, cx));
+            }
+            (state.read_waker.take(), state.write_waker.take(), state.watchers.take())
+        });
+    }
+
+    // The endpoint.
+
+    /// Locks the endpoint, which hears first of the connections that have ended.
+    pub(crate) fn net(&self, cx: &Cx) -> NetGuard<'_> {
+        held::enter_net();
+        let mut net = NetGuard(self.net.lock());
+        let Net { endpoint, cells, live, .. } = &mut *net.0;
+        self.retiring.take(|(id, event)| {
+            endpoint.handle_event(cx, id, event);
+            if let Some(slot) = cells.get_mut(id.index())
+                && slot.take_if(|cell| cell.id == id).is_some()
+            {
+                *live -= 1;
+            }
+            self.work.lock().deadlines.disarm(id);
+        });
+        net
+    }
+
+    /// Lets `f` act on the endpoint. The second result says whether the device task should be woken.
+    pub(crate) fn with_net<R>(&self, cx: &Cx, f: impl FnOnce(&mut Net) -> R) -> (R, bool) {
+        let mut net = self.net(cx);
+        let result = f(&mut net);
+        let deadline = net.endpoint.poll_timeout().unwrap_or(Instant::NEVER);
+        let raise = deadline < self.work.lock().sleeping_until;
+        (result, raise)
+    }
+
+    pub(crate) fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock()
+    }
+
+    /// Starts a listener. Port 0 asks for any free one.
+    pub(crate) fn listen(&self, addr: SocketAddr, backlog: u32) -> io::Result<Arc<Listening>> {
+        let cx = self.cx(self.now());
+        let connection = ConnectionConfig::clone(&self.connection_config);
+        let config = ListenConfig { backlog, connection };
+        let address = Some(addr.ip()).filter(|ip| !ip.is_unspecified());
+        let (listening, raise) = self.with_net(&cx, |net| {
+            self.check()?;
+            let (id, port) = net.listen(address, addr.port(), &config).map_err(io_error)?;
+            let listening = Arc::new(Listening {
+                id,
+                local_addr: SocketAddr::new(addr.ip(), port),
+                queue: AcceptQueue::new(),
+                notify: Notify::new(),
+            });
+            net.listeners.insert(id, Arc::clone(&listening));
+            Ok(listening)
+        });
+        if raise {
+            self.signal.raise();
+        }
+        listening
+    }
+
+    /// Ends a listener: half-open connections and those that nobody has accepted are reset.
+    pub(crate) fn unlisten(&self, listening: &Listening) {
+        let cx = self.cx(self.now());
+        // Dropped after the lock, with whatever its wakers hold.
+        let _removed = self.with_net(&cx, |net| {
+            let removed = net.listeners.remove(&listening.id);
+            if removed.is_some() {
+                net.endpoint.unlisten(listening.id);
+            }
+            removed
+        });
+        let (unaccepted, waker) = listening.queue.close();
+        for cell in &unaccepted {
+            self.release(cell, Connection::abort);
+        }
+        waker.into_iter().for_each(wake);
+        listening.notify.notify_waiters();
+        // Resets of half-open connections are due from the endpoint.
+        self.signal.raise();
+    }
+
+    /// A connection has left a listener's queue: its place is free.
+    pub(crate) fn accepted(&self, listening: &Listening) {
+        let cx = self.cx(self.now());
+        if self.with_net(&cx, |net| net.endpoint.accepted(listening.id)).1 {
+            self.signal.raise();
+        }
+    }
+
+    /// Starts a connection attempt; its SYN has left when this returns.
+    pub(crate) fn connect(&self, remote: SocketAddr) -> io::Result<Arc<Cell>> {
+        let cx = self.cx(self.now());
+        let (cell, raise) = self.with_net(&cx, |net| {
+            self.check()?;
+            let config = Arc::clone(&self.connection_config);
+            let (id, connection) = net.endpoint.connect(&cx, None, remote, config).map_err(io_error)?;
+            Ok::<_, io::Error>(net.insert(id, connection))
+        });
+        if raise {
+            self.signal.raise();
+        }
+        let cell = cell?;
+        self.enter(&cell, |_, _| ());
+        Ok(cell)
+    }
+
+    // The stack's own life.
+
+    fn check(&self) -> io::Result<()> {
+        match self.failure() {
+            Some(failure) => Err(failure.to_io()),
+            None if self.closing.load(Ordering::Acquire) => Err(Failure::Ended.to_io()),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        self.failure.get()
+    }
+
+    /// Whether the device task has nothing to live for but connections on their way out.
+    pub(crate) fn may_end(&self) -> bool {
+        self.handles.load(Ordering::Acquire) == 0 || self.closing.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Takes no new connections and closes those there are, as if every stream had been dropped.
+    pub(crate) fn close(&self) {
+        let cx = self.cx(self.now());
+        self.closing.store(true, Ordering::Release);
+        let ((cells, listeners), _) = self.with_net(&cx, |net| {
+            let cells: Vec<_> = net.cells.iter().flatten().cloned().collect();
+            (cells, net.listeners.values().cloned().collect::<Vec<_>>())
+        });
+        listeners.iter().for_each(|listening| self.unlisten(listening));
+        for cell in &cells {
+            let wakers = self.enter(cell, |state, cx| {
+                state.run(|connection| connection.close(cx));
+                [state.read_waker.take(), state.write_waker.take()]
+            });
+            wakers.into_iter().flatten().for_each(wake);
+        }
+        self.signal.raise();
+    }
+
+    /// Ends everything at once: every stream, accept and connect gets the reason.
+    pub(crate) fn fail(&self, failure: Failure) {
+        let reset = matches!(failure, Failure::Aborted);
+        if self.failure.set(failure).is_err() {
+            return;
+        }
+        let cx = self.cx(self.now());
+        let ((cells, listeners), _) = self.with_net(&cx, |net| {
+            net.live = 0;
+            (std::mem::take(&mut net.cells), std::mem::take(&mut net.listeners))
+        });
+        for cell in cells.into_iter().flatten() {
+            let (wakers, watchers) = {
+                let mut state = cell.lock();
+                if reset {
+                    state.run(|connection| {
+                        connection.abort(&cx);
+                        drain(connection, &self.outlet, &cx, 1);
+                    });
+                }
+                state.ended.get_or_insert(End::Stack);
+                state.retired = true;
+                if state.released {
+                    state.discard();
+                }
+                let memory = state.connection().map_or(0, Connection::memory);
+                self.book(&mut state, memory);
+                ([state.read_waker.take(), state.write_waker.take()], state.watchers.clone())
+            };
+            wakers.into_iter().flatten().for_each(wake);
+            if let Some(watchers) = watchers {
+                watchers.notify_waiters();
+            }
+        }
+        for listening in listeners.into_values() {
+            let (unaccepted, waker) = listening.queue.close();
+            unaccepted.iter().for_each(|cell| self.release(cell, |_, _| ()));
+            waker.into_iter().for_each(wake);
+            listening.notify.notify_waiters();
+        }
+        let unsent = std::mem::take(&mut self.work.lock().unsent);
+        for cell in unsent {
+            let mut state = cell.lock();
+            if state.released {
+                state.discard();
+                self.book(&mut state, 0);
+            }
+        }
+        self.signal.raise();
+    }
+
+    /// The device task is no more.
+    pub(crate) fn end(&self, failure: Failure) {
+        self.fail(failure);
+        self.ended.store(true, Ordering::Release);
+        self.ended_notify.notify_waiters();
+    }
+}
+
+impl Net {
+    /// Puts a connection the endpoint has just made into the table: one step with its making, so that no
+    /// packet can come between.
+    pub(crate) fn insert(&mut self, id: ConnectionId, connection: Box<Connection>) -> Arc<Cell> {
+        let cell = Cell::new(id, connection);
+        if self.cells.len() <= id.index() {
+            self.cells.resize(id.index() + 1, None);
+        }
+        self.cells[id.index()] = Some(Arc::clone(&cell));
+        self.live += 1;
+        cell
+    }
+
+    pub(crate) fn cell(&self, id: ConnectionId) -> Option<&Arc<Cell>> {
+        self.cells.get(id.index())?.as_ref().filter(|cell| cell.id == id)
+    }
+
+    pub(crate) fn listener(&self, id: ListenerId) -> Option<&Arc<Listening>> {
+        self.listeners.get(&id)
+    }
+
+    fn listen(
+        &mut self,
+        address: Option<std::net::IpAddr>,
+        port: u16,
+        config: &ListenConfig,
+    ) -> Result<(ListenerId, u16), carrick_core::BindError> {
+        use carrick_core::BindError::AddrInUse;
+        let ports = if port == 0 { EPHEMERAL } else { port..=port };
+        for port in ports {
+            let local = ListenAddr { address, port: std::num::NonZeroU16::new(port) };
+            match self.endpoint.listen(local, config.clone()) {
+                Err(AddrInUse) => {}
+                Err(error) => return Err(error),
+                Ok(id) => return Ok((id, port)),
+            }
+        }
+        Err(AddrInUse)
+    }
+}
+
+/// Ports for listeners that do not name one.
+const EPHEMERAL: std::ops::RangeInclusive<u16> = 49_152..=65_535;
+
+/// What a connection asked for while it was drained.
+#[derive(Default)]
+struct Drained {
+    kept_back: Option<Sent>,
+    endpoint_event: Option<EndpointEvent>,
+    connected: bool,
+    readable: bool,
+    writable: bool,
+    over: bool,
+    memory: usize,
+    deadline: Option<Instant>,
+}
+
+/// Asks a connection for all it wants of the world, in the order that the core's contract gives.
+fn drain(connection: &mut Connection, outlet: &Outlet, cx: &Cx, frames: usize) -> Drained {
+    let kept_back = flush(connection, outlet, cx, frames);
+    let endpoint_event = connection.poll_endpoint_event();
+    let mut drained = Drained { kept_back, endpoint_event, ..Drained::default() };
+    while let Some(event) = connection.poll_event() {
+        match event {
+            Event::Connected => {
+                drained.connected = true;
+                drained.writable = true;
+            }
+            Event::Readable => drained.readable = true,
+            Event::Writable => drained.writable = true,
+            Event::Closed => {
+                drained.readable = true;
+                drained.writable = true;
+            }
+        }
+    }
+    drained.over = is_over(connection);
+    drained.memory = connection.memory();
+    drained.deadline = connection.poll_timeout();
+    drained
+}
+
+/// Sends at most `frames` packets, and says what kept the rest back, if there is a rest.
+fn flush(connection: &mut Connection, outlet: &Outlet, cx: &Cx, frames: usize) -> Option<Sent> {
+    let largest = outlet.largest();
+    for _ in 0..frames {
+        match outlet.send(connection.poll_transmit(cx, largest)?) {
+            Sent::All => {}
+            kept_back => return Some(kept_back),
+        }
+    }
+    connection.poll_transmit(cx, largest).map(|_not_yet| Sent::All)
+}
+
+/// Whether both sides have closed and all that was written is acknowledged, or an error ended it.
+pub(crate) fn is_over(connection: &Connection) -> bool {
+    matches!(connection.state(), TcpState::Closed | TcpState::TimeWait)
+}
+
+/// Wakes a task; if that panics, it is that task's affair.
+pub(crate) fn wake(waker: Waker) {
+    drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+}
+
+/// The endpoint's lock.
+pub(crate) struct NetGuard<'a>(MutexGuard<'a, Net>);
+
+impl Deref for NetGuard<'_> {
+    type Target = Net;
+    fn deref(&self) -> &Net {
+        &self.0
+    }
+}
+
+impl DerefMut for NetGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Net {
+        &mut self.0
+    }
+}
+
+impl Drop for NetGuard<'_> {
+    fn drop(&mut self) {
+        held::leave_net();
+    }
+}
+
+/// Keeps a stack's device task running.
+pub(crate) struct Handle(Arc<Shared>);
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        shared.handles.fetch_add(1, Ordering::AcqRel);
+        Self(shared)
+    }
+}
+
+impl Deref for Handle {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.signal.raise();
+        }
+    }
+}

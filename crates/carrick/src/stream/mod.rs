@@ -1,0 +1,308 @@
+//! A connection as the application sees it.
+
+mod owned;
+mod split;
+
+pub use owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
+pub use split::{ReadHalf, WriteHalf};
+
+use crate::Stack;
+use crate::cell::{Cell, State, register};
+use crate::error::io_error;
+use crate::shared::{Handle, is_over};
+use carrick_core::{Connection, Cx, SendError};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{ToSocketAddrs, lookup_host};
+use tokio::sync::Notify;
+use tokio::task::coop::poll_proceed;
+
+/// A TCP connection between this stack and a peer.
+///
+/// It reads and writes like `tokio::net::TcpStream`: [`AsyncRead`] and [`AsyncWrite`], vectored writes
+/// included. Written bytes are segmented and leave before `poll_write` returns, in the caller's task, as far
+/// as the peer's window and the network allow; there is no further buffer, so flushing is immediate.
+///
+/// Dropping it closes both directions: what has been written is still delivered, followed by FIN, unless
+/// received bytes have not been read; then the peer gets a reset, so that it learns that they were lost. A
+/// stack lives in a process and dies with it: before the process ends, wait for [`closed`](Self::closed) or
+/// [`Stack::shutdown`].
+pub struct TcpStream {
+    cell: Arc<Cell>,
+    stack: Handle,
+}
+
+impl TcpStream {
+    pub(crate) fn new(cell: Arc<Cell>, stack: Handle) -> Self {
+        Self { cell, stack }
+    }
+
+    /// Opens a connection. Names are resolved by the system's resolver, not through the stack; their
+    /// addresses are tried in turn.
+    ///
+    /// Dropping the future ends the attempt.
+    ///
+    /// # Errors
+    /// The last address's: [`ConnectionRefused`](io::ErrorKind::ConnectionRefused),
+    /// [`TimedOut`](io::ErrorKind::TimedOut), [`HostUnreachable`](io::ErrorKind::HostUnreachable) and so on
+    /// for an attempt that failed, [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if the stack has no
+    /// address of that family, [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the stack has ended.
+    pub async fn connect<A: ToSocketAddrs>(stack: &Stack, addr: A) -> io::Result<Self> {
+        let mut last = None;
+        for addr in lookup_host(addr).await? {
+            match Self::connect_to(stack, addr).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address to connect to")))
+    }
+
+    async fn connect_to(stack: &Stack, addr: SocketAddr) -> io::Result<Self> {
+        let stream = Self::new(stack.handle().connect(addr)?, stack.handle().clone());
+        poll_fn(|cx| stream.poll_connected(cx)).await?;
+        Ok(stream)
+    }
+
+    fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut replaced = None;
+        let mut state = self.cell.lock();
+        let result = match state.error(self.stack.failure()) {
+            _ if state.connected => Poll::Ready(Ok(())),
+            Some(error) => Poll::Ready(Err(error)),
+            None => {
+                replaced = register(&mut state.write_waker, cx);
+                Poll::Pending
+            }
+        };
+        drop(state);
+        drop(replaced);
+        result
+    }
+
+    /// The address and port on the stack's side.
+    ///
+    /// # Errors
+    /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.look(Connection::local_addr)
+    }
+
+    /// The peer's address and port.
+    ///
+    /// # Errors
+    /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.look(Connection::remote_addr)
+    }
+
+    fn look<R>(&self, f: impl FnOnce(&Connection) -> R) -> io::Result<R> {
+        self.cell.lock().connection().map(f).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Waits until both sides have closed and the peer has acknowledged all that was written.
+    ///
+    /// It closes nothing itself: call `shutdown` first. May be awaited by any number of tasks.
+    ///
+    /// # Errors
+    /// Why the connection ended, if not in that way.
+    pub async fn closed(&self) -> io::Result<()> {
+        loop {
+            let watchers = {
+                let mut state = self.cell.lock();
+                Arc::clone(state.watchers.get_or_insert_with(|| Arc::new(Notify::new())))
+            };
+            let mut changed = std::pin::pin!(watchers.notified());
+            changed.as_mut().enable();
+            {
+                let state = self.cell.lock();
+                if let Some(error) = state.error(self.stack.failure()) {
+                    return Err(error);
+                }
+                if state.connection().is_none_or(is_over) {
+                    return Ok(());
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Splits into halves that borrow the stream.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        split::split(self)
+    }
+
+    /// Splits into halves that can be moved to different tasks. Dropping the write half closes the sending
+    /// direction; the connection is let go of when both are dropped.
+    #[must_use]
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        owned::split(self)
+    }
+
+    fn poll_read_shared(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let coop = ready!(poll_proceed(cx));
+        let (result, _replaced) = self.stack.enter(&self.cell, |state, core_cx| {
+            let result = self.read(state, core_cx, buf);
+            match result {
+                Poll::Ready(_) => (result, None),
+                Poll::Pending => (result, register(&mut state.read_waker, cx)),
+            }
+        });
+        if result.is_ready() {
+            coop.made_progress();
+        }
+        result
+    }
+
+    fn read(&self, state: &mut State, cx: &Cx, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // Bytes that came before an error are still the application's.
+        if state.connection().is_some_and(|connection| connection.readable_len() > 0) {
+            let took = state.run(|connection| {
+                let mut n = 0;
+                for part in connection.readable() {
+                    let part = part.get(..buf.remaining()).unwrap_or(part);
+                    buf.put_slice(part);
+                    n += part.len();
+                    if buf.remaining() == 0 {
+                        break;
+                    }
+                }
+                connection.consume(cx, n);
+            });
+            if took.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if state.ended.is_none() && state.connection().is_some_and(Connection::at_end) {
+            return Poll::Ready(Ok(()));
+        }
+        match state.error(self.stack.failure()) {
+            Some(error) => Poll::Ready(Err(error)),
+            // Over without an error and without the peer's FIN: this side let go first.
+            None if state.connection().is_none_or(is_over) => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        }
+    }
+
+    fn poll_write_shared(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        let coop = ready!(poll_proceed(cx));
+        let (result, _replaced) = self.stack.enter(&self.cell, |state, core_cx| {
+            let result = self.write(state, core_cx, bufs);
+            match result {
+                Poll::Ready(_) => (result, None),
+                Poll::Pending => (result, register(&mut state.write_waker, cx)),
+            }
+        });
+        if result.is_ready() {
+            coop.made_progress();
+        }
+        result
+    }
+
+    fn write(&self, state: &mut State, cx: &Cx, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let refused = if state.ended.is_some() {
+            None
+        } else {
+            let mut taken = 0;
+            let result = state.run(|connection| {
+                for buf in bufs {
+                    let n = connection.send(cx, buf)?;
+                    taken += n;
+                    if n < buf.len() {
+                        break;
+                    }
+                }
+                Ok(())
+            });
+            if taken > 0 {
+                return Poll::Ready(Ok(taken));
+            }
+            result.and_then(Result::err)
+        };
+        match (refused, state.error(self.stack.failure())) {
+            (Some(SendError::Full), _) => Poll::Pending,
+            (Some(error), _) => Poll::Ready(Err(io_error(error))),
+            (None, Some(error)) => Poll::Ready(Err(error)),
+            // No byte was taken and nobody says why.
+            (None, None) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        }
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.stack.enter(&self.cell, |state, cx| {
+            if state.ended.is_none() {
+                state.run(|connection| connection.finish(cx));
+            }
+            match state.ended {
+                Some(_) => state.error(self.stack.failure()).map_or(Ok(()), Err),
+                None => Ok(()),
+            }
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plant_panic(&self) {
+        self.cell.lock().planted_panic = true;
+    }
+}
+
+impl AsyncRead for TcpStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_shared(cx, buf)
+    }
+}
+
+impl AsyncWrite for TcpStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_shared(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_shared(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown_write())
+    }
+}
+
+impl Drop for TcpStream {
+    fn drop(&mut self) {
+        self.stack.release(&self.cell, Connection::close);
+    }
+}
+
+impl std::fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut out = f.debug_struct("TcpStream");
+        if let Some(connection) = self.cell.lock().connection() {
+            out.field("local_addr", &connection.local_addr())
+                .field("peer_addr", &connection.remote_addr())
+                .field("state", &connection.state());
+        }
+        out.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,421 @@
+//! The device task: reads packets, serves connections that had to wait, expires timers, sleeps.
+//!
+//! Each turn does a bounded amount of work and then lets others run. A turn reads the device first and
+//! expires timers after it: an acknowledgement that waits in the device's queue must beat the retransmission
+//! timer that it stops. Only a device that never runs dry cannot put timers off for longer than
+//! [`MOST_LATE`].
+
+use crate::cell::Cell;
+use crate::device::{Buffers, Inbox, Meta, Popped, Queued, Sink};
+use crate::error::Failure;
+use crate::outlet::Sent;
+use crate::shared::{FRAMES_PER_HOLD, Shared, wake};
+use bytes::Bytes;
+use carrick_core::{Connection, Cx, DiscardReason, Dispatch, Frame, Input, Instant, Outcome};
+use std::future::Future;
+use std::io;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Sleep;
+
+/// Most packets and bytes that one turn reads.
+const FRAMES_PER_TURN: usize = 64;
+const BYTES_PER_TURN: usize = 1 << 20;
+/// After so many packets the connections they touched are settled.
+const FRAMES_PER_SETTLING: usize = 16;
+/// Most waiting connections that one turn serves, one packet each, and most timers that it expires.
+const SERVED_PER_TURN: usize = 64;
+const EXPIRED_PER_TURN: usize = 256;
+/// Most replies of the endpoint that leave in one turn.
+const REPLIES_PER_TURN: usize = 64;
+/// How late timers may be when the device never runs dry.
+const MOST_LATE: Duration = Duration::from_millis(20);
+
+pub(crate) struct DeviceTask {
+    shared: Arc<Shared>,
+    buffers: Buffers,
+    batch: Batch,
+    sleep: Pin<Box<Sleep>>,
+    /// When `sleep` ends; never if it is not set.
+    sleep_ends: Instant,
+    /// The device had no room, and has not said yet that there is some.
+    blocked: bool,
+}
+
+/// What is remembered between packets and settling.
+#[derive(Default)]
+struct Batch {
+    touched: Vec<Arc<Cell>>,
+    /// Of packets that went to connections, to be told to the endpoint.
+    outcomes: Vec<Outcome>,
+}
+
+impl DeviceTask {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            buffers: Buffers::default(),
+            batch: Batch::default(),
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            sleep_ends: Instant::NEVER,
+            blocked: false,
+        }
+    }
+
+    /// One turn. Ready when the stack has nothing more to do for good.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
+        // From here on nobody needs to wake us for a deadline; raises are seen at the end.
+        self.shared.signal.lower();
+        self.shared.work().sleeping_until = Instant::ZERO;
+        let began = self.shared.now();
+
+        let dry = self.receive(cx).map_err(|error| Failure::device(&error))?;
+        let mut more = !dry;
+        more |= self.expire(began, dry);
+        more |= self.reply();
+        more |= self.serve(cx).map_err(|error| Failure::device(&error))?;
+        if self.is_over() {
+            return Ok(Poll::Ready(()));
+        }
+
+        self.shared.signal.register(cx.waker());
+        let until = self.deadline();
+        if more || self.shared.signal.is_raised() || until <= began || !self.sleep_until(until, cx) {
+            cx.waker().wake_by_ref();
+        }
+        Ok(Poll::Pending)
+    }
+
+    /// Reads until the device has no more (then true) or the turn's share is used up.
+    fn receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let Self { shared, buffers, batch, .. } = self;
+        let mut share = Share { frames: FRAMES_PER_TURN, bytes: BYTES_PER_TURN };
+        let mut device_dry = false;
+        while !device_dry && share.is_left() {
+            let mut handler = Handler::new(shared, batch, &mut share);
+            match shared.outlet.device.poll_recv(cx, &mut Inbox::new(buffers, &mut handler)) {
+                Poll::Pending => device_dry = true,
+                Poll::Ready(result) => {
+                    handler.settle();
+                    // A device that says Ready and delivers nothing must not hold us.
+                    share.frames = share.frames.saturating_sub(1);
+                    result?;
+                }
+            }
+        }
+        let mut own_dry = false;
+        while !own_dry && share.is_left() {
+            let mut handler = Handler::new(shared, batch, &mut share);
+            loop {
+                match shared.outlet.own_ring.pop(Some(cx.waker())) {
+                    Popped::Packet(Queued { bytes, checksum, segment_size }) => {
+                        let meta = Meta { checksum, segment_size, received_at: None };
+                        if handler.frame(Frame::shared(&bytes, bytes.len()).looped(), meta).is_break() {
+                            break;
+                        }
+                    }
+                    Popped::Empty | Popped::Closed => {
+                        own_dry = true;
+                        break;
+                    }
+                }
+            }
+            handler.settle();
+        }
+        Ok(device_dry && own_dry)
+    }
+
+    /// Expires timers that were due when the turn began. True if some are left.
+    fn expire(&mut self, began: Instant, dry: bool) -> bool {
+        let shared = &*self.shared;
+        let cx = shared.cx(began);
+        let may_wait = |due: Instant| !dry && due + MOST_LATE > began;
+        for _ in 0..EXPIRED_PER_TURN {
+            let id = {
+                let mut work = shared.work();
+                match work.deadlines.next() {
+                    Some(due) if !may_wait(due) => work.deadlines.pop_due(began),
+                    _ => None,
+                }
+            };
+            let Some(id) = id else {
+                self.expire_endpoint(&cx, may_wait);
+                return false;
+            };
+            let cell = shared.net(&cx).cell(id).cloned();
+            let Some(cell) = cell else { continue };
+            let settled = {
+                let mut state = cell.lock();
+                state.armed = Instant::NEVER;
+                state.run(|connection| {
+                    if connection.poll_timeout().is_some_and(|due| due <= began) {
+                        connection.handle_timeout(&cx);
+                    }
+                });
+                shared.settle(&cell, &mut state, &cx, FRAMES_PER_HOLD)
+            };
+            let _we_are_awake = shared.apply(settled, &cx);
+        }
+        true
+    }
+
+    fn expire_endpoint(&self, cx: &Cx, may_wait: impl Fn(Instant) -> bool) {
+        let mut net = self.shared.net(cx);
+        if net.endpoint.poll_timeout().is_some_and(|due| due <= cx.now && !may_wait(due)) {
+            net.endpoint.handle_timeout(cx);
+        }
+    }
+
+    /// Sends the endpoint's own packets. True if some are left that the device may have room for.
+    fn reply(&mut self) -> bool {
+        let shared = &*self.shared;
+        let cx = shared.cx(shared.now());
+        let mut net = shared.net(&cx);
+        for outcome in self.batch.outcomes.drain(..) {
+            net.endpoint.record_outcome(outcome);
+        }
+        for _ in 0..REPLIES_PER_TURN {
+            let Some(transmit) = net.endpoint.poll_transmit(&cx) else { return false };
+            match shared.outlet.send(transmit) {
+                Sent::All => {}
+                Sent::OwnRingFull => return true,
+                Sent::DeviceFull => {
+                    self.blocked = true;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Gives waiting connections a packet each. True if some are left that the device may have room for.
+    fn serve(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let shared = &*self.shared;
+        let core_cx = shared.cx(shared.now());
+        for _ in 0..SERVED_PER_TURN {
+            if self.blocked {
+                match shared.outlet.device.poll_send_ready(cx)? {
+                    Poll::Pending => return Ok(false),
+                    // The endpoint's replies wait too.
+                    Poll::Ready(()) => {
+                        self.blocked = false;
+                        return Ok(true);
+                    }
+                }
+            }
+            let Some(cell) = shared.work().unsent.pop_front() else { return Ok(false) };
+            let settled = {
+                let mut state = cell.lock();
+                state.queued = false;
+                shared.settle(&cell, &mut state, &core_cx, 1)
+            };
+            match settled.kept_back {
+                Some(Sent::DeviceFull) => self.blocked = true,
+                Some(Sent::OwnRingFull) => {
+                    let _we_are_awake = shared.apply(settled, &core_cx);
+                    return Ok(true);
+                }
+                Some(Sent::All) | None => {}
+            }
+            let _we_are_awake = shared.apply(settled, &core_cx);
+        }
+        Ok(true)
+    }
+
+    fn is_over(&self) -> bool {
+        let shared = &*self.shared;
+        if shared.failure().is_some() {
+            return true;
+        }
+        shared.may_end() && {
+            let net = shared.net(&shared.cx(shared.now()));
+            net.live == 0 && shared.work().unsent.is_empty()
+        }
+    }
+
+    /// When there is something to do next. From here on whoever arms an earlier deadline raises the signal.
+    fn deadline(&self) -> Instant {
+        let shared = &*self.shared;
+        let net = shared.net(&shared.cx(shared.now()));
+        let mut work = shared.work();
+        let of_endpoint = net.endpoint.poll_timeout().unwrap_or(Instant::NEVER);
+        let of_connections = work.deadlines.next().unwrap_or(Instant::NEVER);
+        work.sleeping_until = of_endpoint.min(of_connections);
+        work.sleeping_until
+    }
+
+    /// Sees to it that we are woken at `until`. False if that has come already.
+    ///
+    /// A sleep that ends earlier is left to end: a wake-up too many now and then is cheaper than moving the
+    /// timer with every acknowledgement.
+    fn sleep_until(&mut self, until: Instant, cx: &mut Context<'_>) -> bool {
+        let Some(at) = self.shared.tokio_instant(until) else { return true };
+        if until < self.sleep_ends {
+            self.sleep_ends = until;
+            self.sleep.as_mut().reset(at);
+        }
+        if self.sleep.as_mut().poll(cx).is_pending() {
+            return true;
+        }
+        self.sleep_ends = Instant::NEVER;
+        false
+    }
+}
+
+impl Future for DeviceTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.turn(cx) {
+            Ok(poll) => poll,
+            Err(failure) => {
+                self.shared.fail(failure);
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl Drop for DeviceTask {
+    fn drop(&mut self) {
+        let panicked = std::thread::panicking();
+        self.shared.end(if panicked { Failure::Panicked } else { Failure::Ended });
+    }
+}
+
+/// What is left of a turn's share.
+struct Share {
+    frames: usize,
+    bytes: usize,
+}
+
+impl Share {
+    fn is_left(&self) -> bool {
+        self.frames > 0 && self.bytes > 0
+    }
+}
+
+/// Handles packets as they are read.
+struct Handler<'a> {
+    shared: &'a Shared,
+    batch: &'a mut Batch,
+    share: &'a mut Share,
+    /// When the batch was read.
+    now: Instant,
+    since_settling: usize,
+}
+
+impl<'a> Handler<'a> {
+    fn new(shared: &'a Shared, batch: &'a mut Batch, share: &'a mut Share) -> Self {
+        Self { now: shared.now(), shared, batch, share, since_settling: 0 }
+    }
+
+    fn frame(&mut self, frame: Frame<'_>, meta: Meta) -> ControlFlow<()> {
+        let now = meta.received_at.map_or(self.now, |at| self.shared.instant(at));
+        let cx = self.shared.cx(now);
+        let frame = frame.with_checksum(meta.checksum).with_segment_size(meta.segment_size);
+        // A connection that has ended hands its segment back. It is gone from the endpoint's table by the
+        // time we look again, so twice is enough.
+        if !self.dispatch(&cx, frame) {
+            let found = self.dispatch(&cx, frame);
+            debug_assert!(found, "a retired connection is found once");
+        }
+        self.since_settling += 1;
+        if self.since_settling >= FRAMES_PER_SETTLING {
+            self.settle();
+        }
+        self.share.frames = self.share.frames.saturating_sub(1);
+        if self.share.is_left() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    /// Finds out whose the packet is, and gives it to them. False if they have ended meanwhile.
+    fn dispatch(&mut self, cx: &Cx, frame: Frame<'_>) -> bool {
+        let mut net = self.shared.net(cx);
+        for outcome in self.batch.outcomes.drain(..) {
+            net.endpoint.record_outcome(outcome);
+        }
+        match net.endpoint.handle_frame(cx, frame) {
+            Dispatch::Existing(id, input) => {
+                let touched = self.batch.touched.iter().rposition(|cell| cell.id == id);
+                let cell = match touched {
+                    Some(place) => &self.batch.touched[place],
+                    None => match net.cell(id).cloned() {
+                        Some(cell) => self.batch.touched.push_mut(cell),
+                        None => {
+                            net.endpoint.record_outcome(Outcome::Discarded(DiscardReason::Gone));
+                            return true;
+                        }
+                    },
+                };
+                drop(net);
+                let outcome = handle_input(cell, cx, input);
+                let found = outcome.is_some();
+                self.batch.outcomes.push(outcome.unwrap_or(Outcome::Discarded(DiscardReason::Gone)));
+                found
+            }
+            Dispatch::Opened(listener, id, connection, segment) => {
+                let cell = net.insert(id, connection);
+                let listening = net.listener(listener).cloned();
+                drop(net);
+                let outcome = handle_input(&cell, cx, Input::Segment(segment));
+                self.batch.outcomes.push(outcome.unwrap_or(Outcome::Discarded(DiscardReason::Gone)));
+                self.batch.touched.push(Arc::clone(&cell));
+                let refused = match &listening {
+                    Some(listening) => match listening.queue.push(cell) {
+                        Ok(waker) => {
+                            waker.into_iter().for_each(wake);
+                            listening.notify.notify_one();
+                            None
+                        }
+                        Err(cell) => Some(cell),
+                    },
+                    None => Some(cell),
+                };
+                // The listener ended between the two steps.
+                if let Some(cell) = refused {
+                    self.shared.release(&cell, Connection::abort);
+                }
+                true
+            }
+            Dispatch::Answered | Dispatch::Held | Dispatch::Discard(_) => true,
+        }
+    }
+
+    /// Settles every connection that was touched since the last time.
+    fn settle(&mut self) {
+        self.since_settling = 0;
+        let cx = self.shared.cx(self.now);
+        for cell in self.batch.touched.drain(..) {
+            let settled = {
+                let mut state = cell.lock();
+                self.shared.settle(&cell, &mut state, &cx, FRAMES_PER_HOLD)
+            };
+            let _we_are_awake = self.shared.apply(settled, &cx);
+        }
+    }
+}
+
+/// None if the connection has ended and the packet is to be dispatched anew.
+fn handle_input(cell: &Cell, cx: &Cx, input: Input<'_>) -> Option<Outcome> {
+    let mut state = cell.lock();
+    if state.retired {
+        return None;
+    }
+    // A connection that panics on a packet has used it.
+    Some(state.run(|connection| connection.handle_input(cx, input)).unwrap_or(Outcome::Accepted))
+}
+
+impl Sink for Handler<'_> {
+    fn borrowed(&mut self, frame: &[u8], meta: Meta) -> ControlFlow<()> {
+        self.share.bytes = self.share.bytes.saturating_sub(frame.len());
+        self.frame(Frame::new(frame), meta)
+    }
+
+    fn shared(&mut self, frame: &Bytes, pinned: usize, meta: Meta) -> ControlFlow<()> {
+        self.share.bytes = self.share.bytes.saturating_sub(frame.len());
+        self.frame(Frame::shared(frame, pinned), meta)
+    }
+}
