@@ -506,7 +506,7 @@ impl Connection {
                 }
             }
             State::Open(open) => {
-                open.snd.digest(now, state);
+                open.snd.digest(open.rcv.irs, now, state);
                 open.rcv.digest(now, state);
             }
             State::TimeWait(record) => record.deadline.since(now).hash(state),

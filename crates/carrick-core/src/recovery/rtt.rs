@@ -46,9 +46,10 @@ impl Rtt {
         (self.srtt > 0).then(|| duration(self.srtt))
     }
 
+    /// The floor is for the timeout itself, so doubling starts from there.
     fn backed_off(&self) -> u32 {
         let factor = 1u32.checked_shl(u32::from(self.backoff)).unwrap_or(u32::MAX);
-        self.rto.saturating_mul(factor).clamp(self.min_rto, self.max_rto)
+        self.rto.max(self.min_rto).saturating_mul(factor).min(self.max_rto)
     }
 
     /// The current timeout, backed off.

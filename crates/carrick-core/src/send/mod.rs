@@ -245,7 +245,8 @@ impl Sender {
         if excess > 0 && (self.wnd == 0 || excess >= rounding) { edge } else { self.nxt }
     }
 
-    pub(crate) fn digest(&self, now: Instant, state: &mut impl core::hash::Hasher) {
+    /// `irs` is the peer's first number, which WL1 counts from.
+    pub(crate) fn digest(&self, irs: SeqNum, now: Instant, state: &mut impl core::hash::Hasher) {
         let Self {
             iss,
             una,
@@ -269,8 +270,7 @@ impl Sender {
         for seq in [una, nxt, next, wl2] {
             state.write_u32(seq.distance_from(*iss));
         }
-        // WL1 is the peer's number; only its distance matters, and RCV.NXT is digested beside it.
-        state.write_u32(wl1.get());
+        state.write_u32(wl1.distance_from(irs));
         state.write_u32(*wnd);
         state.write_u32(*max_wnd);
         state.write_u16(*peer_mss);
