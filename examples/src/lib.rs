@@ -1,1 +1,11 @@
-//! What the examples share.
+//! What the example programs share (Linux).
+//!
+//! Each program runs in a user and network namespace of its own, where a TUN interface joins the kernel to a
+//! carrick stack, or, without any privilege, on two stacks joined in memory.
+
+pub mod link;
+pub mod meter;
+pub mod namespace;
+pub mod pattern;
+pub mod shell;
+pub mod web;

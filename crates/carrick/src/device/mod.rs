@@ -12,10 +12,14 @@
 mod inbox;
 pub mod memory;
 mod ring;
+#[cfg(target_os = "linux")]
+mod tun;
 
 pub(crate) use inbox::{Buffers, Sink};
 pub use inbox::{Collected, Inbox};
 pub(crate) use ring::{Popped, Queued, Ring};
+#[cfg(target_os = "linux")]
+pub use tun::{Tun, TunBuilder};
 
 use std::io;
 use std::num::NonZeroU16;

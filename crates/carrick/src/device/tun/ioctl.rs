@@ -1,0 +1,65 @@
+//! The only `unsafe` code of this crate: two requests to the TUN driver, the loan of a descriptor, and its
+//! registration with tokio.
+//!
+//! `rustix` has no safe form of a driver's own ioctls, `tokio-tun` lends its descriptor only as a number, and
+//! `AsyncFd` cannot know that an arbitrary type keeps its descriptor open.
+#![allow(unsafe_code, reason = "the TUN driver's ioctls have no safe wrapper; each use says why it is sound")]
+
+use rustix::ioctl::{self, Getter, IntegerSetter, opcode};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use tokio::io::unix::AsyncFd;
+
+/// TUNSETOFFLOAD: which unfinished packets the kernel may hand over (linux/if_tun.h).
+const SET_OFFLOAD: ioctl::Opcode = opcode::write::<u32>(b'T', 208);
+/// TUNGETIFF: name and flags of the interface behind a descriptor. Its number claims an `unsigned int`,
+/// what it writes is a struct ifreq.
+const GET_INTERFACE: ioctl::Opcode = opcode::read::<u32>(b'T', 210);
+
+/// struct ifreq with its flags; the union behind the name holds two pointers and 8 bytes.
+#[repr(C)]
+struct InterfaceRequest {
+    name: [u8; 16],
+    flags: u16,
+    rest: [u8; 2 * size_of::<usize>() + 6],
+}
+
+/// What kind of device a descriptor leads to.
+pub(super) struct Interface {
+    pub(super) name: String,
+    pub(super) flags: u16,
+}
+
+/// A duplicate of a tokio-tun device's descriptor: the same attachment, closed with the last of the two.
+pub(super) fn duplicate(tun: &tokio_tun::Tun) -> io::Result<OwnedFd> {
+    // SAFETY: `tun` owns the descriptor and keeps it open while it is borrowed, that is, during this call.
+    let fd = unsafe { BorrowedFd::borrow_raw(tun.as_raw_fd()) };
+    fd.try_clone_to_owned()
+}
+
+/// Registers the descriptor with the current runtime.
+pub(super) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open, stays the same number for its life and closes only when dropped.
+    unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)
+}
+
+/// Switches every offload off: from now on the kernel hands over finished packets no larger than the MTU.
+pub(super) fn clear_offloads(fd: &OwnedFd) -> io::Result<()> {
+    // SAFETY: TUNSETOFFLOAD takes an integer, by value; 0 is the empty set and always valid. The driver
+    // neither reads nor writes memory of ours.
+    let request = unsafe { IntegerSetter::<SET_OFFLOAD>::new_usize(0) };
+    // SAFETY: as above; on a descriptor that is no TUN the kernel answers with an error.
+    unsafe { ioctl::ioctl(fd, request) }.map_err(io::Error::from)
+}
+
+/// Name and flags of the interface behind the descriptor.
+pub(super) fn interface(fd: &OwnedFd) -> io::Result<Interface> {
+    // SAFETY: TUNGETIFF writes a struct ifreq, which `InterfaceRequest` has room for. All bytes of it are
+    // plain integers, and the kernel fills the whole struct before it copies it out.
+    let request = unsafe { Getter::<GET_INTERFACE, InterfaceRequest>::new() };
+    // SAFETY: as above.
+    let answer = unsafe { ioctl::ioctl(fd, request) }?;
+    let InterfaceRequest { name, flags, rest: _ } = answer;
+    let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+    Ok(Interface { name: String::from_utf8_lossy(name).into_owned(), flags })
+}

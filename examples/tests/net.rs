@@ -1,0 +1,356 @@
+//! The kernel's TCP against carrick's, across a TUN interface.
+//!
+//! A stall is no progress for a second while there is data to move: each receiver has that limit for each
+//! read, and curl ends with an error when a transfer makes no progress for that long. `CARRICK_SOAK=1`
+//! moves a gigabyte where otherwise 64 MiB have to do.
+
+mod common;
+
+use carrick::{Stack, TcpListener};
+use carrick_examples::meter::Tally;
+use carrick_examples::{link, pattern, web};
+use common::{inside, is_set};
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream as KernelStream;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+const MEBIBYTE: u64 = 1 << 20;
+const LIMIT: Duration = Duration::from_secs(120);
+const STALL: Duration = Duration::from_secs(1);
+
+/// Bytes of a large transfer.
+fn large() -> u64 {
+    if is_set("CARRICK_SOAK") { 1 << 30 } else { 64 * MEBIBYTE }
+}
+
+/// The web server on a stack across a TUN interface, IPv4 and IPv6.
+async fn serve(mtu: u16) -> Stack {
+    let stack = link::far(link::tun(mtu).expect("a TUN interface")).expect("a stack");
+    for address in [link::FAR_V4, link::FAR_V6] {
+        let listener = TcpListener::bind(&stack, (address, 80)).await.expect("a free port");
+        tokio::spawn(web::serve(listener));
+    }
+    stack
+}
+
+fn url(address: IpAddr, path: &str) -> String {
+    match address {
+        IpAddr::V4(address) => format!("http://{address}{path}"),
+        IpAddr::V6(address) => format!("http://[{address}]{path}"),
+    }
+}
+
+/// curl that says what went wrong, and takes a second without progress for an error.
+fn curl() -> Command {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--fail", "--globoff", "--speed-limit", "1", "--speed-time", "1"]);
+    curl.kill_on_drop(true).stdin(Stdio::null());
+    curl
+}
+
+fn successful(output: &Output) -> String {
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Reads to the end, with a limit for each step.
+async fn receive(mut from: impl AsyncRead + Unpin) -> Tally {
+    let mut received = Tally::default();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let step = timeout(STALL, from.read(&mut buffer)).await;
+        let length =
+            step.unwrap_or_else(|_| panic!("stalled after {} bytes", received.bytes())).expect("a read");
+        if length == 0 {
+            return received;
+        }
+        received.take(&buffer[..length]);
+    }
+}
+
+/// Writes `bytes` bytes of the pattern and ends the direction, with a limit for each step.
+async fn send(mut to: impl AsyncWrite + Unpin, bytes: u64) {
+    let mut sent = 0;
+    while sent < bytes {
+        let step = timeout(STALL, to.write(pattern::from(sent, bytes - sent))).await;
+        sent += step.unwrap_or_else(|_| panic!("stalled after {sent} bytes")).expect("a write") as u64;
+    }
+    to.shutdown().await.expect("the end of the direction");
+}
+
+/// A directory that goes with the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("carrick-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a directory for this test");
+        Self(path)
+    }
+
+    fn file(&self, name: impl std::fmt::Display) -> String {
+        self.0.join(name.to_string()).to_str().expect("a readable path").to_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn both_directions_at_once_on_many_connections() {
+    inside("both_directions_at_once_on_many_connections", &[], LIMIT, async {
+        const CONNECTIONS: usize = 64;
+        let stack = link::far(link::tun(1500).expect("a TUN interface")).expect("a stack");
+        for address in [link::FAR_V4, link::FAR_V6] {
+            let listener = TcpListener::bind(&stack, (address, 7)).await.expect("a free port");
+            let mut tasks = tokio::task::JoinSet::new();
+            for _ in 0..CONNECTIONS {
+                tasks.spawn(async move {
+                    let stream = KernelStream::connect((address, 7)).await.expect("a connection");
+                    exchange(stream.into_split()).await;
+                });
+                let (stream, peer) = listener.accept().await.expect("a connection");
+                assert!([link::NEAR_V4, link::NEAR_V6].contains(&peer.ip()));
+                tasks.spawn(exchange(stream.into_split()));
+            }
+            while let Some(done) = tasks.join_next().await {
+                done.expect("no stall, no error, no difference");
+            }
+        }
+        stack.shutdown().await;
+    });
+}
+
+/// Sends and receives a mebibyte of the pattern at once.
+async fn exchange((from, to): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin)) {
+    let (received, ()) = tokio::join!(receive(from), send(to, MEBIBYTE));
+    assert_eq!((received.bytes(), received.digest()), (MEBIBYTE, pattern::digest(MEBIBYTE)));
+}
+
+#[test]
+fn carrick_connects_to_the_kernel() {
+    inside("carrick_connects_to_the_kernel", &[], LIMIT, async {
+        let stack = link::far(link::tun(1500).expect("a TUN interface")).expect("a stack");
+        for address in [link::NEAR_V4, link::NEAR_V6] {
+            let listener = tokio::net::TcpListener::bind((address, 0)).await.expect("a port");
+            let to = listener.local_addr().expect("bound");
+            let connecting = async { carrick::TcpStream::connect(&stack, to).await.expect("a connection") };
+            let (ours, theirs) =
+                tokio::join!(connecting, async { listener.accept().await.expect("a connection").0 });
+            assert_eq!(ours.local_addr().expect("connected"), theirs.peer_addr().expect("connected"));
+            tokio::join!(exchange(ours.into_split()), exchange(theirs.into_split()));
+            drop(listener);
+            let refused = carrick::TcpStream::connect(&stack, to).await.expect_err("nobody listens");
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        }
+        stack.shutdown().await;
+    });
+}
+
+#[test]
+fn curl_downloads() {
+    inside("curl_downloads", &["curl"], LIMIT, download(1500));
+}
+
+#[test]
+fn curl_downloads_in_large_packets() {
+    inside("curl_downloads_in_large_packets", &["curl"], LIMIT, download(65_535));
+}
+
+async fn download(mtu: u16) {
+    let bytes = large();
+    let expected = pattern::digest(bytes);
+    let _stack = serve(mtu).await;
+    for address in [link::FAR_V4, link::FAR_V6] {
+        let mut curl = curl()
+            .arg(url(address, &format!("/bytes/{bytes}")))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("curl");
+        let received = receive(curl.stdout.take().expect("a pipe")).await;
+        assert!(curl.wait().await.expect("curl ends").success());
+        assert_eq!((received.bytes(), received.digest()), (bytes, expected.clone()), "{address}");
+    }
+}
+
+#[test]
+fn curl_uploads() {
+    inside("curl_uploads", &["curl"], LIMIT, upload(1500));
+}
+
+#[test]
+fn curl_uploads_in_large_packets() {
+    inside("curl_uploads_in_large_packets", &["curl"], LIMIT, upload(65_535));
+}
+
+async fn upload(mtu: u16) {
+    let bytes = large();
+    let expected = format!("{bytes} {}\n", pattern::digest(bytes));
+    let _stack = serve(mtu).await;
+    for address in [link::FAR_V4, link::FAR_V6] {
+        let mut curl = curl();
+        curl.args(["--upload-file", "-", &url(address, "/upload")]);
+        curl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut curl = curl.spawn().expect("curl starts");
+        send(curl.stdin.take().expect("a pipe"), bytes).await;
+        let output = curl.wait_with_output().await.expect("curl ends");
+        assert_eq!(successful(&output), expected, "{address}");
+    }
+}
+
+#[test]
+fn curl_transfers_200_in_a_row() {
+    inside("curl_transfers_200_in_a_row", &["curl"], LIMIT, async {
+        let scratch = Scratch::new();
+        let source = scratch.file("source");
+        fs::write(&source, stream(MEBIBYTE)).expect("a file to send");
+        let _stack = serve(1500).await;
+        let expected = pattern::digest(MEBIBYTE);
+        for address in [link::FAR_V4, link::FAR_V6] {
+            // Every one on a connection of its own.
+            let mut down = curl();
+            down.args(["--header", "Connection: close"]);
+            let mut up = curl();
+            up.args(["--header", "Connection: close"]);
+            for number in 0..100 {
+                down.arg(url(address, &format!("/bytes/{MEBIBYTE}?{number}")));
+                up.args(["--upload-file", &source, &url(address, &format!("/upload?{number}"))]);
+            }
+            let down = down.output().await.expect("curl starts");
+            successful(&down);
+            assert_eq!(down.stdout.len() as u64, 100 * MEBIBYTE);
+            for piece in down.stdout.chunks(MEBIBYTE as usize) {
+                assert_eq!(digest(piece), expected);
+            }
+            let up = successful(&up.output().await.expect("curl starts"));
+            assert_eq!(up, format!("{MEBIBYTE} {expected}\n").repeat(100));
+        }
+    });
+}
+
+#[test]
+fn curl_transfers_64_at_a_time() {
+    inside("curl_transfers_64_at_a_time", &["curl"], LIMIT, async {
+        const COUNT: usize = 64;
+        let scratch = Scratch::new();
+        let source = scratch.file("source");
+        fs::write(&source, stream(MEBIBYTE)).expect("a file to send");
+        let _stack = serve(1500).await;
+        let expected = pattern::digest(MEBIBYTE);
+        for address in [link::FAR_V4, link::FAR_V6] {
+            let parallel = ["--parallel", "--parallel-immediate", "--parallel-max", "64"];
+            let (mut down, mut up) = (curl(), curl());
+            down.args(parallel);
+            up.args(parallel);
+            for number in 0..COUNT {
+                down.args([
+                    "--output",
+                    &scratch.file(number),
+                    &url(address, &format!("/bytes/{MEBIBYTE}?{number}")),
+                ]);
+                up.args(["--output", &scratch.file(format!("{number}.answer"))]);
+                up.args(["--upload-file", &source, &url(address, &format!("/upload?{number}"))]);
+            }
+            successful(&down.output().await.expect("curl starts"));
+            successful(&up.output().await.expect("curl starts"));
+            for number in 0..COUNT {
+                assert_eq!(digest(&fs::read(scratch.file(number)).expect("a download")), expected);
+                let answer = fs::read_to_string(scratch.file(format!("{number}.answer"))).expect("an answer");
+                assert_eq!(answer, format!("{MEBIBYTE} {expected}\n"));
+            }
+        }
+    });
+}
+
+#[test]
+fn tshark_finds_nothing_wrong() {
+    inside("tshark_finds_nothing_wrong", &["curl", "dumpcap", "tshark"], LIMIT, async {
+        const BYTES: u64 = 16 * MEBIBYTE;
+        let scratch = Scratch::new();
+        let (source, capture) = (scratch.file("source"), scratch.file("capture.pcapng"));
+        fs::write(&source, stream(BYTES)).expect("a file to send");
+        let _stack = serve(1500).await;
+        let (dumpcap, mut said) = start_capture(&capture).await;
+        for address in [link::FAR_V4, link::FAR_V6] {
+            let down = url(address, &format!("/bytes/{BYTES}"));
+            let up = url(address, "/upload");
+            let done = curl().args(["--output", "/dev/null", &down]).output().await.expect("curl starts");
+            successful(&done);
+            let done = curl().args(["--upload-file", &source, &up]).output().await.expect("curl starts");
+            assert_eq!(successful(&done), format!("{BYTES} {}\n", pattern::digest(BYTES)));
+        }
+        stop_capture(dumpcap, &mut said).await;
+
+        // Enough was seen, and all of it with checksums that tshark verified.
+        let least = 4 * BYTES / 1460;
+        let all = count(&capture, "tcp").await;
+        assert!(all > least, "{all} TCP packets captured, at least {least} expected");
+        assert_eq!(count(&capture, "tcp.checksum.status == \"Good\"").await, all);
+        assert_eq!(count(&capture, "ip && !(ip.checksum.status == \"Good\")").await, 0);
+        assert_eq!(count(&capture, "_ws.malformed || _ws.expert.severity == error").await, 0);
+        let again = "(tcp.analysis.retransmission || tcp.analysis.spurious_retransmission) \
+            && (ip.src == 192.0.2.2 || ipv6.src == 2001:db8::2)";
+        assert_eq!(count(&capture, again).await, 0, "carrick sent something twice");
+    });
+}
+
+type Said = tokio::io::Lines<BufReader<tokio::process::ChildStderr>>;
+
+/// Starts a capture of the TUN interface; it runs when this returns.
+async fn start_capture(file: &str) -> (tokio::process::Child, Said) {
+    let mut dumpcap = Command::new("dumpcap");
+    dumpcap.args(["-q", "-i", "carrick0", "-B", "256", "-w", file]).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut dumpcap = dumpcap.spawn().expect("dumpcap starts");
+    let mut said = BufReader::new(dumpcap.stderr.take().expect("a pipe")).lines();
+    loop {
+        let line = said.next_line().await.expect("a line").expect("dumpcap names its file before it ends");
+        if line.starts_with("File: ") {
+            return (dumpcap, said);
+        }
+    }
+}
+
+/// Ends it as Ctrl-C would, and makes sure that it missed nothing.
+async fn stop_capture(mut dumpcap: tokio::process::Child, said: &mut Said) {
+    let id = dumpcap.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
+    rustix::process::kill_process(id.expect("it runs"), rustix::process::Signal::INT)
+        .expect("it can be stopped");
+    let mut summary = String::new();
+    while let Some(line) = said.next_line().await.expect("a line") {
+        summary.push_str(&line);
+        summary.push('\n');
+    }
+    assert!(dumpcap.wait().await.expect("dumpcap ends").success(), "{summary}");
+    assert!(summary.contains("dropped on interface 'carrick0'") && summary.contains("/0 ("), "{summary}");
+}
+
+/// How many packets of a capture match a display filter.
+async fn count(capture: &str, filter: &str) -> u64 {
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-n", "-r", capture, "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"]);
+    tshark.args(["-Y", filter, "-T", "fields", "-e", "frame.number"]);
+    successful(&tshark.output().await.expect("tshark starts")).lines().count() as u64
+}
+
+fn stream(bytes: u64) -> Vec<u8> {
+    let mut stream = Vec::new();
+    while (stream.len() as u64) < bytes {
+        stream.extend_from_slice(pattern::from(stream.len() as u64, bytes - stream.len() as u64));
+    }
+    stream
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let mut tally = Tally::default();
+    tally.take(bytes);
+    tally.digest()
+}
