@@ -11,7 +11,7 @@ use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::{NonZeroU16, NonZeroUsize};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes of the ring for packets to ourselves: a few full windows.
 const OWN_RING: usize = 2 << 20;
@@ -37,12 +37,22 @@ pub(crate) struct Outlet {
     capabilities: Capabilities,
     own_addresses: Vec<IpAddr>,
     lost: AtomicU64,
+    /// The device had no room, and connections wait for it in the device task's list: all others queue behind
+    /// them, since whoever just received something would else always be first.
+    congested: AtomicBool,
 }
 
 impl Outlet {
     pub(crate) fn new(device: Box<dyn Device>, own_addresses: Vec<IpAddr>) -> Self {
         let capabilities = device.capabilities();
-        Self { device, own_ring: Ring::new(OWN_RING), capabilities, own_addresses, lost: AtomicU64::new(0) }
+        Self {
+            device,
+            own_ring: Ring::new(OWN_RING),
+            capabilities,
+            own_addresses,
+            lost: AtomicU64::new(0),
+            congested: AtomicBool::new(false),
+        }
     }
 
     /// The largest packet worth making, headers included.
@@ -56,6 +66,15 @@ impl Outlet {
     /// Packets that the device failed to send: they count as lost on the way.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_congested(&self) -> bool {
+        self.congested.load(Ordering::Relaxed)
+    }
+
+    /// Nobody waits for the device any more.
+    pub(crate) fn clear_congestion(&self) {
+        self.congested.store(false, Ordering::Relaxed);
     }
 
     /// Sends a packet and tells its owner how much of it left.
@@ -131,7 +150,10 @@ impl Outlet {
         for _ in 0..INTERRUPTIONS {
             match self.device.send(packet) {
                 Ok(()) => return Offered::Taken,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Offered::Full,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.congested.store(true, Ordering::Relaxed);
+                    return Offered::Full;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     tracing::debug!(%error, "packet lost by the device");
