@@ -7,6 +7,7 @@ use carrick_wire::SeqNum;
 use core::net::IpAddr;
 use core::num::NonZeroU16;
 use core::ops::RangeInclusive;
+use core::str::FromStr;
 use core::time::Duration;
 
 /// An address and the length of its network's prefix, in bits.
@@ -44,6 +45,32 @@ impl Cidr {
         Some(IpAddr::V4((address.to_bits() | host_bits).into()))
     }
 }
+
+/// `address/prefix`, or an address alone, which stands for itself.
+impl FromStr for Cidr {
+    type Err = CidrParseError;
+
+    fn from_str(text: &str) -> Result<Self, CidrParseError> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| CidrParseError)?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            // `u8` would take a sign.
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
+            Some(_) => None,
+            None => Some(most),
+        };
+        prefix.filter(|bits| *bits <= most).map(|prefix| Self { address, prefix }).ok_or(CidrParseError)
+    }
+}
+
+/// A text is no address with a prefix length, such as `192.0.2.2/24` or `2001:db8::2/64`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not an address with a prefix length, such as 192.0.2.2/24")]
+pub struct CidrParseError;
 
 /// Settings of an endpoint; they hold for its life.
 #[derive(Clone, Debug)]
@@ -154,6 +181,25 @@ impl Default for ConnectionConfig {
             fin_wait_2: Duration::from_secs(60),
             congestion: None,
             initial_sequence: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cidr_texts() {
+        let v4 = Cidr::new([192, 0, 2, 2].into(), 24);
+        assert_eq!("192.0.2.2/24".parse(), Ok(v4));
+        assert_eq!("192.0.2.2".parse(), Ok(Cidr { prefix: 32, ..v4 }));
+        assert_eq!("::1/0".parse(), Ok(Cidr::new(core::net::Ipv6Addr::LOCALHOST.into(), 0)));
+        assert_eq!("::1".parse::<Cidr>().map(|cidr| cidr.prefix), Ok(128));
+        for wrong in
+            ["", "/", "192.0.2.2/", "192.0.2.2/33", "::1/129", "192.0.2.2/+8", "192.0.2/24", "::1/8/8"]
+        {
+            assert_eq!(wrong.parse::<Cidr>(), Err(CidrParseError), "{wrong}");
         }
     }
 }

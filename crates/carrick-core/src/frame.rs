@@ -20,14 +20,14 @@ pub struct Frame<'f> {
     pub(crate) shared: Option<(&'f Bytes, usize)>,
     pub(crate) checksum: Checksum,
     pub(crate) segment_size: Option<u16>,
-    pub(crate) own: bool,
+    pub(crate) looped: bool,
 }
 
 impl<'f> Frame<'f> {
     /// A packet in a buffer that is the caller's again after the call: payload is copied.
     #[must_use]
     pub const fn new(bytes: &'f [u8]) -> Self {
-        Self { bytes, shared: None, checksum: Checksum::Unknown, segment_size: None, own: false }
+        Self { bytes, shared: None, checksum: Checksum::Unknown, segment_size: None, looped: false }
     }
 
     /// A packet in a buffer that may be kept: large payloads become slices of it. Keeping any part of it
@@ -43,17 +43,17 @@ impl<'f> Frame<'f> {
         Self { checksum, ..self }
     }
 
+    /// Says that the packet is our own, to an address of our own, and never was on a link. From a link such
+    /// a packet is dropped: somebody forged it, or sent ours back.
+    #[must_use]
+    pub const fn looped(self) -> Self {
+        Self { looped: true, ..self }
+    }
+
     /// Says how much payload each wire segment carried, if the packet stands for several.
     #[must_use]
     pub const fn with_segment_size(self, segment_size: Option<u16>) -> Self {
         Self { segment_size, ..self }
-    }
-
-    /// Says that the endpoint sent this packet to itself and it never was on a link. Any other packet from
-    /// one of the endpoint's own addresses is a forgery or an echo, and discarded.
-    #[must_use]
-    pub const fn from_ourselves(self) -> Self {
-        Self { own: true, ..self }
     }
 }
 

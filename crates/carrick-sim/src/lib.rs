@@ -1,1 +1,36 @@
-//! Deterministic worlds.
+//! Deterministic worlds for [`carrick_core`]: virtual time, seeded chance, and oracles that look at every step.
+//!
+//! * [`Scene`] is one real endpoint against one scripted peer: the script says what the peer sends and what it
+//!   expects, and a failing script prints the exchange as tcpdump would.
+//! * [`Pair`] is two real hosts over links that lose, duplicate, delay, reorder and corrupt, with applications
+//!   that write, read, half-close, close and abort. Each conversation is byte-exact or ends with an honest
+//!   error, and every run can be repeated from its seed.
+//! * [`Host`] is the reference driver that both share: how an endpoint and its connections are driven by the
+//!   contract at the top of `carrick-core`.
+//! * [`oracles`] says what is true of every run, and [`Fault`] shows that the oracles would notice.
+//!
+//! Nothing here reads a clock or asks the system for randomness.
+
+mod app;
+mod fault;
+mod host;
+mod link;
+pub mod oracles;
+mod packet;
+mod pair;
+mod rng;
+mod scene;
+mod segment;
+mod time;
+
+pub use app::{End, Ending, Plan};
+pub use carrick_core::TcpState;
+pub use fault::Fault;
+pub use host::{Host, HostConfig};
+pub use link::{Link, LinkConfig};
+pub use packet::{Offload, Packet, SegmentView, Trace, put};
+pub use pair::{Conversation, Failure, Pair, Report, Side, World};
+pub use rng::Rng;
+pub use scene::{Builder, Scene};
+pub use segment::{Seg, pattern, seg};
+pub use time::{Span, at};

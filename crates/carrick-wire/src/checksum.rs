@@ -1,17 +1,17 @@
 //! The Internet checksum (RFC 1071), by lanes of 64 bits that compilers turn into vector code.
 //!
-//! The sum is taken over 64-bit words in the machine's own byte order and turned into network order once, at the
-//! end (RFC 1071 §2 B). Each lane keeps two wrapping sums, of whole words and of their upper halves; the sum
-//! of the lower halves follows by subtraction, so a word costs two additions and a shift, and no carry is ever lost.
+//! The sum is taken over 64-bit words in the machine's own byte order and turned into network order once, at
+//! the end (RFC 1071 §2 B). Two wrapping sums are kept, of whole words and of their upper halves; that of the
+//! lower halves follows by subtraction, so a word costs two additions and a shift, and no carry is ever lost.
 //!
-//! A [`Checksum`] takes any number of slices of any length, as if they were one: a slice that starts at an odd
-//! position is summed like any other and has its bytes swapped (RFC 1071 §2 B again).
+//! A [`Checksum`] takes any number of slices of any length, as if they were one: a slice that starts at an
+//! odd position is summed like any other and has its bytes swapped (RFC 1071 §2 B again).
 
 use core::net::IpAddr;
 
 use crate::ip::Protocol;
 
-/// A running Internet checksum.
+/// A running Internet checksum, exact over up to 16 GiB.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Checksum {
     /// Congruent, modulo 2^16 - 1, to the sum of the 16-bit words so far, in the machine's byte order.
@@ -28,8 +28,8 @@ impl Checksum {
 
     /// The sum of the pseudo-header of TCP, UDP and ICMPv6 (RFC 9293 §3.1, RFC 8200 §8.1).
     ///
-    /// `len` is the length of header and payload of the upper layer in bytes. Folded, this is the partial form
-    /// that goes into the checksum field of a packet whose checksum is completed later.
+    /// `len` is the length of header and payload of the upper layer in bytes. Folded, this is the partial
+    /// form that goes into the checksum field of a packet whose checksum is completed later.
     #[must_use]
     pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: Protocol, len: usize) -> Self {
         let mut sum = Self::new();
@@ -42,13 +42,15 @@ impl Checksum {
     }
 
     /// Adds `bytes`, which follow what was added before.
+    ///
+    /// Of a copy just made, add the source: reading back what was just written waits for the stores.
     #[inline]
     pub fn add(&mut self, bytes: &[u8]) {
         let mut sum = sum(bytes);
         if self.odd {
             sum = u64::from(fold(sum).swap_bytes());
         }
-        self.accumulate(sum);
+        self.sum = self.sum.wrapping_add(sum);
         self.odd ^= bytes.len() & 1 == 1;
     }
 
@@ -56,15 +58,16 @@ impl Checksum {
     #[inline]
     pub fn add_u16(&mut self, value: u16) {
         let word = value.to_be();
-        self.accumulate(u64::from(if self.odd { word.swap_bytes() } else { word }));
+        self.sum = self.sum.wrapping_add(u64::from(if self.odd { word.swap_bytes() } else { word }));
     }
 
     /// Adds the four bytes of `value`, most significant first.
     #[inline]
     pub fn add_u32(&mut self, value: u32) {
         let word = value.to_be();
-        // Swapping within both halves is a swap of all four bytes with the halves exchanged, which sums the same.
-        self.accumulate(u64::from(if self.odd { word.swap_bytes() } else { word }));
+        // Swapping within both halves is a swap of all four bytes with the halves exchanged, which sums the
+        // same.
+        self.sum = self.sum.wrapping_add(u64::from(if self.odd { word.swap_bytes() } else { word }));
     }
 
     fn add_address(&mut self, address: IpAddr) {
@@ -91,63 +94,43 @@ impl Checksum {
     pub const fn finish(self) -> u16 {
         !self.fold()
     }
-
-    #[inline]
-    fn accumulate(&mut self, sum: u64) {
-        let (low, carry) = self.sum.overflowing_add(sum);
-        // End-around: a carry left `low` at least one below the maximum.
-        self.sum = low.wrapping_add(u64::from(carry));
-    }
 }
 
+/// Adds the upper half to the lower one, twice; each carry comes around and finds room, for it leaves a sum below
+/// the maximum.
 const fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32).wrapping_add(sum & 0xffff_ffff); // < 2^33
-    let sum = (sum >> 16).wrapping_add(sum & 0xffff); // < 2^17 + 2^16
-    let sum = (sum >> 16).wrapping_add(sum & 0xffff); // <= 2^16 + 1
-    let sum = (sum >> 16).wrapping_add(sum & 0xffff);
-    sum as u16 // exact: the last step leaves at most 16 bits
+    let (sum, carry) = ((sum >> 32) as u32).overflowing_add(sum as u32);
+    let sum = sum.wrapping_add(carry as u32);
+    let (sum, carry) = ((sum >> 16) as u16).overflowing_add(sum as u16);
+    sum.wrapping_add(carry as u16)
 }
 
-const LANES: usize = 8;
-
-/// The sum of `bytes` as 32-bit words in the machine's byte order, padded with zeros; exact below 16 GiB.
+/// The sum of `bytes` as 32-bit words in the machine's byte order, padded with zeros.
 #[inline]
 fn sum(bytes: &[u8]) -> u64 {
-    let (blocks, rest) = bytes.as_chunks::<{ 8 * LANES }>();
-    let mut total = 0;
-    if !blocks.is_empty() {
-        total = sum_blocks(blocks);
-    }
-    let (words, tail) = rest.as_chunks::<8>();
+    // Two wrapping sums, of whole words and of their upper halves; the lower halves' follows by subtraction.
+    // The loop is left plain: how many lanes and how far to unroll is the compiler's to choose, and it
+    // chooses well.
+    let (mut whole, mut upper) = (0u64, 0u64);
+    let (words, rest) = bytes.as_chunks::<8>();
     for word in words {
-        total = add_halves(total, u64::from_ne_bytes(*word));
+        let word = u64::from_ne_bytes(*word);
+        whole = whole.wrapping_add(word);
+        upper = upper.wrapping_add(word >> 32);
     }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(tail) {
-        *to = *from;
-    }
-    add_halves(total, u64::from_ne_bytes(last))
-}
+    let lower = whole.wrapping_sub(upper << 32);
+    let mut total = lower.wrapping_add(upper);
 
-fn sum_blocks(blocks: &[[u8; 8 * LANES]]) -> u64 {
-    let mut whole = [0u64; LANES];
-    let mut upper = [0u64; LANES];
-    for block in blocks {
-        for ((whole, upper), word) in whole.iter_mut().zip(&mut upper).zip(block.as_chunks::<8>().0) {
-            let word = u64::from_ne_bytes(*word);
-            *whole = whole.wrapping_add(word);
-            *upper = upper.wrapping_add(word >> 32);
-        }
+    let (words, rest) = rest.as_chunks::<4>();
+    for word in words {
+        total = total.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
     }
-    let mut total = 0u64;
-    for (whole, upper) in whole.iter().zip(&upper) {
-        let lower = whole.wrapping_sub(upper << 32);
-        total = total.wrapping_add(lower).wrapping_add(*upper);
+    let (words, rest) = rest.as_chunks::<2>();
+    for word in words {
+        total = total.wrapping_add(u64::from(u16::from_ne_bytes(*word)));
+    }
+    for byte in rest {
+        total = total.wrapping_add(u64::from(u16::from_ne_bytes([*byte, 0])));
     }
     total
-}
-
-#[inline]
-const fn add_halves(total: u64, word: u64) -> u64 {
-    total.wrapping_add(word >> 32).wrapping_add(word & 0xffff_ffff)
 }

@@ -56,7 +56,8 @@ pub enum ParseError {
         /// Of the option's length, or of its type where even the length is missing.
         pointer: u32,
     },
-    /// Routing header of a type we do not know that has segments left; type 0 counts as unknown (RFC 8200 §4.4, RFC 5095).
+    /// Routing header that has segments left, of a type we do not know, which type 0 is too (RFC 8200 §4.4,
+    /// RFC 5095).
     Ipv6RoutingType {
         /// Of the routing type.
         pointer: u32,
@@ -97,7 +98,8 @@ pub enum ParseError {
 /// What an ICMPv6 Parameter Problem about a refused packet should say (RFC 4443 §3.4).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct ParameterProblem {
-    /// 0 erroneous field, 1 unknown Next Header, 2 unknown option, 3 incomplete chain in first fragment (RFC 7112).
+    /// 0 erroneous field, 1 unknown Next Header, 2 unknown option (RFC 4443 §3.4), 3 incomplete header chain in
+    /// a first fragment (RFC 7112 §5).
     pub code: u8,
     /// Offset of the offending field from the start of the refused packet, in bytes.
     pub pointer: u32,
@@ -117,7 +119,8 @@ impl ParseError {
 
     /// The Parameter Problem that RFC 8200 asks for, if the reason is one that is answered.
     ///
-    /// Whether the offender may be answered at all is for [`icmp::answer_to_refused`](crate::icmp::answer_to_refused).
+    /// Whether the offender may be answered at all is for
+    /// [`icmp::answer_to_refused`](crate::icmp::answer_to_refused).
     #[must_use]
     pub const fn icmp_answer(&self) -> Option<ParameterProblem> {
         let (code, pointer) = match *self {

@@ -1,7 +1,7 @@
 //! ICMP and ICMPv6 (RFC 792, RFC 4443): read into one enum, written as whole packets.
 //!
-//! What an error quotes is parsed as carefully as a packet, for it came from a stranger just the same; the one thing
-//! allowed is that it ends early, though not before 8 bytes of its transport, which hold ports and
+//! What an error quotes is parsed as carefully as a packet, for it came from a stranger just the same; the
+//! one thing allowed is that it ends early, though not before 8 bytes of its transport, which hold ports and
 //! sequence number. Extensions behind a quote (RFC 4884) are not told apart from it.
 //!
 //! Errors are about packets that may be answered: [`may_answer`] for one that was parsed,
@@ -294,8 +294,8 @@ pub struct QuotedTcp {
 
 /// Whether an error about `offender` may be sent (RFC 1122 §3.2.2, RFC 4443 §2.4 e).
 ///
-/// Not about an ICMP error or redirect, a packet to a multicast or broadcast address, a fragment other than the
-/// first, or a source that is not one host. A subnet's own broadcast address is for the caller to know.
+/// Not about an ICMP error or redirect, a packet to a multicast or broadcast address, a fragment other than
+/// the first, or a source that is not one host. A subnet's own broadcast address is for the caller to know.
 #[must_use]
 pub fn may_answer<B: AsRef<[u8]>>(offender: &IpView<B>) -> bool {
     !is_group(offender.dst())
@@ -336,8 +336,8 @@ pub struct Answer {
 
 /// The answer that `packet`, refused with `error`, deserves; `None` if it deserves silence.
 ///
-/// The same rules as [`may_answer`]; a packet whose header chain cannot be followed is not an ICMP error as far as
-/// anyone can tell.
+/// The same rules as [`may_answer`], apart from fragments, whose errors RFC 8200 §4.5 wants answered; the chain
+/// is followed as far as it goes to see whether an ICMP error is at its end.
 #[must_use]
 pub fn answer_to_refused(packet: &[u8], error: ParseError) -> Option<Answer> {
     let problem = error.icmp_answer()?;
@@ -347,11 +347,14 @@ pub fn answer_to_refused(packet: &[u8], error: ParseError) -> Option<Answer> {
     }
     let to = Ipv6Addr::from(*packet.get(8..)?.first_chunk::<16>()?);
     let sent_to = Ipv6Addr::from(*packet.get(24..)?.first_chunk::<16>()?);
-    let silent = is_martian_source(to.into()) || sent_to.is_multicast() && !problem.even_if_multicast;
+    let about_error = ipv6::upper_layer_of_refused(packet)
+        .is_some_and(|(protocol, payload)| protocol == Protocol::ICMPV6 && is_error(protocol, payload));
+    let silent =
+        about_error || is_martian_source(to.into()) || sent_to.is_multicast() && !problem.even_if_multicast;
     (!silent).then_some(Answer { to, sent_to, problem })
 }
 
-/// Writes an echo reply with the request's `ident`, `seq` and `data`: a whole packet, whose length is returned.
+/// Writes an echo reply with the request's `ident`, `seq` and `data`: a whole packet. Returns its length.
 ///
 /// # Errors
 /// As [`IpHeader::emit`].

@@ -162,7 +162,8 @@ impl<'a> IpView<&'a [u8]> {
     }
 }
 
-/// Whether a first fragment that starts with `segment` leaves part of the TCP header to the next (RFC 1858, RFC 3128).
+/// Whether a first fragment that starts with `segment` leaves part of the TCP header to the next (RFC 1858,
+/// RFC 3128).
 pub(crate) fn splits_tcp_header(segment: &[u8]) -> bool {
     let header_len = segment.get(12).map_or(0, |byte| usize::from(byte >> 4).saturating_mul(4));
     segment.len() < header_len.max(tcp::MIN_HEADER_LEN)

@@ -1,7 +1,8 @@
 //! The IPv4 header on receipt (RFC 791 §3.1, RFC 1122 §3.2.1).
 //!
-//! Options are walked by length and otherwise ignored, apart from source routes, which are refused. Fragments are
-//! recognised, and those refused that no honest sender makes; putting them together is the stack's business.
+//! Options are walked by length and otherwise ignored, apart from source routes, which are refused. Fragments
+//! are recognised, and those refused that no honest sender makes; putting them together is the stack's
+//! business.
 
 use core::net::Ipv4Addr;
 

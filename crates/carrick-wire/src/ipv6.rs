@@ -1,8 +1,8 @@
 //! The IPv6 header and its extension headers on receipt (RFC 8200 §3 and §4, RFC 8504 §5.3).
 //!
-//! Extension headers are processed strictly in packet order, each once, at most [`MAX_EXTENSIONS`] of them, and
-//! what the chain means is decided here: the upper layer and where it starts, or the reason for refusal with
-//! the pointer that an ICMPv6 answer needs.
+//! Extension headers are processed strictly in packet order, each once, at most [`MAX_EXTENSIONS`] of them,
+//! and what the chain means is decided here: the upper layer and where it starts, or the reason for refusal
+//! with the pointer that an ICMPv6 answer needs.
 //!
 //! ```text
 //!   fixed 40 | Hop-by-Hop? | Destination*, Routing* (segments left 0), atomic Fragment* | upper layer
@@ -192,7 +192,7 @@ impl Chain {
                 _ => return Err(ParseError::Ipv6NextHeader { pointer: pointer(named_at) }),
             };
             let extension = match extension {
-                // A first fragment that ends within its chain is told so, any other packet is not (RFC 8200 §4.5).
+                // RFC 8200 §4.5: a first fragment that ends within its chain is told so, any other packet is not.
                 Err(ParseError::Ipv6ExtensionLength) if first_fragment.is_some() => {
                     return Err(ParseError::Ipv6FragmentChain);
                 }
@@ -221,6 +221,22 @@ impl Chain {
     }
 }
 
+/// The upper layer of a packet that was refused, and what there is of it; nothing is checked on the way.
+pub(crate) fn upper_layer_of_refused(packet: &[u8]) -> Option<(Protocol, &[u8])> {
+    let mut next = Protocol(*packet.get(NEXT_HEADER_AT)?);
+    let mut rest = packet.get(HEADER_LEN..)?;
+    for _ in 0..=MAX_EXTENSIONS {
+        let units = match next {
+            Protocol::HOP_BY_HOP | Protocol::DESTINATION_OPTIONS | Protocol::ROUTING => *rest.get(1)?,
+            Protocol::FRAGMENT => 0,
+            _ => return Some((next, rest)),
+        };
+        next = Protocol(*rest.first()?);
+        rest = rest.get(usize::from(units).saturating_add(1).saturating_mul(8)..)?;
+    }
+    None
+}
+
 /// The extension header at `at`, whole.
 fn extension(packet: &[u8], at: usize, kind: Protocol) -> Result<&[u8], ParseError> {
     let rest = packet.get(at..).unwrap_or_default();
@@ -242,7 +258,7 @@ fn check_routing(extension: &[u8], at: usize) -> Result<(), ParseError> {
     }
 }
 
-/// The part of a packet that a Fragment header announces; `None` for an atomic fragment (RFC 8200 §4.5, RFC 6946).
+/// The part of a packet that a Fragment header announces (RFC 8200 §4.5); `None` for an atomic fragment.
 fn check_fragment(packet: &[u8], extension: &[u8], at: usize) -> Result<Option<Chain>, ParseError> {
     let protocol = Protocol(extension.first().copied().unwrap_or_default());
     let field = be16(extension, 2).unwrap_or_default();
@@ -259,7 +275,7 @@ fn check_fragment(packet: &[u8], extension: &[u8], at: usize) -> Result<Option<C
     if fragment.more && !data_len.is_multiple_of(8) {
         return Err(ParseError::Ipv6FragmentLength);
     }
-    // The payload length of what this would become: other extension headers, then data up to the fragment's end.
+    // The payload length of the packet to be: other extension headers, then data to the end of this fragment.
     let end =
         at.saturating_sub(HEADER_LEN).saturating_add(usize::from(fragment.offset)).saturating_add(data_len);
     if end > usize::from(u16::MAX) {

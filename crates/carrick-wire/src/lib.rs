@@ -1,15 +1,16 @@
 //! Wire formats: IPv4, IPv6, TCP with its options, ICMP and ICMPv6; bytes to meaning and back, without state.
 //!
-//! *Validate, then read.* A view ([`IpView`], [`TcpView`], [`icmp::IcmpMessage`]) exists only for bytes whose lengths
-//! agree with each other and with the buffer; after that its accessors cannot fail. Everything that is refused
-//! has a reason of its own, [`ParseError`], so that a stack can count refusals one by one. Headers to send are plain
-//! structs with an `emit` that writes into the caller's buffer.
+//! *Validate, then read.* A view ([`IpView`], [`TcpView`], [`icmp::IcmpMessage`]) exists only for bytes whose
+//! lengths agree with each other and with the buffer; after that its accessors cannot fail. Everything that
+//! is refused has a reason of its own, [`ParseError`], so that a stack can count refusals one by one. Headers
+//! to send are plain structs with an `emit` that writes into the caller's buffer.
 //!
 //! ```
 //! use carrick_wire::{Checksum, IpHeader, IpView, Protocol, SeqNum, TcpFlags, TcpHeader, TcpView};
 //!
 //! let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-//! let tcp = TcpHeader { src_port: 49152, dst_port: 80, seq: SeqNum::new(100), flags: TcpFlags::SYN, ..TcpHeader::default() };
+//! let seq = SeqNum::new(100);
+//! let tcp = TcpHeader { src_port: 49152, dst_port: 80, seq, flags: TcpFlags::SYN, ..TcpHeader::default() };
 //! let ip = IpHeader { payload_len: tcp.header_len(), ..IpHeader::new(src, dst, Protocol::TCP) };
 //! let mut buf = [0; 120];
 //! let at = ip.emit(&mut buf)?;

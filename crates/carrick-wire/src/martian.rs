@@ -5,7 +5,8 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether a packet from `address` is dropped unanswered: unspecified, loopback, multicast, reserved or v4-mapped.
+/// Whether a packet from `address` is dropped unanswered: unspecified, loopback, multicast, reserved or
+/// v4-mapped.
 #[must_use]
 pub fn is_martian_source(address: IpAddr) -> bool {
     match address {

@@ -32,9 +32,11 @@ const FAST_OPEN: u8 = 34;
 /// The options of one segment, as carried.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct TcpOptions {
-    /// Maximum segment size in bytes, any value (RFC 9293 §3.7.1); see [`Mss::clamped`](crate::Mss::clamped).
+    /// Maximum segment size in bytes, any value (RFC 9293 §3.7.1); see
+    /// [`Mss::clamped`](crate::Mss::clamped).
     pub mss: Option<u16>,
-    /// Window scale, any value (RFC 7323 §2); see [`WindowScale::clamped`](crate::WindowScale::clamped).
+    /// Window scale, any value (RFC 7323 §2); see
+    /// [`WindowScale::clamped`](crate::WindowScale::clamped).
     pub window_scale: Option<u8>,
     /// SACK-permitted (RFC 2018 §2).
     pub sack_permitted: bool,
@@ -113,8 +115,8 @@ impl TcpOptions {
 
     /// Writes the options, padded to a multiple of 4, and returns their length.
     ///
-    /// SYN options, timestamps and cookie always fit. A user timeout is left out where it does not, and SACK blocks
-    /// are left out from the end.
+    /// SYN options, timestamps and cookie always fit. A user timeout is left out where it does not, and SACK
+    /// blocks are left out from the end.
     ///
     /// # Errors
     /// [`BuildError::BufferTooShort`] if `buf` is shorter than [`TcpOptions::encoded_len`].
@@ -355,7 +357,8 @@ impl UserTimeout {
     const MINUTES: u16 = 1 << 15;
     const MAX_UNITS: u32 = 32_767;
 
-    /// The option's value as carried: a bit that says minutes, and 15 bits of time; `None` if the time is zero.
+    /// The option's value as carried: a bit that says minutes, and 15 bits of time; `None` if the time is
+    /// zero.
     #[must_use]
     pub const fn from_raw(raw: u16) -> Option<Self> {
         if raw & !Self::MINUTES == 0 { None } else { Some(Self(raw)) }
@@ -367,7 +370,8 @@ impl UserTimeout {
         self.0
     }
 
-    /// A timeout of at least `seconds`: rounded up to minutes above 32,767 s, at most 32,767 min; `None` for zero.
+    /// A timeout of at least `seconds`: rounded up to minutes above 32,767 s, at most 32,767 min; `None` for
+    /// zero.
     #[must_use]
     pub fn from_seconds(seconds: u32) -> Option<Self> {
         let raw = if seconds <= Self::MAX_UNITS {

@@ -1,17 +1,18 @@
 //! Super-segments: one header and up to 64 KiB of payload that stand for many packets, and how to cut them.
 //!
-//! The header is an IP and a TCP header as for one large packet; its TCP checksum field holds the *partial* form, the
-//! folded and not inverted sum of the pseudo-header. A device that segments takes it as it is; for one that does not,
-//! [`Segmenter`] cuts it into packets, and [`complete_checksum`] serves where it leaves as one.
+//! The header is an IP and a TCP header as for one large packet; its TCP checksum field holds the *partial*
+//! form, the folded and not inverted sum of the pseudo-header. A device that segments takes it as it is; for
+//! one that does not, [`Segmenter`] cuts it into packets, and [`complete_checksum`] serves where it leaves as
+//! one.
 //!
 //! ```text
 //!   header | ======payload slice======|==slice==|=====slice=====          segment_size 4:
 //!   h'0 ====   h'1 ====   h'2 ====   h'3 ====   ...   h'n ==               every payload by reference
 //! ```
 //!
-//! Invariant: the payloads of the cut, put together, are the payload given, and each packet is one that a receiver
-//! accepts by itself: its own lengths, identification, sequence number and whole checksums; FIN and PSH on
-//! the last alone, CWR on the first alone (RFC 3168 §6.1.2), the urgent pointer moved along.
+//! Invariant: the payloads of the cut, put together, are the payload given, and each packet is one that a
+//! receiver accepts by itself: its own lengths, identification, sequence number and whole checksums; FIN and
+//! PSH on the last alone, CWR on the first alone (RFC 3168 §6.1.2), the urgent pointer moved along.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::num::NonZeroU16;
@@ -63,7 +64,8 @@ impl<'a> Segmenter<'a> {
     /// Prepares to cut `payload` into pieces of `segment_size` bytes; without payload there is one packet.
     ///
     /// # Errors
-    /// - [`BuildError::SuperSegmentHeader`] if `header` is not an IP and a TCP header that agree with `payload`;
+    /// - [`BuildError::SuperSegmentHeader`] if `header` is not an IP and a TCP header, or disagrees with
+    ///   `payload`;
     /// - [`BuildError::TooManySlices`] if there are more than [`MAX_SLICES`];
     /// - [`BuildError::NotDivisible`] if SYN or RST is set and one packet does not do.
     pub fn new(

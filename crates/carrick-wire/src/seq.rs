@@ -1,7 +1,7 @@
 //! Sequence numbers: positions on a circle of 2^32 (RFC 9293 §3.4).
 //!
-//! The space has no first and no last number, so [`SeqNum`] is not `Ord`; its tests compare the *signed distance*
-//! between two numbers, which is right as long as both lie within half the circle of each other.
+//! The space has no first and no last number, so [`SeqNum`] is not `Ord`; its tests compare the *signed
+//! distance* between two numbers, which is right as long as both lie within half the circle of each other.
 //!
 //! ```text
 //!        behind self          ahead of self
@@ -9,9 +9,9 @@
 //!     ^ exactly half the circle: counts as `before`, seen from either side
 //! ```
 //!
-//! Invariant: for any pair exactly one of `before`, `==`, `after` holds, and `at_or_before` is the negation of
-//! `after`, `at_or_after` that of `before`. At distance exactly 2^31 `a.before(b)` and `b.before(a)` are both true:
-//! no number is ever accepted as *newer* from there.
+//! Invariant: for any pair exactly one of `before`, `==`, `after` holds, and `at_or_before` is the negation
+//! of `after`, `at_or_after` that of `before`. At distance exactly 2^31 `a.before(b)` and `b.before(a)` are
+//! both true: no number is ever accepted as *newer* from there.
 
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};

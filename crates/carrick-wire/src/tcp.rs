@@ -1,7 +1,7 @@
 //! The TCP header (RFC 9293 §3.1): [`TcpView`] reads a segment, [`TcpHeader`] writes one.
 //!
-//! A view is made only if the data offset lies within the segment and the options are well formed; they are walked
-//! once and kept. The checksum is a separate question, because a device may vouch for it.
+//! A view is made only if the data offset lies within the segment and the options are well formed; they are
+//! walked once and kept. The checksum is a separate question, because a device may vouch for it.
 
 use core::fmt;
 use core::net::IpAddr;

@@ -1,7 +1,8 @@
-//! Window, window scale and segment size, each within the range that its RFC allows (RFC 7323 §2, RFC 9293 §3.7.1).
+//! Window, window scale and segment size, each within the range that its RFC allows (RFC 7323 §2, RFC 9293
+//! §3.7.1).
 //!
-//! A peer's number becomes one of these at the edge and is trusted from there on: a shift is at most 14, a window
-//! below 2^30 bytes, a segment size large enough that options leave room for payload.
+//! A peer's number becomes one of these at the edge and is trusted from there on: a shift is at most 14, a
+//! window below 2^30 bytes, a segment size large enough that options leave room for payload.
 
 /// A window as carried in the header, not yet scaled (RFC 9293 §3.1).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -20,7 +21,8 @@ impl WireWindow {
         self.0
     }
 
-    /// The window in bytes under `scale` (RFC 7323 §2.3); a SYN's window is never scaled: use [`WindowScale::ZERO`].
+    /// The window in bytes under `scale` (RFC 7323 §2.3); a SYN's window is never scaled: use
+    /// [`WindowScale::ZERO`].
     #[must_use]
     pub const fn scaled(self, scale: WindowScale) -> Window {
         // At most 65,535 << 14, which is below 2^30 and so fits.
@@ -91,7 +93,8 @@ impl WindowScale {
 pub struct Mss(u16);
 
 impl Mss {
-    /// The smallest size used, whatever a peer asks for: beside 40 bytes of options it still leaves 48 for payload.
+    /// The smallest size used, whatever a peer asks for: beside 40 bytes of options it still leaves 48 for
+    /// payload.
     pub const FLOOR: u16 = 88;
     /// What a peer accepts over IPv4 that does not say (RFC 9293 §3.7.1).
     pub const DEFAULT_V4: Self = Self(536);

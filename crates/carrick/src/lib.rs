@@ -13,7 +13,7 @@ mod stream;
 mod sync;
 mod task;
 
-pub use carrick_core::{Cidr, ConnectionConfig};
+pub use carrick_core::{Cidr, CidrParseError, ConnectionConfig};
 pub use listener::TcpListener;
 pub use stack::{Counters, Stack, StackBuilder};
 pub use stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpStream, WriteHalf};

@@ -50,9 +50,7 @@ impl Connection {
             snd.on_ack(segment.ack, cx.now, ts_rtt);
             self.soft_error = None;
         }
-        if !segment.has(TcpFlags::SYN) {
-            snd.update_window(segment.seq, segment.ack, segment.window.scaled(snd.scale));
-        }
+        snd.update_window(segment.seq, segment.ack, segment.window.scaled(snd.scale));
         if snd.wnd == 0 {
             // The peer lives and keeps its window closed: that may last (MUST-37).
             snd.retries = 0;

@@ -12,6 +12,7 @@ impl Connection {
     /// nothing. Afterwards, drain.
     pub fn finish(&mut self, cx: &Cx) {
         let cx = self.advance_clock(cx);
+        let before = self.state();
         match &mut self.state {
             // Nothing has been written and nobody has answered: there is no connection to close.
             State::SynSent(opening) | State::SynReceived(opening, _) => opening.finish = true,
@@ -21,6 +22,7 @@ impl Connection {
             }
             State::Open(_) | State::TimeWait(_) | State::Closed(_) => {}
         }
+        self.trace(before);
         self.rearm(cx.now);
     }
 
@@ -52,6 +54,8 @@ impl Connection {
     pub fn abort(&mut self, cx: &Cx) {
         let now = self.advance_clock(cx).now;
         self.released = true;
+        self.received = ChunkQueue::default();
+        let before = self.state();
         let reset = match &self.state {
             State::SynSent(_) => None,
             State::SynReceived(opening, peer) => {
@@ -68,8 +72,8 @@ impl Connection {
             State::TimeWait(_) => None,
             State::Closed(_) => return,
         };
-        self.received = ChunkQueue::default();
         self.end(Some(ConnectionError::Aborted), reset);
+        self.trace(before);
         self.rearm(now);
     }
 
@@ -97,7 +101,7 @@ impl Connection {
             scale: open.rcv.scale,
             answers: 0,
             ts_recent: open.rcv.ts_recent.map(|(recent, _)| recent),
-            deadline: now + self.link.msl.saturating_mul(2),
+            deadline: now + self.link.time_wait(),
         };
         self.timers = Timers::default();
         self.timers.set(Timer::TimeWait, record.deadline);

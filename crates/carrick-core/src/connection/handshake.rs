@@ -4,7 +4,7 @@
 //! connections that open actively or simultaneously use these same functions, so that the rules stand once.
 
 use crate::{ConnectionConfig, Instant, Segment};
-use carrick_wire::{Mss, SeqNum, TcpOptions, Timestamps, WindowScale, WireWindow};
+use carrick_wire::{Mss, SeqNum, TcpOptions, Timestamps, Window, WindowScale, WireWindow};
 use core::net::IpAddr;
 
 /// What the peer's SYN told us, as far as our configuration wants it.
@@ -45,6 +45,12 @@ pub(crate) fn local_mss(local: IpAddr, mtu: u16) -> u16 {
 /// The window of our SYN, never scaled.
 pub(crate) fn initial_window(config: &ConnectionConfig) -> WireWindow {
     WireWindow::new(u16::try_from(config.receive_buffer).unwrap_or(u16::MAX))
+}
+
+/// The window of our SYN,ACK once more, as segments without SYN carry it: scaled, if `peer` scales.
+pub(crate) fn first_window(config: &ConnectionConfig, peer: &Peer) -> WireWindow {
+    let scale = peer.scale.map_or(WindowScale::ZERO, |_| local_scale(config));
+    Window::new(u32::from(initial_window(config).get())).to_wire(scale)
 }
 
 /// The least shift with which a window field can offer the whole receive buffer.

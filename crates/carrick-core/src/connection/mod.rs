@@ -61,6 +61,8 @@ pub struct Connection {
     released: bool,
     /// A write found the send buffer full.
     wants_room: bool,
+    /// The application has read since the last ACK: a window update may be due.
+    has_read: bool,
     /// What the endpoint is to be told.
     end: End,
 }
@@ -72,7 +74,8 @@ pub(crate) struct Link {
     pub(crate) hop_limit: u8,
     pub(crate) flow_label: u32,
     pub(crate) ts_offset: u32,
-    pub(crate) msl: Duration,
+    /// Maximum segment lifetime in milliseconds.
+    pub(crate) msl: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -137,6 +140,13 @@ enum End {
 struct Throttle {
     since: Option<Instant>,
     count: u8,
+}
+
+impl Link {
+    /// How long TIME-WAIT lasts.
+    pub(crate) const fn time_wait(&self) -> Duration {
+        Duration::from_millis(self.msl as u64).saturating_mul(2)
+    }
 }
 
 impl Throttle {
@@ -214,6 +224,7 @@ impl Connection {
             events: 0,
             released: false,
             wants_room: false,
+            has_read: false,
             end: End::NotYet,
         }
     }
@@ -227,10 +238,12 @@ impl Connection {
     /// to be this connection's (RFC 9293 §3.10.7, §3.9.2.2). Afterwards, drain.
     pub fn handle_input(&mut self, cx: &Cx, input: Input<'_>) -> Outcome {
         let cx = self.advance_clock(cx);
+        let before = self.state();
         let outcome = match input {
             Input::Segment(segment) => self.segment_arrives(&cx, &segment),
             Input::Icmp(error) => self.icmp_arrives(error),
         };
+        self.trace(before);
         self.rearm(cx.now);
         outcome
     }
@@ -238,8 +251,19 @@ impl Connection {
     /// Does what is due at `cx.now`. Calling it early or late is harmless. Afterwards, drain.
     pub fn handle_timeout(&mut self, cx: &Cx) {
         let cx = self.advance_clock(cx);
+        let before = self.state();
         self.timers_expire(&cx);
+        self.trace(before);
         self.rearm(cx.now);
+    }
+
+    /// Tells of a change of state.
+    fn trace(&self, before: TcpState) {
+        let now = self.state();
+        if now != before {
+            let Tuple { local, remote, local_port, remote_port } = self.tuple;
+            tracing::debug!(%local, local_port, %remote, remote_port, from = %before, to = %now, "state");
+        }
     }
 
     /// Writes: takes as many bytes as there is room for and says how many (RFC 9293 §3.10.2). Afterwards,
@@ -303,11 +327,13 @@ impl Connection {
     pub fn consume(&mut self, cx: &Cx, n: usize) {
         self.advance_clock(cx);
         self.received.advance(n);
+        self.has_read = true;
     }
 
     /// Reads up to `max` bytes as one buffer, without copying: what lies in a row. Afterwards, drain.
     pub fn take_chunk(&mut self, cx: &Cx, max: usize) -> Option<Bytes> {
         self.advance_clock(cx);
+        self.has_read = true;
         self.received.take(max)
     }
 
@@ -465,6 +491,7 @@ impl Connection {
             events,
             released,
             wants_room,
+            has_read,
             end,
         } = self;
         tuple.hash(state);
@@ -493,7 +520,7 @@ impl Connection {
         }
         timers.digest(now, state);
         (challenges.since.map(|since| now.since(since)), challenges.count).hash(state);
-        (soft_error, acks_due, events, released, wants_room, end).hash(state);
+        (soft_error, acks_due, events, released, wants_room, has_read, end).hash(state);
     }
 }
 

@@ -180,20 +180,12 @@ impl Connection {
         if use_ack && segment.has(TcpFlags::ACK) {
             self.fifth_ack(cx, segment)?;
         }
-        self.repeat_fin_wait(cx);
         if len > 0 {
             self.owe_ack();
         } else {
             self.challenge(cx.now);
         }
         Err(Outcome::Answered(DiscardReason::OutOfWindow))
-    }
-
-    /// A repeated FIN may have met a TIME-WAIT that its own ACK has just begun; nothing to do before that.
-    fn repeat_fin_wait(&mut self, cx: &Cx) {
-        if let State::TimeWait(record) = &mut self.state {
-            record.deadline = cx.now + self.link.msl.saturating_mul(2);
-        }
     }
 
     /// Second, the RST bit (RFC 5961 §3.2): only the exact number resets.
@@ -292,7 +284,8 @@ impl Connection {
     /// TIME-WAIT (the same rules as for a record of the endpoint's).
     fn in_time_wait(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         let State::TimeWait(record) = &mut self.state else { return Ok(()) };
-        let verdict = crate::endpoint::time_wait::segment_arrives(record, segment, cx.now, self.link.msl);
+        let verdict =
+            crate::endpoint::time_wait::segment_arrives(record, segment, cx.now, self.link.time_wait());
         if verdict.restart {
             self.timers.set(super::timers::Timer::TimeWait, record.deadline);
         }

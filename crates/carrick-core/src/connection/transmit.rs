@@ -134,8 +134,8 @@ impl Connection {
             sendable
         });
         let limit = self.config.receive_buffer;
-        let update_due =
-            || open.phase.receives() && open.rcv.update_due(cx.memory.pressure, self.received.len(), limit);
+        let reads = self.has_read && open.phase.receives();
+        let update_due = || reads && open.rcv.update_due(cx.memory.pressure, self.received.len(), limit);
         if sendable.is_none() && self.acks_due == 0 && !update_due() {
             return None;
         }
@@ -224,6 +224,7 @@ impl Connection {
                 }
                 open.rcv.last_ack_sent = open.rcv.nxt;
                 self.acks_due = self.acks_due.saturating_sub(1);
+                self.has_read = false;
             }
             (State::TimeWait(_), Kind::TimeWait) => self.acks_due = 0,
             (State::Closed(closed), Kind::Reset) => closed.reset = None,

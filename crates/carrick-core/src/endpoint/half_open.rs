@@ -8,7 +8,7 @@ use super::{Dispatch, Endpoint, stray};
 use crate::connection::handshake::{self, Peer, ts_clock};
 use crate::connection::{Connection, HalfDone, emit_header};
 use crate::event::{ConnectionId, ListenerId};
-use crate::{Cx, DiscardReason, Instant, Pressure, Segment, Tuple};
+use crate::{ConnectionConfig, Cx, DiscardReason, Instant, Pressure, Segment, Tuple};
 use alloc::boxed::Box;
 use carrick_wire::{SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
 use core::time::Duration;
@@ -97,13 +97,14 @@ impl Endpoint {
     }
 
     /// An empty ACK: what a segment outside the window is told.
-    fn send_half_open_ack(&mut self, cx: &Cx, record: &HalfOpen) {
+    fn send_half_open_ack(&mut self, cx: &Cx, record: &HalfOpen, config: &ConnectionConfig) {
         let ts_now = ts_clock(cx.now, self.keys.ts_offset(&record.tuple));
         let timestamps = record.peer.ts_recent.map(|ecr| Timestamps { val: ts_now, ecr });
         let tcp = TcpHeader {
             seq: record.iss + 1,
             ack: record.peer.irs + 1,
             flags: TcpFlags::ACK,
+            window: handshake::first_window(config, &record.peer),
             options: TcpOptions { timestamps, ..TcpOptions::default() },
             ..TcpHeader::default()
         };
@@ -138,13 +139,13 @@ impl Endpoint {
             if segment.has(TcpFlags::RST) {
                 return self.discard(DiscardReason::OutOfWindow);
             }
-            self.send_half_open_ack(cx, &record);
+            self.send_half_open_ack(cx, &record, &config);
             return self.answered();
         }
         // Second, the RST bit: back to LISTEN without a word (RFC 5961 §3.2 for the inexact ones).
         if segment.has(TcpFlags::RST) {
             if ahead > 0 {
-                self.send_half_open_ack(cx, &record);
+                self.send_half_open_ack(cx, &record, &config);
                 return self.answered();
             }
             self.demux.remove_half_open(&self.keys, index);

@@ -168,14 +168,10 @@ impl Endpoint {
             Err(error) => return self.malformed(frame.bytes, error),
         };
         let (src, dst) = (packet.src(), packet.dst());
-        if martian::is_martian_source(src)
-            || martian::is_martian_destination(dst)
-            || self.is_broadcast(src)
-            || (src == dst && !frame.own)
-        {
+        if martian::is_martian_source(src) || martian::is_martian_destination(dst) || self.is_broadcast(src) {
             return self.discard(DiscardReason::Martian);
         }
-        if self.is_local(src) && !frame.own {
+        if !frame.looped && (src == dst || self.is_local(src)) {
             return self.discard(DiscardReason::OwnSource);
         }
         if packet.fragment().is_some() {
@@ -270,7 +266,7 @@ impl Endpoint {
             self.demux.remove_time_wait(&self.keys, index);
             return self.syn_to_listener(cx, id, tuple, segment, |iss| time_wait::reopened_iss(&record, iss));
         }
-        let verdict = time_wait::segment_arrives(record, segment, cx.now, self.config.msl);
+        let verdict = time_wait::segment_arrives(record, segment, cx.now, self.config.msl.saturating_mul(2));
         let tcp = time_wait::answer(record, ts_clock(cx.now, self.keys.ts_offset(&tuple)));
         if verdict.restart {
             self.demux.renew_time_wait(index);
@@ -375,7 +371,7 @@ impl Endpoint {
             hop_limit: self.config.hop_limit,
             flow_label: self.keys.flow_label(tuple),
             ts_offset: self.keys.ts_offset(tuple),
-            msl: self.config.msl,
+            msl: u32::try_from(self.config.msl.as_millis()).unwrap_or(u32::MAX),
         }
     }
 

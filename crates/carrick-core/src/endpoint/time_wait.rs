@@ -25,7 +25,7 @@ pub(crate) fn segment_arrives(
     record: &mut TimeWaitRecord,
     segment: &Segment<'_>,
     now: Instant,
-    msl: Duration,
+    lasts: Duration,
 ) -> Verdict {
     // RFC 1337: no reset ends TIME-WAIT. A bare SYN that opens nothing is an old duplicate.
     if segment.has(TcpFlags::RST) || (segment.has(TcpFlags::SYN) && !segment.has(TcpFlags::ACK)) {
@@ -39,7 +39,7 @@ pub(crate) fn segment_arrives(
     let in_window = segment.seq.distance_from(record.rcv_nxt) <= record.window;
     let good_ack = segment.has(TcpFlags::ACK) && segment.ack == record.snd_nxt;
     if (repeated_fin || (in_window && segment.has(TcpFlags::FIN) && good_ack)) && !old {
-        record.deadline = now + msl.saturating_mul(2);
+        record.deadline = now + lasts;
         return Verdict { answer: true, restart: true };
     }
     let silent =

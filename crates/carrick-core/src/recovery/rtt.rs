@@ -13,65 +13,80 @@ const INITIAL_RTO: Duration = Duration::from_secs(1);
 /// The timeout for data when a SYN had to be sent again (§5.7).
 const RTO_AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
 
+/// All times in microseconds: up to 71 minutes, and small, since every connection has one.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Rtt {
-    /// SRTT and RTTVAR, once there has been a sample.
-    smoothed: Option<(Duration, Duration)>,
-    rto: Duration,
+    /// SRTT and RTTVAR; SRTT is 0 until there has been a sample.
+    srtt: u32,
+    rttvar: u32,
+    rto: u32,
+    min_rto: u32,
+    max_rto: u32,
     /// How often the timeout has been doubled since the last sample or progress.
     backoff: u8,
-    min_rto: Duration,
-    max_rto: Duration,
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+const fn duration(micros: u32) -> Duration {
+    Duration::from_micros(micros as u64)
 }
 
 impl Rtt {
     pub(crate) fn new(min_rto: Duration, max_rto: Duration) -> Self {
-        let max_rto = max_rto.max(INITIAL_RTO);
-        let min_rto = min_rto.clamp(GRANULARITY, max_rto);
-        Self { smoothed: None, rto: INITIAL_RTO, backoff: 0, min_rto, max_rto }
+        let max_rto = micros(max_rto).max(micros(INITIAL_RTO));
+        let min_rto = micros(min_rto).clamp(micros(GRANULARITY), max_rto);
+        Self { srtt: 0, rttvar: 0, rto: micros(INITIAL_RTO), min_rto, max_rto, backoff: 0 }
     }
 
     /// SRTT, once known.
     pub(crate) fn srtt(&self) -> Option<Duration> {
-        self.smoothed.map(|(srtt, _)| srtt)
+        (self.srtt > 0).then(|| duration(self.srtt))
+    }
+
+    fn backed_off(&self) -> u32 {
+        let factor = 1u32.checked_shl(u32::from(self.backoff)).unwrap_or(u32::MAX);
+        self.rto.saturating_mul(factor).clamp(self.min_rto, self.max_rto)
     }
 
     /// The current timeout, backed off.
     pub(crate) fn rto(&self) -> Duration {
-        let factor = 1u32.checked_shl(u32::from(self.backoff)).unwrap_or(u32::MAX);
-        self.rto.saturating_mul(factor).clamp(self.min_rto, self.max_rto)
+        duration(self.backed_off())
     }
 
     /// A trusted measurement (§2.2, §2.3); ends the back-off.
     pub(crate) fn sample(&mut self, rtt: Duration) {
         // A peer that holds on for days must not overflow the arithmetic; beyond the ceiling all is one.
-        let rtt = rtt.min(self.max_rto);
-        let (srtt, rttvar) = match self.smoothed {
-            None => (rtt, rtt / 2),
-            Some((srtt, rttvar)) => {
-                let difference = srtt.abs_diff(rtt);
-                let rttvar = (rttvar.saturating_mul(3).saturating_add(difference)) / 4;
-                (srtt.saturating_mul(7).saturating_add(rtt) / 8, rttvar)
-            }
-        };
-        self.smoothed = Some((srtt, rttvar));
-        self.rto = srtt.saturating_add(GRANULARITY.max(rttvar.saturating_mul(4)));
+        let rtt = micros(rtt).clamp(1, self.max_rto);
+        if self.srtt == 0 {
+            (self.srtt, self.rttvar) = (rtt, rtt / 2);
+        } else {
+            let weigh = |old: u32, new: u32, one_in: u64| {
+                let sum = u64::from(old).saturating_mul(one_in.saturating_sub(1)).saturating_add(new.into());
+                u32::try_from(sum.checked_div(one_in).unwrap_or(0)).unwrap_or(u32::MAX)
+            };
+            self.rttvar = weigh(self.rttvar, self.srtt.abs_diff(rtt), 4);
+            self.srtt = weigh(self.srtt, rtt, 8).max(1);
+        }
+        self.rto = self.srtt.saturating_add(self.rttvar.saturating_mul(4).max(micros(GRANULARITY)));
         self.backoff = 0;
     }
 
     /// The timer expired (§5.5): twice the timeout, up to the ceiling.
     pub(crate) fn back_off(&mut self) {
-        if self.rto() < self.max_rto {
+        if self.backed_off() < self.max_rto {
             self.backoff = self.backoff.saturating_add(1);
         }
     }
 
     /// The handshake is done; `syn_lost` says whether the SYN or SYN,ACK timed out (§5.7).
     pub(crate) fn on_established(&mut self, syn_lost: bool) {
-        if self.smoothed.is_none() {
+        if self.srtt == 0 {
             self.backoff = 0;
             if syn_lost {
-                self.rto = RTO_AFTER_SYN_LOSS;
+                self.rto = micros(RTO_AFTER_SYN_LOSS);
             }
         }
     }
@@ -93,9 +108,9 @@ mod tests {
     fn rto_2_first_sample_and_rto_3_later_ones() {
         let mut rtt = rtt();
         rtt.sample(ms(400));
-        assert_eq!((rtt.smoothed, rtt.rto()), (Some((ms(400), ms(200))), ms(1200)));
+        assert_eq!((rtt.srtt, rtt.rttvar, rtt.rto()), (400_000, 200_000, ms(1200)));
         rtt.sample(ms(800));
-        assert_eq!((rtt.smoothed, rtt.rto()), (Some((ms(450), ms(250))), ms(1450)));
+        assert_eq!((rtt.srtt, rtt.rttvar, rtt.rto()), (450_000, 250_000, ms(1450)));
     }
 
     #[test]

@@ -160,13 +160,16 @@ impl Sender {
         }
     }
 
-    /// Takes the window of an acceptable segment (RFC 9293 §3.10.7.4, fifth step).
+    /// Takes the window of an acceptable segment (RFC 9293 §3.10.7.4, fifth step). Beyond the RFC's test a newer
+    /// acknowledgment makes a newer segment, also where text that was sent again has an older number: else
+    /// SND.UNA would move on and take the old window with it, past what the peer has room for.
     pub(crate) fn update_window(&mut self, seq: SeqNum, ack: SeqNum, window: Window) {
         if ack.before(self.una) {
             return;
         }
-        if self.wl1.before(seq) || (self.wl1 == seq && self.wl2.at_or_before(ack)) {
-            self.set_window(seq, ack, window);
+        let newer = self.wl1.before(seq) || (self.wl1 == seq && self.wl2.at_or_before(ack));
+        if newer || self.wl2.before(ack) {
+            self.set_window(self.wl1.max(seq), ack, window);
         }
     }
 

@@ -1,0 +1,237 @@
+//! One direction of a link: what happens to packets between one host's device and the other's.
+
+use crate::packet::Packet;
+use crate::rng::Rng;
+use bytes::Bytes;
+use carrick_core::{Checksum, Instant};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+/// What a link does to packets. The default is a perfect link without delay.
+///
+/// Chances are per million and independent of each other.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LinkConfig {
+    /// How long every packet takes.
+    pub delay: Duration,
+    /// At most so much longer, uniformly; packets do not overtake each other for it.
+    pub jitter: Duration,
+    /// How often a packet is lost. A super-segment is lost whole.
+    pub loss: u32,
+    /// How often a packet arrives twice.
+    pub duplicate: u32,
+    /// How often a packet is held back, so that those after it overtake it.
+    pub reorder: u32,
+    /// For how long at most.
+    pub reorder_by: Duration,
+    /// How often a byte is changed.
+    pub corrupt: u32,
+    /// The receiving device vouches for checksums. Only for links that do not corrupt.
+    pub verified: bool,
+}
+
+impl LinkConfig {
+    /// A perfect link that takes `delay`.
+    #[must_use]
+    pub fn delayed(delay: Duration) -> Self {
+        Self { delay, ..Self::default() }
+    }
+
+    /// A link with some mixture of all faults, from none to hopeless, drawn from `rng`.
+    #[must_use]
+    pub fn random(rng: &mut Rng) -> Self {
+        let bad = |rng: &mut Rng, worst: u64| match rng.below(3) {
+            0 => 0,
+            // Mostly mild: the cube of a uniform number.
+            _ => {
+                let x = rng.below(1000);
+                u32::try_from(worst * x * x * x / 1_000_000_000).unwrap_or(0)
+            }
+        };
+        let corrupt = bad(rng, 100_000);
+        Self {
+            delay: rng.up_to(Duration::from_millis(80)),
+            jitter: if rng.chance(500_000) { rng.up_to(Duration::from_millis(20)) } else { Duration::ZERO },
+            loss: bad(rng, 300_000),
+            duplicate: bad(rng, 200_000),
+            reorder: bad(rng, 300_000),
+            reorder_by: rng.up_to(Duration::from_millis(150)),
+            corrupt,
+            verified: corrupt == 0 && rng.chance(300_000),
+        }
+    }
+}
+
+/// One direction of a link, with the packets under way.
+#[derive(Debug)]
+pub struct Link {
+    config: LinkConfig,
+    rng: Rng,
+    under_way: BinaryHeap<Reverse<Delivery>>,
+    serial: u64,
+    /// When the last packet that was not held back arrives: later ones do not overtake it.
+    last: Instant,
+    lost: u64,
+    corrupted: u64,
+}
+
+#[derive(Debug)]
+struct Delivery {
+    due: Instant,
+    serial: u64,
+    packet: Packet,
+}
+
+impl PartialEq for Delivery {
+    fn eq(&self, other: &Self) -> bool {
+        (self.due, self.serial) == (other.due, other.serial)
+    }
+}
+
+impl Eq for Delivery {}
+
+impl PartialOrd for Delivery {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Delivery {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due, self.serial).cmp(&(other.due, other.serial))
+    }
+}
+
+impl Link {
+    /// A link with nothing under way.
+    #[must_use]
+    pub const fn new(config: LinkConfig, rng: Rng) -> Self {
+        Self {
+            config,
+            rng,
+            under_way: BinaryHeap::new(),
+            serial: 0,
+            last: Instant::ZERO,
+            lost: 0,
+            corrupted: 0,
+        }
+    }
+
+    /// Changes what the link does to packets sent from now on.
+    pub fn set(&mut self, config: LinkConfig) {
+        self.config = config;
+    }
+
+    /// A packet sets out.
+    pub fn send(&mut self, now: Instant, packet: Packet) {
+        let copies = if self.rng.chance(self.config.duplicate) { 2 } else { 1 };
+        for _ in 0..copies {
+            if self.rng.chance(self.config.loss) {
+                self.lost += 1;
+                continue;
+            }
+            let mut due = now + self.config.delay + self.rng.up_to(self.config.jitter);
+            if self.rng.chance(self.config.reorder) {
+                due += self.rng.up_to(self.config.reorder_by);
+            } else {
+                due = due.max(self.last);
+                self.last = due;
+            }
+            let packet = self.carry(packet.clone());
+            self.serial += 1;
+            self.under_way.push(Reverse(Delivery { due, serial: self.serial, packet }));
+        }
+    }
+
+    fn carry(&mut self, packet: Packet) -> Packet {
+        if self.rng.chance(self.config.corrupt) {
+            self.corrupted += 1;
+            let mut bytes = packet.bytes.to_vec();
+            // One changed byte is always seen by the sum of RFC 1071; two might cancel.
+            let at = self.rng.size(0, bytes.len() - 1);
+            bytes[at] ^= self.rng.between(1, 255) as u8;
+            return Packet { bytes: Bytes::from(bytes), checksum: Checksum::Unknown, ..packet };
+        }
+        let checksum = if self.config.verified { Checksum::Verified } else { Checksum::Unknown };
+        Packet { checksum, ..packet }
+    }
+
+    /// When the next packet arrives.
+    #[must_use]
+    pub fn next_arrival(&self) -> Option<Instant> {
+        self.under_way.peek().map(|Reverse(delivery)| delivery.due)
+    }
+
+    /// Takes a packet that has arrived.
+    pub fn receive(&mut self, now: Instant) -> Option<Packet> {
+        if self.next_arrival()? > now {
+            return None;
+        }
+        self.under_way.pop().map(|Reverse(delivery)| delivery.packet)
+    }
+
+    /// How many packets were lost so far.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// How many packets were corrupted so far.
+    #[must_use]
+    pub const fn corrupted(&self) -> u64 {
+        self.corrupted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{Span, at};
+
+    fn run(config: LinkConfig, count: u8) -> Vec<(Instant, Packet)> {
+        let mut link = Link::new(config, Rng::new(1));
+        for n in 0..count {
+            link.send(at(u64::from(n).us()), Packet::new(vec![n; 40]));
+        }
+        let mut arrived = Vec::new();
+        while let Some(due) = link.next_arrival() {
+            let before = Instant::from_nanos(due.as_nanos().saturating_sub(1));
+            assert!(before == due || link.receive(before).is_none());
+            arrived.extend(link.receive(due).map(|packet| (due, packet)));
+        }
+        arrived
+    }
+
+    #[test]
+    fn a_perfect_link_delivers_everything_in_order_and_on_time() {
+        let arrived = run(LinkConfig::delayed(5.ms()), 100);
+        assert_eq!(arrived.len(), 100);
+        for (n, (due, packet)) in arrived.iter().enumerate() {
+            assert_eq!(*due, at(5.ms() + (n as u64).us()));
+            assert_eq!(packet.bytes[0], n as u8);
+        }
+    }
+
+    #[test]
+    fn jitter_alone_does_not_reorder() {
+        let config = LinkConfig { jitter: 50.ms(), ..LinkConfig::delayed(5.ms()) };
+        let arrived = run(config, 100);
+        assert!(arrived.iter().enumerate().all(|(n, (_, packet))| packet.bytes[0] == n as u8));
+        assert!(arrived.last().unwrap().0 > at(30.ms()));
+    }
+
+    #[test]
+    fn each_fault_happens_about_as_often_as_asked_for() {
+        let lost = run(LinkConfig { loss: 500_000, ..LinkConfig::default() }, 200);
+        assert!((70..130).contains(&lost.len()), "{}", lost.len());
+        let doubled = run(LinkConfig { duplicate: 500_000, ..LinkConfig::default() }, 200);
+        assert!((270..330).contains(&doubled.len()), "{}", doubled.len());
+        let config = LinkConfig { reorder: 500_000, reorder_by: 1.ms(), ..LinkConfig::default() };
+        let order: Vec<u8> = run(config, 200).iter().map(|(_, packet)| packet.bytes[0]).collect();
+        assert!(!order.is_sorted());
+        let corrupted = run(LinkConfig { corrupt: 500_000, ..LinkConfig::default() }, 200);
+        let changed = corrupted.iter().filter(|(_, packet)| packet.bytes != vec![packet.bytes[0]; 40]);
+        assert!((60..140).contains(&changed.count()));
+    }
+}

@@ -1,0 +1,324 @@
+//! One connection as its packets show it: what O-5 to O-8 say of a conversation.
+//!
+//! Positions of ours are counted from our initial sequence number (SYN is 0, the first byte 1), as 64 bits, so
+//! that a long conversation does not wrap.
+
+use super::{Broken, Oracle, Progress, Sender};
+use crate::packet::SegmentView;
+use carrick_wire::{Mss, SeqNum, TcpFlags, TcpOptions, WindowScale, WireWindow};
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+
+/// A SYN that was received.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Syn {
+    seq: SeqNum,
+    options: TcpOptions,
+    window: WireWindow,
+}
+
+impl Syn {
+    pub(super) fn of(segment: &SegmentView<'_>) -> Self {
+        Self { seq: segment.tcp.seq, options: segment.tcp.options, window: segment.tcp.window }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Flow {
+    iss: SeqNum,
+    ours: TcpOptions,
+    /// The window of our SYN, which counts from the first number after the peer's.
+    first_window: WireWindow,
+    peer: Option<Syn>,
+    /// Every byte ever sent; the first has position 1 (O-7).
+    bytes: Vec<u8>,
+    fin: Option<u64>,
+    /// One past the greatest position sent.
+    max: u64,
+    /// Right edge of the peer's window, as a position, the greatest ever.
+    peer_edge: u64,
+    /// One past the greatest sequence number received.
+    received: Option<SeqNum>,
+    /// The last acknowledgment and the greatest right edge that we sent.
+    acknowledged: Option<SeqNum>,
+    edge: Option<SeqNum>,
+    synchronized: bool,
+    /// How many segments without news may still be sent (O-5).
+    pub(super) credit: u64,
+}
+
+impl Flow {
+    /// A flow that begins with our SYN or SYN,ACK, which answers the peer's `syn` if it acknowledges it.
+    pub(super) fn new(segment: &SegmentView<'_>, syn: Option<&Syn>) -> Self {
+        let tcp = &segment.tcp;
+        let answers = |syn: &&Syn| segment.has(TcpFlags::ACK) && tcp.ack == syn.seq + 1;
+        let mut flow = Self {
+            iss: tcp.seq,
+            ours: tcp.options,
+            first_window: tcp.window,
+            peer: None,
+            bytes: Vec::new(),
+            fin: None,
+            max: 0,
+            peer_edge: 0,
+            received: None,
+            acknowledged: None,
+            edge: None,
+            synchronized: false,
+            credit: 0,
+        };
+        if let Some(syn) = syn.filter(answers) {
+            flow.note_syn(*syn);
+        }
+        flow
+    }
+
+    /// Whether a SYN of ours belongs to this flow, and does not begin another one.
+    pub(super) fn continues(&self, segment: &SegmentView<'_>) -> bool {
+        let same_peer = match (self.peer, segment.has(TcpFlags::ACK)) {
+            (Some(syn), true) => segment.tcp.ack == syn.seq + 1,
+            _ => true,
+        };
+        segment.tcp.seq == self.iss && same_peer
+    }
+
+    fn note_syn(&mut self, syn: Syn) {
+        self.peer = Some(syn);
+        self.received = Some(syn.seq + 1);
+        self.edge = Some(syn.seq + 1 + u32::from(self.first_window.get()));
+        self.peer_edge = self.peer_edge.max(1 + u64::from(syn.window.get()));
+    }
+
+    /// A number of ours as a position.
+    fn position(&self, seq: SeqNum) -> Option<u64> {
+        let near = self.max as u32;
+        let distance = i64::from(seq - (self.iss + near));
+        u64::try_from(i64::try_from(self.max).ok()? + distance).ok()
+    }
+
+    pub(super) fn received(&mut self, segment: &SegmentView<'_>, wire_packets: u64) {
+        self.credit += wire_packets;
+        let tcp = &segment.tcp;
+        if segment.has(TcpFlags::SYN) {
+            let ours = !segment.has(TcpFlags::ACK) || tcp.ack == self.iss + 1;
+            if ours && !self.synchronized {
+                self.note_syn(Syn::of(segment));
+            }
+        }
+        let Some(received) = self.received else { return };
+        let count = segment.payload.len() as u32
+            + u32::from(segment.has(TcpFlags::SYN))
+            + u32::from(segment.has(TcpFlags::FIN));
+        self.received = Some(received.max(tcp.seq + count));
+        if segment.has(TcpFlags::ACK)
+            && let Some(ack) = self.position(tcp.ack)
+        {
+            let scale = if segment.has(TcpFlags::SYN) { WindowScale::ZERO } else { self.scale(Side::Peer) };
+            self.peer_edge = self.peer_edge.max(ack + u64::from(tcp.window.scaled(scale).get()));
+        }
+    }
+
+    /// The scale of the windows that a side sends: both must have offered one (RFC 7323 §2.2).
+    fn scale(&self, side: Side) -> WindowScale {
+        let peer = self.peer.and_then(|syn| syn.options.window_scale);
+        match (self.ours.window_scale, peer) {
+            (Some(ours), Some(peer)) => WindowScale::clamped(if side == Side::Ours { ours } else { peer }),
+            _ => WindowScale::ZERO,
+        }
+    }
+
+    pub(super) fn sent(
+        &mut self,
+        segment: &SegmentView<'_>,
+        segment_size: Option<NonZeroU16>,
+        sender: Sender,
+    ) -> Result<(), Broken> {
+        let news = segment.has(TcpFlags::SYN | TcpFlags::FIN) || !segment.payload.is_empty();
+        // What the endpoint says is counted against the frames it was given.
+        if !news && sender == Sender::Connection {
+            self.credit = self.credit.checked_sub(1).ok_or_else(|| {
+                (Oracle::O5, format!("{} without anything to answer or to say", segment.tcp.flags))
+            })?;
+        }
+        if segment.has(TcpFlags::RST) {
+            return Ok(());
+        }
+        self.check_options(segment, segment_size)?;
+        self.check_text(segment)?;
+        self.check_receiver(segment)?;
+        self.synchronized |= !segment.has(TcpFlags::SYN);
+        Ok(())
+    }
+
+    /// O-8: options only as negotiated, segments no larger than the peer takes.
+    fn check_options(&self, segment: &SegmentView<'_>, size: Option<NonZeroU16>) -> Result<(), Broken> {
+        let broken = |what: String| Err((Oracle::O8, what));
+        let options = &segment.tcp.options;
+        let syn = segment.has(TcpFlags::SYN);
+        if syn {
+            if let (Some(peer), true) = (self.peer, segment.has(TcpFlags::ACK)) {
+                let granted = |ours: bool, theirs: bool| !ours || theirs;
+                if !granted(options.window_scale.is_some(), peer.options.window_scale.is_some())
+                    || !granted(options.sack_permitted, peer.options.sack_permitted)
+                    || !granted(options.timestamps.is_some(), peer.options.timestamps.is_some())
+                {
+                    return broken("SYN,ACK with an option that the SYN did not offer".into());
+                }
+            }
+            return Ok(());
+        }
+        let Some(peer) = self.peer else {
+            return broken(format!("{} before the peer's SYN", segment.tcp.flags));
+        };
+        let timestamps = self.ours.timestamps.is_some() && peer.options.timestamps.is_some();
+        if options.timestamps.is_some() != timestamps {
+            return broken(format!("timestamps {:?}, agreed: {timestamps}", options.timestamps));
+        }
+        if !options.sack.is_empty() && !(self.ours.sack_permitted && peer.options.sack_permitted) {
+            return broken("SACK without permission".into());
+        }
+        let default = if segment.dst.is_ipv4() { Mss::DEFAULT_V4 } else { Mss::DEFAULT_V6 };
+        let mss = peer.options.mss.map_or(default, Mss::clamped);
+        let text = size.map_or(usize::MAX, |size| usize::from(size.get())).min(segment.payload.len());
+        // MSS counts text and options (RFC 6691).
+        if text > 0 && text + options.encoded_len() > usize::from(mss.get()) {
+            return broken(format!("{text} bytes of text and options for an MSS of {}", mss.get()));
+        }
+        Ok(())
+    }
+
+    /// O-6 and O-7 for the sending side: what we say stays said.
+    fn check_text(&mut self, segment: &SegmentView<'_>) -> Result<(), Broken> {
+        let Some(start) = self.position(segment.tcp.seq) else {
+            return Err((Oracle::O6, format!("SEG.SEQ {} is before ISS {}", segment.tcp.seq, self.iss)));
+        };
+        let syn = segment.has(TcpFlags::SYN);
+        if syn && start != 0 {
+            return Err((Oracle::O7, format!("SYN at position {start}")));
+        }
+        let first = start + u64::from(syn);
+        let end = first + segment.payload.len() as u64;
+        if start > self.max {
+            return Err((Oracle::O6, format!("position {start} is beyond SND.NXT {}", self.max)));
+        }
+        if !segment.payload.is_empty() {
+            self.check_bytes(first, segment.payload)?;
+        }
+        match (self.fin, segment.has(TcpFlags::FIN)) {
+            (None, true) if end < self.max => {
+                return Err((Oracle::O7, format!("FIN at {end}, bytes went to {}", self.max)));
+            }
+            (None, true) => self.fin = Some(end),
+            (Some(fin), true) if fin != end => {
+                return Err((Oracle::O7, format!("FIN at {end}, and earlier at {fin}")));
+            }
+            (Some(fin), false) if end > fin && !segment.payload.is_empty() => {
+                return Err((Oracle::O7, format!("text to {end} beyond FIN at {fin}")));
+            }
+            _ => {}
+        }
+        let end = end + u64::from(segment.has(TcpFlags::FIN));
+        // One byte or a FIN may probe a closed window (RFC 9293 §3.8.6.1).
+        if self.peer.is_some() && !syn && end > self.peer_edge + 1 {
+            let what =
+                format!("position {end} is beyond the peer's window, which ends at {}", self.peer_edge);
+            return Err((Oracle::O6, what));
+        }
+        self.max = self.max.max(end);
+        Ok(())
+    }
+
+    fn check_bytes(&mut self, first: u64, payload: &[u8]) -> Result<(), Broken> {
+        let Some(at) = first.checked_sub(1).and_then(|at| usize::try_from(at).ok()) else {
+            return Err((Oracle::O7, "text in the place of SYN".into()));
+        };
+        if at > self.bytes.len() {
+            return Err((Oracle::O6, format!("a gap: text at {first}, sent to {}", self.bytes.len())));
+        }
+        let known = (self.bytes.len() - at).min(payload.len());
+        if self.bytes[at..at + known] != payload[..known] {
+            return Err((Oracle::O7, format!("other bytes at {first}..{}", at + known + 1)));
+        }
+        self.bytes.extend_from_slice(&payload[known..]);
+        Ok(())
+    }
+
+    /// O-6 for the receiving side: acknowledgments and edges never step back, blocks lie where they may.
+    fn check_receiver(&mut self, segment: &SegmentView<'_>) -> Result<(), Broken> {
+        if !segment.has(TcpFlags::ACK) {
+            return Ok(());
+        }
+        let broken = |what: String| Err((Oracle::O6, what));
+        let ack = segment.tcp.ack;
+        if let Some(before) = self.acknowledged
+            && ack.before(before)
+        {
+            return broken(format!("RCV.NXT stepped back by {}", before - ack));
+        }
+        match self.received {
+            Some(received) if ack.after(received) => {
+                return broken(format!("ACK of {} bytes never received", ack - received));
+            }
+            None => return broken("ACK of a peer never heard".into()),
+            Some(_) => {}
+        }
+        let scale = if segment.has(TcpFlags::SYN) { WindowScale::ZERO } else { self.scale(Side::Ours) };
+        let edge = ack + segment.tcp.window.scaled(scale).get();
+        // In units of the scale a window cannot always say what it said before (RFC 7323 §2.4): less than a unit
+        // below the greatest edge is rounding, more is a promise taken back.
+        let unit = 1 << scale.get();
+        if let Some(before) = self.edge
+            && before - edge >= unit
+        {
+            return broken(format!("the right edge retreated by {}", before - edge));
+        }
+        self.acknowledged = Some(ack);
+        self.edge = Some(self.edge.map_or(edge, |before| before.max(edge)));
+        self.check_blocks(segment)
+    }
+
+    fn check_blocks(&self, segment: &SegmentView<'_>) -> Result<(), Broken> {
+        let ack = segment.tcp.ack;
+        let blocks: Vec<_> = segment.tcp.options.sack.iter().collect();
+        for (i, block) in blocks.iter().enumerate() {
+            // The first may report a duplicate, below the ACK or inside the second (RFC 2883 §4).
+            let duplicate = i == 0
+                && (block.right().at_or_before(ack)
+                    || blocks.get(1).is_some_and(|next| {
+                        block.left().at_or_after(next.left()) && block.right().at_or_before(next.right())
+                    }));
+            if duplicate {
+                continue;
+            }
+            let beyond = self.received.is_none_or(|received| block.right().after(received));
+            if block.left().at_or_before(ack) || beyond {
+                return Err((Oracle::O6, format!("SACK block {block:?} outside what was received")));
+            }
+            let overlaps = blocks.iter().enumerate().any(|(j, other)| {
+                j > i && block.left().before(other.right()) && other.left().before(block.right())
+            });
+            if overlaps {
+                return Err((Oracle::O6, format!("SACK blocks overlap: {blocks:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn progress(&self, local: SocketAddr, remote: SocketAddr) -> Progress {
+        let irs = self.peer.map_or(SeqNum::new(0), |syn| syn.seq);
+        let relative = |seq: Option<SeqNum>| seq.map_or(0, |seq| seq.distance_from(irs));
+        Progress {
+            local,
+            remote,
+            sent: self.max,
+            acknowledged: relative(self.acknowledged),
+            edge: relative(self.edge),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Side {
+    Ours,
+    Peer,
+}

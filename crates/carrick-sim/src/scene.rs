@@ -1,0 +1,812 @@
+//! One real endpoint and one scripted peer, in virtual time.
+//!
+//! ```
+//! use carrick_sim::{Scene, Span, TcpState, seg};
+//!
+//! let mut s = Scene::established(); // sequence numbers below are relative to ISS and IRS
+//! s.inject(seg().seq(1).ack(1).data(b"hello"));
+//! s.expect(seg().seq(1).ack(6));
+//! assert_eq!(s.read(), b"hello");
+//! s.finish();
+//! s.expect(seg().fin().seq(1).ack(6));
+//! s.expect_nothing();
+//! assert_eq!(s.state(), TcpState::FinWait1);
+//! s.advance(10.ms());
+//! ```
+//!
+//! Time moves only by [`advance`](Scene::advance) and [`advance_to_next_timer`](Scene::advance_to_next_timer). The
+//! oracles look at every step; a script that fails prints the exchange so far.
+
+use crate::host::{Host, HostConfig};
+use crate::oracles::Violation;
+use crate::packet::{Offload, Packet, SegmentView, Trace};
+use crate::segment::{Seg, Text, pattern};
+use crate::time::Span;
+use carrick_core::{
+    Checksum, Cidr, Connection, ConnectionConfig, ConnectionError, ConnectionId, EndpointConfig, Event,
+    Instant, ListenAddr, ListenConfig, ListenerId, SendError, TcpState,
+};
+use carrick_wire::{
+    Checksum as Sum, Ecn, IpHeader, Protocol, SackBlock, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps,
+    WireWindow,
+};
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The port that the scene's server side listens on, whichever side that is.
+const SERVER_PORT: u16 = 80;
+const CLIENT_PORT: u16 = 40_000;
+
+/// Settings of a [`Scene`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    v6: bool,
+    mtu: u16,
+    offload: Offload,
+    isn: (u32, u32),
+    window: u16,
+    mss: Option<u16>,
+    window_scale: Option<u8>,
+    timestamps: bool,
+    sack: bool,
+    connection: ConnectionConfig,
+    endpoint: EndpointConfig,
+    backlog: u32,
+    budget: usize,
+    seed: u64,
+}
+
+impl Builder {
+    /// Over IPv6. Default: IPv4.
+    #[must_use]
+    pub fn v6(mut self) -> Self {
+        self.v6 = true;
+        self
+    }
+
+    /// MTU of the link. Default 1,500.
+    #[must_use]
+    pub fn mtu(mut self, mtu: u16) -> Self {
+        self.mtu = mtu;
+        self
+    }
+
+    /// Whether our device carries super-segments whole. Default: it cuts them.
+    #[must_use]
+    pub fn offload(mut self, offload: Offload) -> Self {
+        self.offload = offload;
+        self
+    }
+
+    /// ISS and IRS, pinned. Default 1,000,000 and 2,000,000.
+    #[must_use]
+    pub fn isn(mut self, ours: u32, theirs: u32) -> Self {
+        self.isn = (ours, theirs);
+        self
+    }
+
+    /// The window field that the peer's segments carry. Default 65,535.
+    #[must_use]
+    pub fn window(mut self, window: u16) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// The MSS option of the peer's SYN, or none. Default: what the MTU allows.
+    #[must_use]
+    pub fn mss(mut self, mss: impl Into<Option<u16>>) -> Self {
+        self.mss = Some(mss.into().unwrap_or(0));
+        self
+    }
+
+    /// The peer offers, or agrees to, window scaling with this shift. Default: it does not.
+    #[must_use]
+    pub fn window_scale(mut self, shift: u8) -> Self {
+        self.window_scale = Some(shift);
+        self
+    }
+
+    /// Whether the peer offers, or agrees to, timestamps. Default: no.
+    #[must_use]
+    pub fn timestamps(mut self, timestamps: bool) -> Self {
+        self.timestamps = timestamps;
+        self
+    }
+
+    /// Whether the peer offers, or agrees to, SACK. Default: no.
+    #[must_use]
+    pub fn sack(mut self, sack: bool) -> Self {
+        self.sack = sack;
+        self
+    }
+
+    /// Changes the settings of our connections.
+    #[must_use]
+    pub fn config(mut self, change: impl FnOnce(&mut ConnectionConfig)) -> Self {
+        change(&mut self.connection);
+        self
+    }
+
+    /// Changes the settings of our endpoint.
+    #[must_use]
+    pub fn endpoint(mut self, change: impl FnOnce(&mut EndpointConfig)) -> Self {
+        change(&mut self.endpoint);
+        self
+    }
+
+    /// How many connections may wait to be accepted. Default 16.
+    #[must_use]
+    pub fn backlog(mut self, backlog: u32) -> Self {
+        self.backlog = backlog;
+        self
+    }
+
+    /// Most bytes that our connections may hold together. Default 64 MiB.
+    #[must_use]
+    pub fn budget(mut self, bytes: usize) -> Self {
+        self.budget = bytes;
+        self
+    }
+
+    /// Our seed. Default 1.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// A scene in which nothing has happened yet.
+    #[must_use]
+    pub fn build(self) -> Scene {
+        Scene::new(self)
+    }
+
+    /// A scene with a listener on port 80.
+    #[must_use]
+    pub fn listening(self) -> Scene {
+        let mut scene = self.build();
+        scene.listen();
+        scene
+    }
+
+    /// A scene in which we have sent a SYN, and the script has seen it.
+    #[must_use]
+    #[track_caller]
+    pub fn connecting(self) -> Scene {
+        let mut scene = self.build();
+        scene.connect();
+        scene.expect(crate::seg().syn().seq(0));
+        scene
+    }
+
+    /// A scene in ESTABLISHED, which we opened.
+    #[must_use]
+    #[track_caller]
+    pub fn established(self) -> Scene {
+        let mut scene = self.connecting();
+        scene.inject(crate::seg().syn().seq(0).ack(1));
+        scene.expect(crate::seg().seq(1).ack(1));
+        assert_eq!(scene.state(), TcpState::Established);
+        scene.events();
+        scene
+    }
+
+    /// A scene in ESTABLISHED, which the peer opened and we accepted.
+    #[must_use]
+    #[track_caller]
+    pub fn accepted(self) -> Scene {
+        let mut scene = self.listening();
+        scene.inject(crate::seg().syn().seq(0));
+        scene.expect(crate::seg().syn().seq(0).ack(1));
+        scene.inject(crate::seg().seq(1).ack(1));
+        assert!(scene.accept(), "nothing to accept\n{}", scene.transcript());
+        assert_eq!(scene.state(), TcpState::Established);
+        scene.events();
+        scene
+    }
+}
+
+/// One endpoint of ours against one scripted peer.
+#[derive(Debug)]
+pub struct Scene {
+    settings: Builder,
+    host: Host,
+    now: Instant,
+    trace: Trace,
+    sent: VecDeque<Packet>,
+    listener: Option<ListenerId>,
+    id: Option<ConnectionId>,
+    /// Our address and the peer's, as they are in the conversation on stage.
+    local: SocketAddr,
+    remote: SocketAddr,
+    iss: SeqNum,
+    irs: SeqNum,
+    /// One past the greatest number that the peer has sent, relative.
+    peer_next: u32,
+    /// Our SYN's options, once it was seen.
+    offered: Option<TcpOptions>,
+    /// The peer's SYN's options.
+    answered: Option<TcpOptions>,
+    /// The last timestamp we sent.
+    ts_recent: u32,
+    failed: std::cell::Cell<bool>,
+}
+
+impl Scene {
+    /// Settings as said at each of the builder's methods.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder {
+            v6: false,
+            mtu: 1500,
+            offload: Offload::Cut,
+            isn: (1_000_000, 2_000_000),
+            window: 65_535,
+            mss: None,
+            window_scale: None,
+            timestamps: false,
+            sack: false,
+            connection: ConnectionConfig::default(),
+            endpoint: EndpointConfig::default(),
+            backlog: 16,
+            budget: 64 << 20,
+            seed: 1,
+        }
+    }
+
+    /// [`Builder::listening`] with the default settings.
+    #[must_use]
+    pub fn listening() -> Self {
+        Self::builder().listening()
+    }
+
+    /// [`Builder::connecting`] with the default settings.
+    #[must_use]
+    #[track_caller]
+    pub fn connecting() -> Self {
+        Self::builder().connecting()
+    }
+
+    /// [`Builder::established`] with the default settings.
+    #[must_use]
+    #[track_caller]
+    pub fn established() -> Self {
+        Self::builder().established()
+    }
+
+    fn new(mut settings: Builder) -> Self {
+        let (ours, theirs, prefix): (IpAddr, IpAddr, u8) = if settings.v6 {
+            let address = |last| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).into();
+            (address(2), address(1), 64)
+        } else {
+            (Ipv4Addr::new(192, 0, 2, 2).into(), Ipv4Addr::new(192, 0, 2, 1).into(), 24)
+        };
+        let (iss, irs) = (SeqNum::new(settings.isn.0), SeqNum::new(settings.isn.1));
+        settings.endpoint.mtu = settings.mtu;
+        if settings.endpoint.addresses.is_empty() {
+            settings.endpoint.addresses.push(Cidr::new(ours, prefix));
+        }
+        settings.connection.initial_sequence = Some(iss);
+        let mut config = HostConfig::new(settings.endpoint.clone(), settings.seed);
+        config.budget = settings.budget;
+        config.offload = settings.offload;
+        Self {
+            host: Host::new(config),
+            now: Instant::ZERO + 1.secs(),
+            trace: Trace::default(),
+            sent: VecDeque::new(),
+            listener: None,
+            id: None,
+            local: SocketAddr::new(ours, SERVER_PORT),
+            remote: SocketAddr::new(theirs, CLIENT_PORT),
+            iss,
+            irs,
+            peer_next: 0,
+            offered: None,
+            answered: None,
+            ts_recent: 0,
+            failed: std::cell::Cell::new(false),
+            settings,
+        }
+    }
+
+    // The application.
+
+    /// Listens on port 80.
+    #[track_caller]
+    pub fn listen(&mut self) {
+        let port = NonZeroU16::new(SERVER_PORT);
+        let config =
+            ListenConfig { backlog: self.settings.backlog, connection: self.settings.connection.clone() };
+        match self.host.listen(ListenAddr { address: None, port }, config) {
+            Ok(id) => self.listener = Some(id),
+            Err(error) => self.fail(&format!("listen: {error}")),
+        }
+        self.pin();
+    }
+
+    /// Begins a connection to the peer's port 80.
+    #[track_caller]
+    pub fn connect(&mut self) {
+        self.remote.set_port(SERVER_PORT);
+        self.note("connect");
+        let config = Arc::new(self.settings.connection.clone());
+        match self.host.connect(self.now, None, self.remote, config) {
+            Ok(id) => self.id = Some(id),
+            Err(error) => self.fail(&format!("connect: {error}")),
+        }
+        if let Some(connection) = self.id.and_then(|id| self.host.connection(id)) {
+            self.local = connection.local_addr();
+        }
+        self.pin();
+        self.after();
+    }
+
+    fn pin(&mut self) {
+        self.trace.pin(self.local, self.remote, self.iss);
+        self.trace.pin(self.remote, self.local, self.irs);
+    }
+
+    /// Takes a connection off the listener's queue; false if none waits. The conversation goes on with it.
+    #[track_caller]
+    pub fn accept(&mut self) -> bool {
+        let accepted = self.listener.and_then(|listener| self.host.accept(listener));
+        self.note(if accepted.is_some() { "accept" } else { "accept: none" });
+        if let Some(connection) = accepted.and_then(|id| self.host.connection(id)) {
+            self.id = accepted;
+            self.local = connection.local_addr();
+            self.remote = connection.remote_addr();
+        }
+        accepted.is_some()
+    }
+
+    /// Stops listening.
+    #[track_caller]
+    pub fn unlisten(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            self.note("unlisten");
+            self.host.unlisten(self.now, listener);
+            self.after();
+        }
+    }
+
+    /// Writes; all of it must fit.
+    #[track_caller]
+    pub fn send(&mut self, data: impl AsRef<[u8]>) {
+        let data = data.as_ref();
+        match self.try_send(data) {
+            Ok(taken) if taken == data.len() => {}
+            other => self.fail(&format!("send of {} bytes: {other:?}", data.len())),
+        }
+    }
+
+    /// Writes what fits.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    #[track_caller]
+    pub fn try_send(&mut self, data: &[u8]) -> Result<usize, SendError> {
+        let id = self.id();
+        self.note(&format!("send {} bytes", data.len()));
+        let result = self.host.send(self.now, id, data);
+        self.after();
+        result
+    }
+
+    /// Reads everything there is.
+    #[track_caller]
+    pub fn read(&mut self) -> Vec<u8> {
+        self.read_up_to(usize::MAX)
+    }
+
+    /// Reads up to `max` bytes.
+    #[track_caller]
+    pub fn read_up_to(&mut self, max: usize) -> Vec<u8> {
+        let id = self.id();
+        let bytes = self.host.read(self.now, id, max);
+        self.note(&format!("read {} bytes", bytes.len()));
+        self.after();
+        bytes
+    }
+
+    /// Writes no more.
+    #[track_caller]
+    pub fn finish(&mut self) {
+        let id = self.id();
+        self.note("finish");
+        self.host.finish(self.now, id);
+        self.after();
+    }
+
+    /// Lets go of the connection.
+    #[track_caller]
+    pub fn close(&mut self) {
+        let id = self.id();
+        self.note("close");
+        self.host.close(self.now, id);
+        self.after();
+    }
+
+    /// Resets the connection.
+    #[track_caller]
+    pub fn abort(&mut self) {
+        let id = self.id();
+        self.note("abort");
+        self.host.abort(self.now, id);
+        self.after();
+    }
+
+    // The peer.
+
+    /// The peer sends a segment. What it does not say is filled in as an honest peer would: the next sequence
+    /// number, the usual window, a SYN's options, timestamps where they were agreed on.
+    #[track_caller]
+    pub fn inject(&mut self, seg: Seg) {
+        let packet = self.packet(&seg);
+        let end = seg.seq.unwrap_or(self.peer_next)
+            + seg.text.len() as u32
+            + u32::from(seg.flags.contains(TcpFlags::SYN))
+            + u32::from(seg.flags.contains(TcpFlags::FIN));
+        self.peer_next = self.peer_next.max(end);
+        if seg.flags.contains(TcpFlags::SYN) {
+            self.answered = packet.segment().map(|view| view.tcp.options);
+        }
+        self.inject_packet(&packet);
+    }
+
+    /// The peer sends these bytes.
+    #[track_caller]
+    pub fn inject_bytes(&mut self, bytes: impl Into<bytes::Bytes>) {
+        self.inject_packet(&Packet::new(bytes));
+    }
+
+    /// The peer's device delivers this packet.
+    #[track_caller]
+    pub fn inject_packet(&mut self, packet: &Packet) {
+        self.trace.packet(self.now, "<", packet);
+        self.host.receive(self.now, packet);
+        self.after();
+    }
+
+    /// The packet that [`inject`](Self::inject) would send.
+    #[must_use]
+    pub fn packet(&self, seg: &Seg) -> Packet {
+        let seq = seg.seq.unwrap_or(self.peer_next);
+        let text = match &seg.text {
+            Text::None => Vec::new(),
+            Text::Bytes(bytes) => bytes.clone(),
+            Text::Len(len) => pattern(u64::from(seq), *len),
+        };
+        let (src_port, dst_port) = seg.ports.unwrap_or((self.remote.port(), self.local.port()));
+        let tcp = TcpHeader {
+            src_port,
+            dst_port,
+            seq: self.irs + seq,
+            ack: seg.ack.map_or(SeqNum::new(0), |ack| self.iss + ack),
+            flags: seg.flags,
+            window: WireWindow::new(seg.window.unwrap_or(self.settings.window)),
+            urgent: seg.urgent,
+            options: self.options_of(seg),
+        };
+        let tos = seg.ecn.map_or(0, Ecn::bits);
+        let bytes = build(self.remote.ip(), self.local.ip(), tos, &tcp, &text);
+        let segment_size = seg.segment_size.and_then(NonZeroU16::new);
+        Packet { segment_size, checksum: Checksum::Unknown, ..Packet::new(bytes) }
+    }
+
+    fn options_of(&self, seg: &Seg) -> TcpOptions {
+        let Builder { v6, mtu, mss, window_scale, timestamps, sack, .. } = self.settings;
+        let mut options = TcpOptions::default();
+        let syn = seg.flags.contains(TcpFlags::SYN);
+        // A SYN,ACK agrees only to what our SYN offered; a SYN offers all that the peer can do.
+        let allowed = |ours: fn(&TcpOptions) -> bool| match self.offered {
+            Some(offered) if seg.flags.contains(TcpFlags::ACK) => ours(&offered),
+            _ => true,
+        };
+        if syn {
+            options.mss = mss.or(Some(mtu - if v6 { 60 } else { 40 })).filter(|mss| *mss > 0);
+            options.window_scale = window_scale.filter(|_| allowed(|ours| ours.window_scale.is_some()));
+            options.sack_permitted = sack && allowed(|ours| ours.sack_permitted);
+        }
+        let agreed = |side: Option<TcpOptions>| side.is_some_and(|options| options.timestamps.is_some());
+        let with_ts = match syn {
+            true => timestamps && allowed(|ours| ours.timestamps.is_some()),
+            false => agreed(self.offered) && agreed(self.answered),
+        };
+        if with_ts {
+            let val = u32::try_from(self.now.as_millis() % (1 << 32)).unwrap_or(0);
+            let ecr = if seg.flags.contains(TcpFlags::ACK) { self.ts_recent } else { 0 };
+            options.timestamps = Some(Timestamps { val, ecr });
+        }
+        if let Some(mss) = seg.mss {
+            options.mss = mss;
+        }
+        if let Some(shift) = seg.window_scale {
+            options.window_scale = shift;
+        }
+        if let Some(permitted) = seg.sack_permitted {
+            options.sack_permitted = permitted;
+        }
+        if let Some(timestamps) = seg.timestamps {
+            options.timestamps = timestamps.map(|(val, ecr)| Timestamps { val, ecr });
+        }
+        for (left, right) in seg.sack.iter().flatten() {
+            if let Some(block) = SackBlock::new(self.iss + *left, self.iss + *right) {
+                options.sack.push(block);
+            }
+        }
+        options
+    }
+
+    /// The next packet of ours must be like this.
+    #[track_caller]
+    pub fn expect(&mut self, expected: Seg) {
+        let Some(packet) = self.sent.pop_front() else {
+            self.fail(&format!("expected {expected}, and nothing was sent"));
+        };
+        let Some(seen) = packet.segment() else {
+            self.fail(&format!("expected {expected}, got something that is no TCP segment"));
+        };
+        if let Some(difference) = self.difference(&expected, &seen, &packet) {
+            self.fail(&format!("expected {expected}, got another {difference}"));
+        }
+    }
+
+    fn difference(&self, expected: &Seg, seen: &SegmentView<'_>, packet: &Packet) -> Option<String> {
+        let tcp = &seen.tcp;
+        let differs = |name: &str, expected: String, seen: String| {
+            (expected != seen).then(|| format!("{name}: {seen} instead of {expected}"))
+        };
+        let mut flags = tcp.flags;
+        if !expected.flags.contains(TcpFlags::PSH) {
+            flags = flags.difference(TcpFlags::PSH);
+        }
+        let ports = expected.ports.unwrap_or((self.local.port(), self.remote.port()));
+        let text = match &expected.text {
+            Text::Bytes(bytes) => seen.payload == bytes,
+            other => seen.payload.len() == other.len(),
+        };
+        let ts = |ts: Timestamps| (ts.val, ts.ecr);
+        let blocks = || -> Vec<(u32, u32)> {
+            let relative = |seq: SeqNum| seq.distance_from(self.irs);
+            tcp.options.sack.iter().map(|block| (relative(block.left()), relative(block.right()))).collect()
+        };
+        let as_expected = |expected: Option<u32>, seen: u32| expected.unwrap_or(seen).to_string();
+        let seq = tcp.seq.distance_from(self.iss);
+        let ack = tcp.ack.distance_from(self.irs);
+        let window = tcp.window.get();
+        differs("flags", expected.flags.to_string(), flags.to_string())
+            .or_else(|| differs("seq", as_expected(expected.seq, seq), seq.to_string()))
+            .or_else(|| differs("ack", as_expected(expected.ack, ack), ack.to_string()))
+            .or_else(|| differs("window", expected.window.unwrap_or(window).to_string(), window.to_string()))
+            .or_else(|| {
+                (!text)
+                    .then(|| format!("text: {} bytes instead of {}", seen.payload.len(), expected.text.len()))
+            })
+            .or_else(|| {
+                differs("ports", format!("{ports:?}"), format!("{:?}", (seen.src.port(), seen.dst.port())))
+            })
+            .or_else(|| differs("mss", show(expected.mss, tcp.options.mss), format!("{:?}", tcp.options.mss)))
+            .or_else(|| {
+                let seen = tcp.options.window_scale;
+                differs("window scale", show(expected.window_scale, seen), format!("{seen:?}"))
+            })
+            .or_else(|| {
+                let seen = tcp.options.sack_permitted;
+                differs("SACK-permitted", show(expected.sack_permitted, seen), format!("{seen:?}"))
+            })
+            .or_else(|| {
+                let seen = tcp.options.timestamps.map(ts);
+                differs("timestamps", show(expected.timestamps, seen), format!("{seen:?}"))
+            })
+            .or_else(|| differs("SACK", show(expected.sack.clone(), blocks()), format!("{:?}", blocks())))
+            .or_else(|| differs("ECN", show(expected.ecn, seen.ecn), format!("{:?}", seen.ecn)))
+            .or_else(|| {
+                let seen = packet.segment_size.map(NonZeroU16::get);
+                differs(
+                    "segment size",
+                    show(expected.segment_size, seen.unwrap_or(0)),
+                    show(None, seen.unwrap_or(0)),
+                )
+            })
+    }
+
+    /// The next packet of ours, whatever it is.
+    pub fn take(&mut self) -> Option<Packet> {
+        self.sent.pop_front()
+    }
+
+    /// Nothing more was sent than what the script has expected.
+    #[track_caller]
+    pub fn expect_nothing(&mut self) {
+        if !self.sent.is_empty() {
+            self.fail(&format!("{} packets more than expected", self.sent.len()));
+        }
+    }
+
+    // Time.
+
+    /// Time passes; timers are served when they are due.
+    #[track_caller]
+    pub fn advance(&mut self, by: Duration) {
+        let end = self.now + by;
+        let mut steps = 0;
+        while let Some(due) = self.host.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.host.expire(self.now);
+            self.after();
+            steps += 1;
+            if steps > 1_000_000 {
+                self.fail("O-1 violated: a million timers in one advance");
+            }
+        }
+        self.now = end;
+    }
+
+    /// Time passes until the next timer is due, which is served. Says how long that took; `None` if no timer
+    /// runs.
+    #[track_caller]
+    pub fn advance_to_next_timer(&mut self) -> Option<Duration> {
+        let due = self.host.poll_timeout()?.max(self.now);
+        let passed = due.since(self.now);
+        self.advance(passed);
+        Some(passed)
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    // Looking.
+
+    /// The conversation's state, by the RFC's name.
+    #[must_use]
+    pub fn state(&self) -> TcpState {
+        if let Some(connection) = self.connection() {
+            return connection.state();
+        }
+        let endpoint = self.host.endpoint();
+        if endpoint.time_wait() > 0 {
+            TcpState::TimeWait
+        } else if endpoint.half_open() > 0 {
+            TcpState::SynReceived
+        } else if self.listener.is_some() && self.id.is_none() {
+            TcpState::Listen
+        } else {
+            TcpState::Closed
+        }
+    }
+
+    /// Why the connection ended.
+    #[must_use]
+    pub fn error(&self) -> Option<ConnectionError> {
+        self.id.and_then(|id| self.host.error(id))
+    }
+
+    /// What has happened to the connection since the last call.
+    pub fn events(&mut self) -> Vec<Event> {
+        self.id.map(|id| self.host.take_events(id)).unwrap_or_default()
+    }
+
+    /// The connection on stage.
+    #[must_use]
+    pub fn connection(&self) -> Option<&Connection> {
+        self.id.and_then(|id| self.host.connection(id))
+    }
+
+    /// Whether all that the peer said has been read, its FIN included.
+    #[must_use]
+    pub fn at_end(&self) -> bool {
+        self.connection().is_some_and(Connection::at_end)
+    }
+
+    /// The host.
+    #[must_use]
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The host, to do what a script has no word for. Call [`check`](Self::check) afterwards.
+    pub const fn host_mut(&mut self) -> &mut Host {
+        &mut self.host
+    }
+
+    /// Our address in the conversation.
+    #[must_use]
+    pub const fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The peer's address in the conversation.
+    #[must_use]
+    pub const fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// The exchange so far, one line per packet and per call of the application.
+    #[must_use]
+    pub fn transcript(&self) -> String {
+        let mut text = String::new();
+        for line in self.trace.lines() {
+            let _ = writeln!(text, "{line}");
+        }
+        text
+    }
+
+    /// Takes what was sent and asks the oracles.
+    #[track_caller]
+    pub fn check(&mut self) {
+        self.after();
+    }
+
+    #[track_caller]
+    fn id(&self) -> ConnectionId {
+        self.id.unwrap_or_else(|| self.fail("there is no connection yet"))
+    }
+
+    fn note(&mut self, text: &str) {
+        self.trace.note(self.now, &format!("- {text}"));
+    }
+
+    #[track_caller]
+    fn after(&mut self) {
+        for packet in self.host.take_packets() {
+            self.trace.packet(self.now, ">", &packet);
+            if let Some(segment) = packet.segment() {
+                if segment.has(TcpFlags::SYN) {
+                    self.offered = Some(segment.tcp.options);
+                }
+                self.ts_recent = segment.tcp.options.timestamps.map_or(self.ts_recent, |ts| ts.val);
+            }
+            self.sent.push_back(packet);
+        }
+        if let Some(violation) = self.violation() {
+            self.fail(&violation.to_string());
+        }
+    }
+
+    fn violation(&self) -> Option<&Violation> {
+        self.host.violation()
+    }
+
+    #[track_caller]
+    fn fail(&self, what: &str) -> ! {
+        self.failed.set(true);
+        panic!("{what}\n{}", self.transcript());
+    }
+}
+
+impl Drop for Scene {
+    /// A test that fails outside the scene sees the exchange too.
+    fn drop(&mut self) {
+        if std::thread::panicking() && !self.failed.get() {
+            eprintln!("{}", self.transcript());
+        }
+    }
+}
+
+/// What an expectation says, or what was seen if it says nothing.
+fn show<T: std::fmt::Debug>(expected: Option<T>, seen: T) -> String {
+    format!("{:?}", expected.unwrap_or(seen))
+}
+
+/// A whole TCP packet.
+pub(crate) fn build(src: IpAddr, dst: IpAddr, tos: u8, tcp: &TcpHeader, text: &[u8]) -> Vec<u8> {
+    let mut segment = vec![0; tcp.header_len()];
+    tcp.emit(&mut segment).expect("the buffer was made for it");
+    segment.extend_from_slice(text);
+    let mut sum = Sum::pseudo_header(src, dst, Protocol::TCP, segment.len());
+    sum.add(&segment);
+    segment[16..18].copy_from_slice(&sum.finish().to_be_bytes());
+    let ip = IpHeader { tos, payload_len: segment.len(), ..IpHeader::new(src, dst, Protocol::TCP) };
+    let mut bytes = vec![0; ip.header_len()];
+    ip.emit(&mut bytes).expect("both addresses are of one family and a scene's text fits a packet");
+    bytes.append(&mut segment);
+    bytes
+}

@@ -1,0 +1,3 @@
+//! What the fuzz targets check; each target in `fuzz_targets/` calls one function from here.
+
+pub mod wire;
