@@ -29,8 +29,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PORT: u16 = 80;
-const ARROWS: [&str; 2] = ["A>  ", "  <B"];
-const ARRIVALS: [&str; 2] = ["A<  ", "  >B"];
 /// No world takes longer: R2 is about 15 minutes, twice 2 MSL is eight.
 const LONGEST: Duration = Duration::from_secs(3 * 3600);
 const MOST_STEPS: u64 = 20_000_000;
@@ -275,7 +273,7 @@ impl Pair {
             let Side { mtu, offload, budget, moody, fault, .. } = world.sides[side];
             let endpoint =
                 EndpointConfig { addresses: vec![address(world.v6, side)], mtu, ..EndpointConfig::default() };
-            let mut seed = rng.next();
+            let mut seed = rng.bits();
             if fault == Some(Fault::Whim) {
                 seed ^= Planted::whim();
             }
@@ -402,10 +400,10 @@ impl Pair {
             return Err(self.violated(Oracle::O9, "still at it after three hours".into()));
         }
         let now = self.now;
-        for side in 0..2 {
+        for (side, arrow) in ["A<  ", "  >B"].into_iter().enumerate() {
             while let Some(packet) = self.links[1 - side].receive(now) {
                 if let Some(trace) = &mut self.trace {
-                    trace.packet(now, ARRIVALS[side], &packet);
+                    trace.packet(now, arrow, &packet);
                 }
                 self.hosts[side].receive(now, &packet);
             }
@@ -414,12 +412,12 @@ impl Pair {
         }
         self.begin_conversations();
         self.act()?;
-        for side in 0..2 {
+        for (side, arrow) in ["A>  ", "  <B"].into_iter().enumerate() {
             for packet in self.hosts[side].take_packets() {
                 self.packets += 1;
                 (side, now.as_nanos(), &packet.bytes[..], packet.segment_size).hash(&mut self.digest);
                 if let Some(trace) = &mut self.trace {
-                    trace.packet(now, ARROWS[side], &packet);
+                    trace.packet(now, arrow, &packet);
                 }
                 self.links[side].send(now, packet);
             }
