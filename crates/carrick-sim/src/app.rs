@@ -173,20 +173,23 @@ impl App {
             while host.connection(self.id).is_some_and(|connection| connection.readable_len() > 0) {
                 self.read_some(now, host)?;
             }
-            return Ok(self.leave(now, host, End::Failed(error)));
+            self.leave(now, host, End::Failed(error));
+            return Ok(());
         }
         if let Ending::Abort(after) = self.plan.ending
             && self.connected
             && self.written + self.read >= after
         {
             host.abort(now, self.id);
-            return Ok(self.leave(now, host, End::Left));
+            self.leave(now, host, End::Left);
+            return Ok(());
         }
         while self.may_write() && self.next_write <= now {
             self.write_some(now, host);
         }
         if self.finished && self.plan.ending == Ending::Hasty {
-            return Ok(self.leave(now, host, End::Left));
+            self.leave(now, host, End::Left);
+            return Ok(());
         }
         if self.finished && self.eof {
             self.leave(now, host, End::Complete);

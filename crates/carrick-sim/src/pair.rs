@@ -29,8 +29,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PORT: u16 = 80;
-const ARROWS: [&str; 2] = ["A>  ", "  <B"];
-const ARRIVALS: [&str; 2] = ["A<  ", "  >B"];
 /// No world takes longer: R2 is about 15 minutes, twice 2 MSL is eight.
 const LONGEST: Duration = Duration::from_secs(3 * 3600);
 const MOST_STEPS: u64 = 20_000_000;
@@ -55,7 +53,7 @@ pub struct Side {
     pub connection: ConnectionConfig,
     /// The link that carries what it sends.
     pub link: LinkConfig,
-    /// MTU of its device; with different ones, packets up to the greater one are carried.
+    /// MTU of its device.
     pub mtu: u16,
     /// What its device does with super-segments.
     pub offload: Offload,
@@ -63,6 +61,8 @@ pub struct Side {
     pub budget: usize,
     /// How often, per million, its device is [moody](HostConfig::moody).
     pub moody: u32,
+    /// By how much its driver may be late for a timer, if nothing else wakes it before.
+    pub late: Duration,
     /// A fault to be found.
     pub fault: Option<Fault>,
 }
@@ -76,6 +76,7 @@ impl Default for Side {
             offload: Offload::Cut,
             budget: 64 << 20,
             moody: 0,
+            late: Duration::ZERO,
             fault: None,
         }
     }
@@ -136,7 +137,11 @@ impl World {
             3 => 65_535,
             _ => 1500,
         };
-        let sides = std::array::from_fn(|_| Side::random(&mut rng, mtu));
+        let mut sides = std::array::from_fn(|_| Side::random(&mut rng, mtu));
+        if rng.chance(200_000) {
+            // Links with two ends of different size are rare, and still links.
+            sides[1].mtu = rng.between(if v6 { 1280 } else { 576 }, 9000) as u16;
+        }
         let most = rng.pick(&[1_000, 8_000, 8_000, 40_000, 100_000]);
         let conversations = (0..rng.between(1, 4)).map(|_| Conversation::random(&mut rng, most)).collect();
         Self { seed, v6, sides, conversations }
@@ -168,6 +173,8 @@ impl Side {
             _ => 512 << 10,
         };
         let connection = ConnectionConfig {
+            min_rto: Duration::from_millis(rng.pick(&[1, 200, 200, 1000])),
+            retries: rng.pick(&[5, 15, 15, 15]),
             receive_buffer: buffer(rng),
             send_buffer: buffer(rng),
             window_scale: rng.chance(700_000),
@@ -180,8 +187,13 @@ impl Side {
             link: LinkConfig::random(rng),
             mtu,
             offload: rng.pick(&[Offload::Cut, Offload::Whole]),
-            budget: if rng.chance(50_000) { 512 << 10 } else { 64 << 20 },
+            budget: match rng.below(20) {
+                0 => 128 << 10,
+                1 => 512 << 10,
+                _ => 64 << 20,
+            },
             moody: if rng.chance(300_000) { 50_000 } else { 0 },
+            late: if rng.chance(200_000) { rng.up_to(Duration::from_secs(2)) } else { Duration::ZERO },
             fault: None,
         }
     }
@@ -275,7 +287,7 @@ impl Pair {
             let Side { mtu, offload, budget, moody, fault, .. } = world.sides[side];
             let endpoint =
                 EndpointConfig { addresses: vec![address(world.v6, side)], mtu, ..EndpointConfig::default() };
-            let mut seed = rng.next();
+            let mut seed = rng.bits();
             if fault == Some(Fault::Whim) {
                 seed ^= Planted::whim();
             }
@@ -385,7 +397,8 @@ impl Pair {
 
     fn next_due(&self) -> Option<Instant> {
         let links = self.links.iter().filter_map(Link::next_arrival);
-        let hosts = self.hosts.iter().filter_map(Host::poll_timeout);
+        let timers = self.hosts.iter().zip(&self.world.sides);
+        let hosts = timers.filter_map(|(host, side)| host.poll_timeout().map(|due| due + side.late));
         let apps = self.talks.iter().flat_map(|talk| talk.apps.iter().flatten()).filter_map(App::next);
         let begins = self.talks.iter().zip(&self.world.conversations).filter(|(talk, _)| !talk.begun);
         let begins = begins.map(|(_, conversation)| Instant::ZERO + conversation.at);
@@ -402,10 +415,10 @@ impl Pair {
             return Err(self.violated(Oracle::O9, "still at it after three hours".into()));
         }
         let now = self.now;
-        for side in 0..2 {
+        for (side, arrow) in ["A<  ", "  >B"].into_iter().enumerate() {
             while let Some(packet) = self.links[1 - side].receive(now) {
                 if let Some(trace) = &mut self.trace {
-                    trace.packet(now, ARRIVALS[side], &packet);
+                    trace.packet(now, arrow, &packet);
                 }
                 self.hosts[side].receive(now, &packet);
             }
@@ -414,12 +427,12 @@ impl Pair {
         }
         self.begin_conversations();
         self.act()?;
-        for side in 0..2 {
+        for (side, arrow) in ["A>  ", "  <B"].into_iter().enumerate() {
             for packet in self.hosts[side].take_packets() {
                 self.packets += 1;
                 (side, now.as_nanos(), &packet.bytes[..], packet.segment_size).hash(&mut self.digest);
                 if let Some(trace) = &mut self.trace {
-                    trace.packet(now, ARROWS[side], &packet);
+                    trace.packet(now, arrow, &packet);
                 }
                 self.links[side].send(now, packet);
             }

@@ -26,11 +26,11 @@ impl Rng {
     /// A generator of its own for a part of the world, so that one part drawing more does not shift another.
     #[must_use]
     pub fn fork(&mut self) -> Self {
-        Self::new(self.next())
+        Self::new(self.bits())
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         let [a, b, c, d] = &mut self.state;
         let result = a.wrapping_add(*d).rotate_left(23).wrapping_add(*a);
         let t = *b << 17;
@@ -45,7 +45,7 @@ impl Rng {
 
     /// A number below `end`; 0 if `end` is 0. (The bias is below 2^-32 for every `end` used here.)
     pub fn below(&mut self, end: u64) -> u64 {
-        u64::try_from((u128::from(self.next()) * u128::from(end)) >> 64).unwrap_or(0)
+        u64::try_from((u128::from(self.bits()) * u128::from(end)) >> 64).unwrap_or(0)
     }
 
     /// A number from `low` to `high`, both included.
@@ -78,7 +78,7 @@ impl Rng {
     pub fn seed(&mut self) -> [u8; 32] {
         let mut seed = [0; 32];
         for part in seed.chunks_exact_mut(8) {
-            part.copy_from_slice(&self.next().to_le_bytes());
+            part.copy_from_slice(&self.bits().to_le_bytes());
         }
         seed
     }
@@ -99,7 +99,7 @@ mod tests {
     fn the_same_seed_gives_the_same_numbers_and_another_gives_others() {
         let draw = |seed| -> Vec<u64> {
             let mut rng = Rng::new(seed);
-            (0..8).map(|_| rng.next()).collect()
+            (0..8).map(|_| rng.bits()).collect()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));

@@ -67,7 +67,7 @@ impl Connection {
     }
 
     /// Tells a writer that was turned away, once a quarter of the buffer is free.
-    fn offer_room(&mut self) {
+    pub(super) fn offer_room(&mut self) {
         if self.wants_room && self.send_room() >= (self.config.send_buffer / 4).max(1) as usize {
             self.wants_room = false;
             self.note(Event::Writable);

@@ -33,6 +33,9 @@ use handshake::Peer;
 use timers::Timers;
 pub(crate) use transmit::{Plan, emit_header};
 
+/// A writer that was turned away for want of memory is told to try again after this long.
+const ROOM_RETRY: Duration = Duration::from_millis(100);
+
 /// One conversation: the state machine of RFC 9293 with its queues, windows and timers.
 ///
 /// Made by [`Endpoint::connect`](crate::Endpoint::connect) and
@@ -289,6 +292,10 @@ impl Connection {
         let held = self.to_send.memory();
         let room = if held == 0 { cx.memory.room.saturating_add(cx.memory.reserve) } else { cx.memory.room };
         let taken = self.to_send.fits(wanted, room);
+        if taken < wanted {
+            // Perhaps no acknowledgment will ever tell that others have given memory back.
+            self.timers.set(timers::Timer::Room, cx.now + ROOM_RETRY);
+        }
         if taken < data.len() {
             self.wants_room = true;
             if taken == 0 {

@@ -14,10 +14,12 @@ pub(super) enum Timer {
     FinWait2,
     /// Two maximum segment lifetimes.
     TimeWait,
+    /// A writer was turned away for want of memory.
+    Room,
 }
 
 impl Timer {
-    const ALL: [Self; 4] = [Self::Retransmit, Self::Persist, Self::FinWait2, Self::TimeWait];
+    const ALL: [Self; 5] = [Self::Retransmit, Self::Persist, Self::FinWait2, Self::TimeWait, Self::Room];
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +85,7 @@ impl Connection {
                 Timer::Persist => self.persist_timeout(),
                 // Nobody is left who could be told, and nothing is due to the peer (RFC 9293 §3.6, note 9).
                 Timer::FinWait2 | Timer::TimeWait => self.end(None, None),
+                Timer::Room => self.offer_room(),
             }
         }
     }

@@ -218,6 +218,11 @@ impl Receiver {
         }
         let held = queue.memory().saturating_add(self.memory());
         if offset > self.offset {
+            // What is left then is for text in order: if text behind a hole took it, the hole could not be
+            // filled.
+            if cx.memory.pressure >= Pressure::High {
+                return Taken::Refused(Refused::NoMemory);
+            }
             let permits = |more| cx.memory.permits(more, held);
             return match self.ranges.insert(offset, text, permits) {
                 Ok(_) => Taken::Held,

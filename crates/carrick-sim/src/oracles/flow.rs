@@ -174,7 +174,8 @@ impl Flow {
         if options.timestamps.is_some() != timestamps {
             return broken(format!("timestamps {:?}, agreed: {timestamps}", options.timestamps));
         }
-        if !options.sack.is_empty() && !(self.ours.sack_permitted && peer.options.sack_permitted) {
+        let sack = self.ours.sack_permitted && peer.options.sack_permitted;
+        if !sack && !options.sack.is_empty() {
             return broken("SACK without permission".into());
         }
         let default = if segment.dst.is_ipv4() { Mss::DEFAULT_V4 } else { Mss::DEFAULT_V6 };
