@@ -4,7 +4,7 @@
 //! segmentation, partial checksums completed for devices that do not complete them, and packets to one of the
 //! stack's own addresses go into a ring that the device task reads, never to the device.
 
-use crate::device::{Capabilities, Checksum, Device, Packet, Queued, Ring};
+use crate::device::{Capabilities, Checksum, Device, Packet, Ring};
 use carrick_core::{MAX_PARTS, Taken, Transmit};
 use carrick_wire::Protocol;
 use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
@@ -107,7 +107,7 @@ impl Outlet {
     }
 
     fn send_to_ourselves(&self, packet: &Packet<'_>) -> (Sent, Taken) {
-        if self.own_ring.push(packet.total_len(), || Queued::new(packet, Checksum::Verified)) {
+        if self.own_ring.push(packet, Checksum::Verified) {
             (Sent::All, Taken::All)
         } else {
             (Sent::OwnRingFull, Taken::Payload(0))

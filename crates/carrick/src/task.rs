@@ -111,7 +111,7 @@ impl DeviceTask {
             let mut handler = Handler::new(shared, batch, &mut share);
             loop {
                 match shared.outlet.own_ring.pop(Some(cx.waker())) {
-                    Popped::Packet(Queued { bytes, checksum, segment_size }) => {
+                    Popped::Packet(Queued { bytes, pinned, checksum, segment_size }) => {
                         let meta = Meta { checksum, segment_size, received_at: None };
                         if handler.frame(Frame::shared(&bytes, bytes.len()).looped(), meta).is_break() {
                             break;
