@@ -113,7 +113,7 @@ impl DeviceTask {
                 match shared.outlet.own_ring.pop(Some(cx.waker())) {
                     Popped::Packet(Queued { bytes, pinned, checksum, segment_size }) => {
                         let meta = Meta { checksum, segment_size, received_at: None };
-                        if handler.frame(Frame::shared(&bytes, bytes.len()).looped(), meta).is_break() {
+                        if handler.frame(Frame::shared(&bytes, pinned).looped(), meta).is_break() {
                             break;
                         }
                     }
