@@ -282,49 +282,72 @@ mod theirs_pnet {
     }
 }
 
-/// Times one contestant in the three groups, after a check that it reproduces the packet it read.
-macro_rules! contestant {
-    ($criterion:ident, $module:ident, $name:literal) => {
-        for len in PAYLOADS {
-            let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
-            let mut packet = vec![0; 2048];
-            let packet_len = ours::emit(&ours::sample(&payload), &mut packet);
-            packet.truncate(packet_len);
-            let mut out = vec![0; 2048];
-            let written = $module::emit(&$module::parse(&packet), &mut out);
-            // smoltcp puts no padding between options.
-            assert!(packet_len - written <= 4);
-            ours::parse(&out[..written]);
-            let parsed = $module::parse(&packet);
-
-            let id = BenchmarkId::new($name, len);
-            $criterion.benchmark_group("parse_verify").bench_function(id.clone(), |b| {
-                b.iter(|| black_box($module::parse(black_box(&packet))));
-            });
-            $criterion.benchmark_group("emit").bench_function(id.clone(), |b| {
-                b.iter(|| black_box($module::emit(black_box(&parsed), black_box(&mut out))));
-            });
-            $criterion.benchmark_group("parse_verify_emit").bench_function(id, |b| {
-                b.iter(|| black_box($module::emit(&$module::parse(black_box(&packet)), black_box(&mut out))));
-            });
-        }
-        for len in [64, 1460, 65535] {
-            let bytes: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
-            assert_eq!($module::checksum(&bytes), ours::checksum(&bytes));
-            let mut group = $criterion.benchmark_group("checksum");
-            group.throughput(Throughput::Bytes(len as u64));
-            group.bench_function(BenchmarkId::new($name, len), |b| {
-                b.iter(|| black_box($module::checksum(black_box(&bytes))));
-            });
-        }
+/// Evaluates an expression with each module in turn as `contestant`, so that neighbours in time are compared.
+macro_rules! in_turn {
+    (|$name:ident| $run:expr) => {
+        in_turn!(@ $name, $run, "carrick" ours, "smoltcp" theirs_smoltcp, "etherparse" theirs_etherparse,
+            "pnet_packet" theirs_pnet)
+    };
+    (@ $name:ident, $run:expr, $($text:literal $module:ident),+) => {
+        $({
+            use $module as contestant;
+            let $name = $text;
+            $run;
+        })+
     };
 }
 
 fn wire(c: &mut Criterion) {
-    contestant!(c, ours, "carrick");
-    contestant!(c, theirs_smoltcp, "smoltcp");
-    contestant!(c, theirs_etherparse, "etherparse");
-    contestant!(c, theirs_pnet, "pnet_packet");
+    for len in PAYLOADS {
+        let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
+        let mut packet = vec![0; 2048];
+        let packet_len = ours::emit(&ours::sample(&payload), &mut packet);
+        packet.truncate(packet_len);
+        let mut out = vec![0; 2048];
+
+        in_turn!(|name| {
+            let written = contestant::emit(&contestant::parse(&packet), &mut out);
+            // smoltcp puts no padding between options.
+            assert!(packet_len - written <= 4, "{name} writes what it read");
+            ours::parse(&out[..written]);
+        });
+
+        let mut group = c.benchmark_group("parse_verify");
+        in_turn!(|name| group.bench_function(BenchmarkId::new(name, len), |b| {
+            b.iter(|| black_box(contestant::parse(black_box(&packet))));
+        }));
+        group.finish();
+
+        let mut group = c.benchmark_group("emit");
+        in_turn!(|name| {
+            let parsed = contestant::parse(&packet);
+            group.bench_function(BenchmarkId::new(name, len), |b| {
+                b.iter(|| black_box(contestant::emit(black_box(&parsed), black_box(&mut out))));
+            })
+        });
+        group.finish();
+
+        let mut group = c.benchmark_group("parse_verify_emit");
+        in_turn!(|name| group.bench_function(BenchmarkId::new(name, len), |b| {
+            b.iter(|| {
+                black_box(contestant::emit(&contestant::parse(black_box(&packet)), black_box(&mut out)))
+            });
+        }));
+        group.finish();
+    }
+
+    let mut group = c.benchmark_group("checksum");
+    for len in [64, 1460, 65535] {
+        let bytes: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
+        group.throughput(Throughput::Bytes(len as u64));
+        in_turn!(|name| {
+            assert_eq!(contestant::checksum(&bytes), ours::checksum(&bytes));
+            group.bench_function(BenchmarkId::new(name, len), |b| {
+                b.iter(|| black_box(contestant::checksum(black_box(&bytes))));
+            })
+        });
+    }
+    group.finish();
 }
 
 criterion_group! {

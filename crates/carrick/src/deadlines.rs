@@ -109,3 +109,68 @@ impl Deadlines {
         self.places[entry.1.index()] = place as u32;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carrick_core::{Cidr, Cx, Endpoint, EndpointConfig};
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    /// Names of connections, as an endpoint gives them.
+    fn names(n: usize) -> Vec<ConnectionId> {
+        let addresses = vec![Cidr::new([192, 0, 2, 1].into(), 24)];
+        let config = EndpointConfig { addresses, ..EndpointConfig::default() };
+        let mut endpoint = Endpoint::new(Arc::new(config), [1; 32]);
+        let cx = Cx::new(Instant::ZERO);
+        let remote = "192.0.2.2:80".parse().unwrap();
+        (0..n).map(|_| endpoint.connect(&cx, None, remote, Arc::default()).unwrap().0).collect()
+    }
+
+    /// The invariant in the module's documentation.
+    fn check(deadlines: &Deadlines) {
+        for (place, (at, id)) in deadlines.heap.iter().enumerate() {
+            assert_eq!(deadlines.places[id.index()] as usize, place);
+            assert!(place == 0 || deadlines.heap[(place - 1) / 2].0 <= *at);
+        }
+        let placed = deadlines.places.iter().filter(|place| **place != NOWHERE).count();
+        assert_eq!(placed, deadlines.heap.len());
+    }
+
+    #[test]
+    fn agrees_with_a_model_on_random_calls() {
+        let ids = names(50);
+        let mut deadlines = Deadlines::default();
+        let mut model: HashMap<ConnectionId, Instant> = HashMap::new();
+        let mut random = 1_u64;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        for _ in 0..20_000 {
+            let id = ids[next(50) as usize];
+            let at = Instant::from_nanos(next(1000));
+            match next(4) {
+                0 | 1 => {
+                    deadlines.arm(id, at);
+                    let armed = model.entry(id).or_insert(at);
+                    *armed = at.min(*armed);
+                }
+                2 => {
+                    deadlines.disarm(id);
+                    model.remove(&id);
+                }
+                _ => {
+                    let due = deadlines.pop_due(at);
+                    assert_eq!(due.is_some(), model.values().any(|armed| *armed <= at));
+                    if let Some(id) = due {
+                        let popped = model.remove(&id).unwrap();
+                        assert!(model.values().all(|armed| *armed >= popped), "the earliest comes first");
+                    }
+                }
+            }
+            assert_eq!(deadlines.next(), model.values().min().copied());
+            check(&deadlines);
+        }
+    }
+}

@@ -4,14 +4,14 @@
 //! segmentation, partial checksums completed for devices that do not complete them, and packets to one of the
 //! stack's own addresses go into a ring that the device task reads, never to the device.
 
-use crate::device::{Capabilities, Checksum, Device, Packet, Queued, Ring};
+use crate::device::{Capabilities, Checksum, Device, Packet, Ring};
 use carrick_core::{MAX_PARTS, Taken, Transmit};
 use carrick_wire::Protocol;
 use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::{NonZeroU16, NonZeroUsize};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes of the ring for packets to ourselves: a few full windows.
 const OWN_RING: usize = 2 << 20;
@@ -37,12 +37,22 @@ pub(crate) struct Outlet {
     capabilities: Capabilities,
     own_addresses: Vec<IpAddr>,
     lost: AtomicU64,
+    /// The device had no room, and connections wait for it in the device task's list: all others queue behind
+    /// them, since whoever just received something would else always be first.
+    congested: AtomicBool,
 }
 
 impl Outlet {
     pub(crate) fn new(device: Box<dyn Device>, own_addresses: Vec<IpAddr>) -> Self {
         let capabilities = device.capabilities();
-        Self { device, own_ring: Ring::new(OWN_RING), capabilities, own_addresses, lost: AtomicU64::new(0) }
+        Self {
+            device,
+            own_ring: Ring::new(OWN_RING),
+            capabilities,
+            own_addresses,
+            lost: AtomicU64::new(0),
+            congested: AtomicBool::new(false),
+        }
     }
 
     /// The largest packet worth making, headers included.
@@ -56,6 +66,15 @@ impl Outlet {
     /// Packets that the device failed to send: they count as lost on the way.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_congested(&self) -> bool {
+        self.congested.load(Ordering::Relaxed)
+    }
+
+    /// Nobody waits for the device any more.
+    pub(crate) fn clear_congestion(&self) {
+        self.congested.store(false, Ordering::Relaxed);
     }
 
     /// Sends a packet and tells its owner how much of it left.
@@ -88,7 +107,7 @@ impl Outlet {
     }
 
     fn send_to_ourselves(&self, packet: &Packet<'_>) -> (Sent, Taken) {
-        if self.own_ring.push(packet.total_len(), || Queued::new(packet, Checksum::Verified)) {
+        if self.own_ring.push(packet, Checksum::Verified) {
             (Sent::All, Taken::All)
         } else {
             (Sent::OwnRingFull, Taken::Payload(0))
@@ -131,7 +150,10 @@ impl Outlet {
         for _ in 0..INTERRUPTIONS {
             match self.device.send(packet) {
                 Ok(()) => return Offered::Taken,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Offered::Full,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.congested.store(true, Ordering::Relaxed);
+                    return Offered::Full;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     tracing::debug!(%error, "packet lost by the device");

@@ -11,8 +11,8 @@ use crate::error::{Failure, io_error};
 use crate::kernel::{AcceptQueue, Retiring, Signal};
 use crate::outlet::{Outlet, Sent};
 use carrick_core::{
-    Budget, Connection, ConnectionConfig, ConnectionId, Cx, Endpoint, EndpointEvent, Event, Instant,
-    ListenAddr, ListenConfig, ListenerId, TcpState,
+    Budget, Connection, ConnectionConfig, ConnectionId, Cx, Endpoint, EndpointEvent, Event, Input, Instant,
+    ListenAddr, ListenConfig, ListenerId, Outcome, TcpState,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
@@ -27,6 +27,8 @@ use tokio::sync::Notify;
 
 /// Most super-segments that leave during one hold of a connection's lock; the rest is the device task's.
 pub(crate) const FRAMES_PER_HOLD: usize = 2;
+/// How many leave when the device task serves a connection that had to wait.
+pub(crate) const FRAMES_WHEN_SERVED: usize = 1;
 
 pub(crate) struct Shared {
     net: Mutex<Net>,
@@ -162,6 +164,21 @@ impl Shared {
             self.signal.raise();
         }
         result
+    }
+
+    /// Gives a connection a packet; it is settled later. None if it has ended, and the packet is to be
+    /// dispatched anew.
+    pub(crate) fn handle_input(&self, cell: &Cell, cx: &Cx, input: Input<'_>) -> Option<Outcome> {
+        let mut state = cell.lock();
+        if state.retired {
+            return None;
+        }
+        let handled = state.run(|connection| (connection.handle_input(cx, input), connection.memory()));
+        // A connection that panics on a packet has used it.
+        let (outcome, memory) = handled.unwrap_or((Outcome::Accepted, 0));
+        // Booked at once, so that the next packet's allowance knows of this one.
+        self.book(&mut state, memory);
+        Some(outcome)
     }
 
     /// Sends what is due (at most `frames` packets), and collects whom to wake and what to tell. Called with
@@ -544,6 +561,10 @@ fn drain(connection: &mut Connection, outlet: &Outlet, cx: &Cx, frames: usize) -
 /// Sends at most `frames` packets, and says what kept the rest back, if there is a rest.
 fn flush(connection: &mut Connection, outlet: &Outlet, cx: &Cx, frames: usize) -> Option<Sent> {
     let largest = outlet.largest();
+    // The device task serves those who wait one packet at a time; everybody else queues behind them.
+    if frames != FRAMES_WHEN_SERVED && outlet.is_congested() {
+        return connection.poll_transmit(cx, largest).map(|_not_yet| Sent::DeviceFull);
+    }
     for _ in 0..frames {
         match outlet.send(connection.poll_transmit(cx, largest)?) {
             Sent::All => {}

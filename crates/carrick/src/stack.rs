@@ -63,6 +63,13 @@ impl Stack {
         self.handle.memory_used()
     }
 
+    /// How many connections there are, those on their way out included, records in TIME-WAIT not.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        let cx = self.handle.cx(self.handle.now());
+        self.handle.net(&cx).endpoint.connections()
+    }
+
     /// What has been counted so far.
     #[must_use]
     pub fn counters(&self) -> Counters {

@@ -9,7 +9,7 @@ use crate::cell::Cell;
 use crate::device::{Buffers, Inbox, Meta, Popped, Queued, Sink};
 use crate::error::Failure;
 use crate::outlet::Sent;
-use crate::shared::{FRAMES_PER_HOLD, Shared, wake};
+use crate::shared::{FRAMES_PER_HOLD, FRAMES_WHEN_SERVED, Shared, wake};
 use bytes::Bytes;
 use carrick_core::{Connection, Cx, DiscardReason, Dispatch, Frame, Input, Instant, Outcome};
 use std::future::Future;
@@ -111,7 +111,7 @@ impl DeviceTask {
             let mut handler = Handler::new(shared, batch, &mut share);
             loop {
                 match shared.outlet.own_ring.pop(Some(cx.waker())) {
-                    Popped::Packet(Queued { bytes, checksum, segment_size }) => {
+                    Popped::Packet(Queued { bytes, pinned, checksum, segment_size }) => {
                         let meta = Meta { checksum, segment_size, received_at: None };
                         if handler.frame(Frame::shared(&bytes, bytes.len()).looped(), meta).is_break() {
                             break;
@@ -177,6 +177,9 @@ impl DeviceTask {
         for outcome in self.batch.outcomes.drain(..) {
             net.endpoint.record_outcome(outcome);
         }
+        if self.blocked {
+            return false;
+        }
         for _ in 0..REPLIES_PER_TURN {
             let Some(transmit) = net.endpoint.poll_transmit(&cx) else { return false };
             match shared.outlet.send(transmit) {
@@ -206,11 +209,18 @@ impl DeviceTask {
                     }
                 }
             }
-            let Some(cell) = shared.work().unsent.pop_front() else { return Ok(false) };
+            let cell = {
+                let mut work = shared.work();
+                if work.unsent.is_empty() {
+                    shared.outlet.clear_congestion();
+                }
+                work.unsent.pop_front()
+            };
+            let Some(cell) = cell else { return Ok(false) };
             let settled = {
                 let mut state = cell.lock();
                 state.queued = false;
-                shared.settle(&cell, &mut state, &core_cx, 1)
+                shared.settle(&cell, &mut state, &core_cx, FRAMES_WHEN_SERVED)
             };
             match settled.kept_back {
                 Some(Sent::DeviceFull) => self.blocked = true,
@@ -351,7 +361,7 @@ impl<'a> Handler<'a> {
                     },
                 };
                 drop(net);
-                let outcome = handle_input(cell, cx, input);
+                let outcome = self.shared.handle_input(cell, cx, input);
                 let found = outcome.is_some();
                 self.batch.outcomes.push(outcome.unwrap_or(Outcome::Discarded(DiscardReason::Gone)));
                 found
@@ -360,7 +370,7 @@ impl<'a> Handler<'a> {
                 let cell = net.insert(id, connection);
                 let listening = net.listener(listener).cloned();
                 drop(net);
-                let outcome = handle_input(&cell, cx, Input::Segment(segment));
+                let outcome = self.shared.handle_input(&cell, cx, Input::Segment(segment));
                 self.batch.outcomes.push(outcome.unwrap_or(Outcome::Discarded(DiscardReason::Gone)));
                 self.batch.touched.push(Arc::clone(&cell));
                 let refused = match &listening {
@@ -396,16 +406,6 @@ impl<'a> Handler<'a> {
             let _we_are_awake = self.shared.apply(settled, &cx);
         }
     }
-}
-
-/// None if the connection has ended and the packet is to be dispatched anew.
-fn handle_input(cell: &Cell, cx: &Cx, input: Input<'_>) -> Option<Outcome> {
-    let mut state = cell.lock();
-    if state.retired {
-        return None;
-    }
-    // A connection that panics on a packet has used it.
-    Some(state.run(|connection| connection.handle_input(cx, input)).unwrap_or(Outcome::Accepted))
 }
 
 impl Sink for Handler<'_> {

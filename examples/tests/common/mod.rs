@@ -29,7 +29,7 @@ pub(crate) fn inside(test: &str, tools: &[&str], limit: Duration, body: impl Fut
         return;
     }
     for tool in tools {
-        let found = Command::new(tool).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let found = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if let Err(error) = found {
             assert!(!is_set("CARRICK_REQUIRE_TOOLS"), "this test needs {tool}: {error}");
             println!("skipped: this test needs {tool}: {error}");

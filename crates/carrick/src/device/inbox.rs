@@ -64,10 +64,16 @@ impl<'a> Inbox<'a> {
     ///
     /// [`Break`](ControlFlow::Break) as for [`received`](Self::received).
     pub fn received_frame(&mut self, frame: Bytes, meta: Meta) -> ControlFlow<()> {
+        let len = frame.len();
+        self.received_pinning(frame, len, meta)
+    }
+
+    /// As [`received_frame`](Self::received_frame), for a frame in a buffer of `pinned` bytes.
+    pub(crate) fn received_pinning(&mut self, frame: Bytes, pinned: usize, meta: Meta) -> ControlFlow<()> {
         if frame.len() < KEEP_FROM {
             return self.sink.borrowed(&frame, meta);
         }
-        self.sink.shared(&frame, frame.len(), meta)
+        self.sink.shared(&frame, pinned, meta)
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) use ring::{Popped, Queued, Ring};
 #[cfg(target_os = "linux")]
 pub use tun::{Tun, TunBuilder};
 
+use bytes::BytesMut;
 use std::io;
 use std::num::NonZeroU16;
 use std::task::{Context, Poll};
@@ -118,7 +119,7 @@ impl Packet<'_> {
     }
 
     /// Appends the whole packet to `out`, headers first.
-    pub fn copy_to(&self, out: &mut Vec<u8>) {
+    pub fn copy_to(&self, out: &mut BytesMut) {
         out.reserve(self.total_len());
         out.extend_from_slice(self.header);
         for part in self.payload {

@@ -150,7 +150,7 @@ impl TcpStream {
         }
         let coop = ready!(poll_proceed(cx));
         let (result, _replaced) = self.stack.enter(&self.cell, |state, core_cx| {
-            let result = self.read(state, core_cx, buf);
+            let result = self.take_received(state, core_cx, buf);
             match result {
                 Poll::Ready(_) => (result, None),
                 Poll::Pending => (result, register(&mut state.read_waker, cx)),
@@ -162,7 +162,7 @@ impl TcpStream {
         result
     }
 
-    fn read(&self, state: &mut State, cx: &Cx, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn take_received(&self, state: &mut State, cx: &Cx, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         // Bytes that came before an error are still the application's.
         if state.connection().is_some_and(|connection| connection.readable_len() > 0) {
             let took = state.run(|connection| {
@@ -198,7 +198,7 @@ impl TcpStream {
         }
         let coop = ready!(poll_proceed(cx));
         let (result, _replaced) = self.stack.enter(&self.cell, |state, core_cx| {
-            let result = self.write(state, core_cx, bufs);
+            let result = self.queue_bytes(state, core_cx, bufs);
             match result {
                 Poll::Ready(_) => (result, None),
                 Poll::Pending => (result, register(&mut state.write_waker, cx)),
@@ -210,7 +210,7 @@ impl TcpStream {
         result
     }
 
-    fn write(&self, state: &mut State, cx: &Cx, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn queue_bytes(&self, state: &mut State, cx: &Cx, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let refused = if state.ended.is_some() {
             None
         } else {
@@ -306,3 +306,6 @@ impl std::fmt::Debug for TcpStream {
         out.finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

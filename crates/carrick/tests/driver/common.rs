@@ -110,6 +110,22 @@ pub(crate) async fn settle() {
     }
 }
 
+/// O-11: every packet has one outcome. And nothing of ours broke.
+#[track_caller]
+pub(crate) fn check_counters(stack: &Stack) {
+    let counters = stack.counters();
+    let endpoint = &counters.endpoint;
+    let known =
+        endpoint.to_connections + endpoint.answered + endpoint.held + endpoint.discarded_by_endpoint();
+    assert_eq!(endpoint.frames, known, "{endpoint:?}");
+    assert_eq!(
+        endpoint.to_connections,
+        endpoint.accepted + endpoint.discarded_by_connections(),
+        "{endpoint:?}"
+    );
+    assert_eq!(counters.internal_errors, 0);
+}
+
 /// Polls a future once.
 pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     std::future::poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx))).await

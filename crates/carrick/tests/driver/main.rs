@@ -1,5 +1,12 @@
 //! The driver on memory devices, on tokio's paused clock: what an application sees, and what a bad device or a
 //! bad moment does to it. Names begin with the threat they cover.
 
+mod cancel;
 mod common;
+mod devices;
+mod drops;
 mod echo;
+mod fairness;
+mod limits;
+mod listeners;
+mod wakers;
