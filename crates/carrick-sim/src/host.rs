@@ -456,7 +456,8 @@ impl Host {
         // for a chunk of 2 KiB.
         let slack = LIST_SLACK * self.cells.len() + self.budget.limit() / 16;
         if self.used > self.budget.limit() + slack {
-            let what = format!("{} bytes held, the budget is {}", self.used, self.budget.limit());
+            let held: Vec<_> = self.cells.values().map(|cell| cell.held).collect();
+            let what = format!("{} bytes held, {held:?}, the budget is {}", self.used, self.budget.limit());
             self.monitor.report(Oracle::O4, now, what);
         }
         if self.cells.is_empty() && self.used != 0 {

@@ -229,19 +229,23 @@ impl Receiver {
                 Err(refused) => Taken::Refused(refused),
             };
         }
-        if !cx.memory.permits(text.cost(queue), held) {
-            return Taken::Refused(Refused::NoMemory);
-        }
         let filled = self.has_holes();
-        self.take_in_order(text, queue);
-        Taken::Advanced { filled }
+        self.take_in_order(cx, text, queue);
+        if self.offset > offset { Taken::Advanced { filled } } else { Taken::Refused(Refused::NoMemory) }
     }
 
-    fn take_in_order(&mut self, mut text: Text<'_>, queue: &mut ChunkQueue) {
+    /// Takes as much of the text as there is memory for. Bytes that are there already stay (T-RCV-2), so the
+    /// text may come to lie in many gaps, each of which needs a chunk.
+    fn take_in_order(&mut self, cx: &Cx, mut text: Text<'_>, queue: &mut ChunkQueue) {
+        let held = queue.memory().saturating_add(self.memory());
         loop {
             let gap = self.ranges.first_start().map(|start| start.saturating_sub(self.offset));
             let gap = gap.and_then(|gap| usize::try_from(gap).ok()).unwrap_or(usize::MAX);
             let now = text.up_to(gap);
+            let grown = queue.memory().saturating_add(self.memory()).saturating_sub(held);
+            if !cx.memory.permits(grown.saturating_add(now.cost(queue)), held) {
+                return;
+            }
             now.push_to(queue);
             self.advance(now.len());
             text = text.from(now.len());
