@@ -19,7 +19,10 @@ use core::iter;
 
 const SMALL: usize = 2 << 10;
 const MEDIUM: usize = 16 << 10;
-const LARGE: usize = 64 << 10;
+const LARGE: usize = MAX_CHUNK;
+
+/// The largest chunk, in bytes: what a buffer of [`Transmit::shared`](crate::Transmit::shared) pins at most.
+pub const MAX_CHUNK: usize = 64 << 10;
 
 #[derive(Clone, Debug)]
 struct Piece {

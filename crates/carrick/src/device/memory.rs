@@ -8,6 +8,7 @@
 
 use super::ring::{Popped, Queued, Ring};
 use super::{Capabilities, Checksum, Device, Inbox, Meta, Packet};
+use carrick_core::MAX_CHUNK;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -96,10 +97,10 @@ impl Device for MemoryDevice {
         loop {
             // The waker is left only by the call that finds nothing at all.
             match self.incoming.pop((!delivered).then_some(cx.waker())) {
-                Popped::Packet(Queued { bytes, pinned, checksum, segment_size }) => {
+                Popped::Packet(Queued { head, parts, checksum, segment_size, .. }) => {
                     delivered = true;
                     let meta = Meta { checksum, segment_size, received_at: None };
-                    if inbox.received_pinning(bytes, pinned, meta).is_break() {
+                    if inbox.received_in_parts(&head, &parts, MAX_CHUNK, meta).is_break() {
                         return Poll::Ready(Ok(()));
                     }
                 }

@@ -1,8 +1,6 @@
 //! A queue of packets bounded by bytes, with a waker at each end.
 //!
-//! Buffers of large packets are used again once the receiver has let go of them. They come and go by the
-//! megabyte, and a general allocator hands that back to the system each time: measured, the page faults cost
-//! twice as much as the copying.
+//! Large payload is passed on by reference, small packets are copied.
 
 use super::{Checksum, Packet};
 use bytes::{Bytes, BytesMut};
@@ -13,18 +11,17 @@ use std::task::Waker;
 /// What a packet is charged besides its bytes, so that tiny ones are bounded too.
 const OVERHEAD: usize = 128;
 
-/// From this length on a packet gets a buffer that is used again, of this size.
-const REUSED_FROM: usize = 32_768;
-const REUSED_SIZE: usize = 65_536;
-/// Most such buffers that are remembered: 2 MiB, if that much was ever under way.
-const REMEMBERED: usize = 32;
+/// From this much payload on it is kept by reference.
+const KEEP_FROM: usize = 16_384;
 
 /// A packet in a ring.
 #[derive(Debug)]
 pub(crate) struct Queued {
-    pub(crate) bytes: Bytes,
-    /// Size of the buffer behind it.
-    pub(crate) pinned: usize,
+    /// The whole packet, or its headers.
+    pub(crate) head: Bytes,
+    /// The payload, if it is not in the head.
+    pub(crate) parts: Vec<Bytes>,
+    len: usize,
     pub(crate) checksum: Checksum,
     pub(crate) segment_size: Option<u16>,
 }
@@ -39,8 +36,6 @@ pub(crate) struct Ring {
 #[derive(Debug, Default)]
 struct Inner {
     packets: VecDeque<Queued>,
-    /// Buffers of large packets, in the order they were handed out.
-    buffers: Vec<Bytes>,
     bytes: usize,
     closed: bool,
     /// A push has been refused since the last time there was room.
@@ -63,10 +58,10 @@ impl Ring {
         Self { inner: Mutex::new(Inner::default()), limit }
     }
 
-    /// Adds a copy of a packet and wakes the reader. False if there is no room.
+    /// Adds a packet and wakes the reader. False if there is no room.
     pub(crate) fn push(&self, packet: &Packet<'_>, checksum: Checksum) -> bool {
         let len = packet.total_len();
-        let buffer = {
+        {
             let mut inner = self.inner.lock();
             if inner.closed {
                 return true;
@@ -76,21 +71,19 @@ impl Ring {
                 return false;
             }
             inner.bytes += len + OVERHEAD;
-            if len < REUSED_FROM { None } else { inner.reclaim() }
-        };
+        }
         // The copy is made outside the lock; the room is taken already.
-        let wanted = if len < REUSED_FROM { len } else { REUSED_SIZE };
-        let mut buffer = buffer.unwrap_or_else(|| BytesMut::with_capacity(wanted));
-        buffer.clear();
-        packet.copy_to(&mut buffer);
-        let pinned = buffer.capacity();
+        let (head, parts) = if packet.payload_len() >= KEEP_FROM {
+            (Bytes::copy_from_slice(packet.header), packet.keep_payload())
+        } else {
+            let mut whole = BytesMut::with_capacity(len);
+            packet.copy_to(&mut whole);
+            (whole.freeze(), Vec::new())
+        };
         let segment_size = packet.segment_size.map(std::num::NonZeroU16::get);
-        let queued = Queued { bytes: buffer.freeze(), pinned, checksum, segment_size };
+        let queued = Queued { head, parts, len, checksum, segment_size };
         let reader = {
             let mut inner = self.inner.lock();
-            if len >= REUSED_FROM && inner.buffers.len() < REMEMBERED {
-                inner.buffers.push(queued.bytes.clone());
-            }
             inner.packets.push_back(queued);
             inner.reader.take()
         };
@@ -112,7 +105,7 @@ impl Ring {
             drop(old);
             return Popped::Empty;
         };
-        inner.bytes -= packet.bytes.len() + OVERHEAD;
+        inner.bytes -= packet.len + OVERHEAD;
         let writer = if inner.refused && inner.bytes <= self.limit / 2 {
             inner.refused = false;
             inner.writer.take()
@@ -148,14 +141,6 @@ impl Ring {
         for waker in [reader, writer].into_iter().flatten() {
             waker.wake();
         }
-    }
-}
-
-impl Inner {
-    /// A buffer that nobody refers to any more, the one used last first: it may still be in cache.
-    fn reclaim(&mut self) -> Option<BytesMut> {
-        let free = self.buffers.iter().rposition(Bytes::is_unique)?;
-        self.buffers.remove(free).try_into_mut().ok()
     }
 }
 
