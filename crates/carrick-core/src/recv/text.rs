@@ -77,23 +77,30 @@ impl<'f> Text<'f> {
     }
 
     pub(crate) fn push_to(&self, queue: &mut ChunkQueue) {
-        for (bytes, owner) in self.pieces() {
-            match kept(bytes, owner) {
-                Some((kept, cost)) => queue.push_shared(kept, cost),
-                None => queue.push(bytes),
-            }
+        if self.is_small() {
+            return queue.push(self.head);
         }
+        for (bytes, owner) in self.pieces() {
+            // Beside what is kept a copy gets a buffer of its own size: the rest of a chunk would be lost.
+            let (bytes, cost) =
+                kept(bytes, owner).unwrap_or_else(|| (Bytes::copy_from_slice(bytes), bytes.len()));
+            queue.push_shared(bytes, cost);
+        }
+    }
+
+    /// Whether it is copied into the queue's chunk, as text of one segment is.
+    const fn is_small(&self) -> bool {
+        self.parts.is_empty() && self.head.len() < KEEP
     }
 
     /// What `push_to` would add to what the queue holds, at most.
     pub(crate) fn cost(&self, queue: &ChunkQueue) -> usize {
-        if self.parts.is_empty() && self.head.len() < KEEP {
+        if self.is_small() {
             return queue.cost(self.head.len());
         }
         let cost = |(bytes, owner): (&[u8], Option<(&Bytes, usize, usize)>)| match owner {
             Some((.., cost)) if bytes.len() >= KEEP => cost,
-            // It may need a chunk of its own, behind a piece that was kept.
-            _ => ChunkQueue::default().cost(bytes.len()),
+            _ => bytes.len(),
         };
         self.pieces().map(cost).fold(0, usize::saturating_add)
     }
