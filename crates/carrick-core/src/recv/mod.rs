@@ -261,10 +261,11 @@ impl Receiver {
         self.nxt += u32::try_from(n).unwrap_or(0);
     }
 
-    /// Eighth step, first half: remembers where the stream ends. The first FIN fixes it (T-RCV-4).
+    /// Eighth step, first half: remembers where the stream ends. The first FIN fixes it (T-RCV-4), unless text
+    /// behind it has been kept already, which only a peer that contradicts itself can have sent.
     pub(crate) fn note_fin(&mut self, seq: SeqNum) {
         if self.fin.is_none() && self.fin_fits(seq) {
-            self.fin = self.offset_of(seq);
+            self.fin = self.offset_of(seq).filter(|fin| self.ranges.end() <= *fin);
         }
     }
 

@@ -41,9 +41,14 @@ impl Ranges {
         self.map.len().div_ceil(LEAF_LEAST).saturating_mul(LEAF).saturating_add(self.queues)
     }
 
-    /// The first range, if it starts at or below `offset`.
+    /// Where the first range starts.
     pub(crate) fn first_start(&self) -> Option<u64> {
         self.map.first_key_value().map(|(start, _)| *start)
+    }
+
+    /// Where the last range ends; 0 if there is none.
+    pub(crate) fn end(&self) -> u64 {
+        self.map.last_key_value().map_or(0, |(start, queue)| start.saturating_add(queue.len() as u64))
     }
 
     pub(crate) fn pop_first(&mut self) -> Option<ChunkQueue> {
