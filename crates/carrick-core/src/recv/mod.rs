@@ -229,30 +229,34 @@ impl Receiver {
                 Err(refused) => Taken::Refused(refused),
             };
         }
-        if !cx.memory.permits(text.cost(queue), held) {
-            return Taken::Refused(Refused::NoMemory);
-        }
-        let filled = self.has_holes();
-        self.take_in_order(text, queue);
-        Taken::Advanced { filled }
+        self.take_in_order(cx, text, queue, held)
     }
 
-    fn take_in_order(&mut self, mut text: Text<'_>, queue: &mut ChunkQueue) {
+    /// Piece by piece between the ranges that lie in the way: each asks for its own room, since behind a range
+    /// it goes on in another chunk.
+    fn take_in_order(&mut self, cx: &Cx, mut text: Text<'_>, queue: &mut ChunkQueue, held: usize) -> Taken {
+        let filled = self.has_holes();
+        let before = self.offset;
         loop {
             let gap = self.ranges.first_start().map(|start| start.saturating_sub(self.offset));
             let gap = gap.and_then(|gap| usize::try_from(gap).ok()).unwrap_or(usize::MAX);
             let now = text.up_to(gap);
+            let grown = queue.memory().saturating_add(self.memory()).saturating_sub(held);
+            if !now.is_empty() && !cx.memory.permits(grown.saturating_add(now.cost(queue)), held) {
+                break;
+            }
             now.push_to(queue);
             self.advance(now.len());
             text = text.from(now.len());
             if self.ranges.first_start() != Some(self.offset) {
-                return;
+                break;
             }
-            let Some(range) = self.ranges.pop_first() else { return };
+            let Some(range) = self.ranges.pop_first() else { break };
             self.advance(range.len());
             text = text.from(range.len());
             queue.append(range);
         }
+        if self.offset == before { Taken::Refused(Refused::NoMemory) } else { Taken::Advanced { filled } }
     }
 
     fn advance(&mut self, n: usize) {

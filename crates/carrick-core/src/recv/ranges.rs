@@ -87,6 +87,7 @@ impl Ranges {
             }
             return Err(Refused::NoMemory);
         }
+        let held = self.queues;
         self.queues = self.queues.saturating_sub(queue.memory());
         let mut reached = reached;
         let mut changed = false;
@@ -97,7 +98,13 @@ impl Ranges {
             let skip = usize::try_from(reached.saturating_sub(start)).unwrap_or(usize::MAX);
             let gap = usize::try_from(until.saturating_sub(reached)).unwrap_or(usize::MAX);
             if gap > 0 {
-                text.from(skip).up_to(gap).push_to(&mut queue);
+                let piece = text.from(skip).up_to(gap);
+                // Behind a range the text goes on in another chunk, so each piece asks for its own room.
+                let grown = self.queues.saturating_add(queue.memory()).saturating_sub(held);
+                if changed && !permits(grown.saturating_add(piece.cost(&queue)).saturating_add(overhead)) {
+                    break;
+                }
+                piece.push_to(&mut queue);
                 changed = true;
             }
             reached = until;
