@@ -87,10 +87,8 @@ impl<'f> Text<'f> {
 /// What became of text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Taken {
-    /// RCV.NXT moved; `filled` says that a hole was closed, wholly or in part.
-    Advanced {
-        filled: bool,
-    },
+    /// RCV.NXT moved.
+    Advanced,
     /// It waits for a hole to be filled, or was there already.
     Held,
     Refused(Refused),
@@ -235,7 +233,6 @@ impl Receiver {
     /// Piece by piece between the ranges that lie in the way: each asks for its own room, since behind a range
     /// it goes on in another chunk.
     fn take_in_order(&mut self, cx: &Cx, mut text: Text<'_>, queue: &mut ChunkQueue, held: usize) -> Taken {
-        let filled = self.has_holes();
         let before = self.offset;
         loop {
             let gap = self.ranges.first_start().map(|start| start.saturating_sub(self.offset));
@@ -256,7 +253,7 @@ impl Receiver {
             text = text.from(range.len());
             queue.append(range);
         }
-        if self.offset == before { Taken::Refused(Refused::NoMemory) } else { Taken::Advanced { filled } }
+        if self.offset == before { Taken::Refused(Refused::NoMemory) } else { Taken::Advanced }
     }
 
     fn advance(&mut self, n: usize) {
