@@ -263,6 +263,10 @@ impl Endpoint {
             && let Some(id) = self.listeners.find(tuple.local, tuple.local_port)
         {
             let record = record.clone();
+            // A SYN that is turned away leaves the record as it was.
+            if let Some(reason) = self.refuses_syn(cx, id) {
+                return self.discard(reason);
+            }
             self.demux.remove_time_wait(&self.keys, index);
             return self.syn_to_listener(cx, id, tuple, segment, |iss| time_wait::reopened_iss(&record, iss));
         }
