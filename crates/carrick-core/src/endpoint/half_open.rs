@@ -215,8 +215,12 @@ impl Endpoint {
         }
     }
 
-    /// When the next SYN,ACK is due.
+    /// When the next SYN,ACK is due. While the reply queue is full none can be sent: the time to come back is
+    /// when the device has taken something.
     pub(super) fn half_open_deadline(&self) -> Option<Instant> {
+        if self.replies_full() {
+            return None;
+        }
         let heads = self.demux.half_open_lists.iter().filter_map(|list| list.front());
         heads.filter_map(|index| self.demux.half_open.get(index)).map(|record| record.deadline).min()
     }

@@ -427,11 +427,12 @@ impl Endpoint {
         self.demux.time_waits.len()
     }
 
-    /// Bytes of the table and of all records.
+    /// Bytes of the table, of all records and of the replies that wait.
     #[must_use]
     pub fn memory(&self) -> usize {
         let replies = self.replies.capacity().saturating_mul(size_of::<Reply>());
-        self.demux.memory().saturating_add(replies)
+        let payloads: usize = self.replies.iter().map(|reply| reply.payload.len()).sum();
+        self.demux.memory().saturating_add(replies).saturating_add(payloads)
     }
 
     /// Feeds what is known of tuples to a hash; times relative to `now`.
