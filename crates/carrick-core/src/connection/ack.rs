@@ -27,12 +27,7 @@ impl Connection {
         if !segment.has(TcpFlags::ACK) {
             return Err(Outcome::Discarded(DiscardReason::Unexpected));
         }
-        let snd = &open.snd;
-        // The acceptable range is [later of SND.UNA - MAX.SND.WND and ISS+1, SND.NXT].
-        let behind = snd.una.distance_from(segment.ack);
-        let age = snd.una.distance_from(snd.iss + 1);
-        let old = segment.ack.before(snd.una) && (behind > snd.max_wnd || behind > age);
-        if segment.ack.after(snd.nxt) || old {
+        if !open.snd.acceptable_ack(segment.ack) {
             self.challenge(cx.now);
             return Err(Outcome::Answered(DiscardReason::BadAck));
         }
