@@ -70,7 +70,7 @@ fn near(rng: &mut Rng, places: &[u32]) -> u32 {
     }
 }
 
-fn segment(rng: &mut Rng, [una, nxt, rcv, edge]: [u32; 4]) -> Seg {
+fn segment(rng: &mut Rng, forge: bool, [una, nxt, rcv, edge]: [u32; 4]) -> Seg {
     let seq = near(rng, &[rcv, rcv, rcv, rcv, edge, rcv.wrapping_add(500), 0]);
     let mut flags = match rng.below(40) {
         0 => TcpFlags::RST,
@@ -100,7 +100,7 @@ fn segment(rng: &mut Rng, [una, nxt, rcv, edge]: [u32; 4]) -> Seg {
     if rng.chance(300_000) {
         seg = seg.window(rng.pick(&[0, 0, 1, 50, 1460, 65_535]));
     }
-    if rng.chance(30_000) && !flags.contains(TcpFlags::SYN) {
+    if forge && rng.chance(30_000) && !flags.contains(TcpFlags::SYN) {
         seg = seg.ts(rng.bits() as u32, rng.bits() as u32);
     }
     if rng.chance(50_000) {
@@ -121,6 +121,25 @@ fn nobody_waits_for_ever(s: &Scene) {
     assert!(!waits || connection.poll_timeout().is_some(), "{} without a timer", connection.state());
 }
 
+/// The peer comes to its senses: it acknowledges all, and its text fills every hole.
+fn reconcile(s: &mut Scene, isn: (u32, u32)) {
+    for _ in 0..100 {
+        let [_, nxt, rcv, edge] = numbers(s, isn);
+        let len = edge.wrapping_sub(rcv).min(1460);
+        let text: Vec<u8> = (0..len).map(|i| byte(rcv.wrapping_add(i))).collect();
+        let packet = s.packet(&seg().seq(rcv).ack(nxt).window(65_535).data(text));
+        s.inject_packet(&packet);
+        s.advance_to_next_timer();
+        while s.take().is_some() {}
+    }
+    if let Some(connection) = s.connection() {
+        let open = matches!(connection.state(), TcpState::Established | TcpState::CloseWait);
+        assert!(!open || connection.unacknowledged() == 0, "stalled\n{}", s.transcript());
+        assert_ne!(connection.state(), TcpState::FinWait1, "stalled\n{}", s.transcript());
+        assert_ne!(connection.state(), TcpState::LastAck, "stalled\n{}", s.transcript());
+    }
+}
+
 fn play(seed: u64) {
     let mut rng = Rng::new(seed);
     // The scene draws its ISNs first.
@@ -130,6 +149,8 @@ fn play(seed: u64) {
     let mut s = scene(&mut rng);
     let mut read = 1u32;
     let mut met = false;
+    // A forged timestamp that passes every check may shut the real peer out (RFC 7323 §5.3).
+    let forge = rng.chance(500_000);
     for _ in 0..rng.below(120) {
         let there = s.connection().is_some() || s.accept();
         met |= there;
@@ -139,7 +160,7 @@ fn play(seed: u64) {
         }
         match rng.below(24) {
             0..=13 => {
-                let seg = segment(&mut rng, numbers(&s, isn));
+                let seg = segment(&mut rng, forge, numbers(&s, isn));
                 let packet = s.packet(&seg);
                 let syn = packet.segment().is_some_and(|view| view.has(TcpFlags::SYN));
                 if !(syn && met && s.state() == TcpState::Closed) {
@@ -166,6 +187,13 @@ fn play(seed: u64) {
         }
         while s.take().is_some() {}
         nobody_waits_for_ever(&s);
+    }
+    if !forge && s.connection().is_some_and(|connection| connection.sequence_numbers().is_some()) {
+        reconcile(&mut s, isn);
+        for seen in s.read() {
+            assert_eq!(seen, byte(read), "at {read}, seed {seed}");
+            read = read.wrapping_add(1);
+        }
     }
     while s.accept() && s.connection().is_some() {
         s.close();
