@@ -8,28 +8,30 @@ use core::time::Duration;
 
 impl Connection {
     pub(super) fn fifth_ack(&mut self, cx: &Cx, segment: &Segment<'_>) -> Result<(), Outcome> {
-        let State::Open(open) = &mut self.state else { return Ok(()) };
-        if !segment.has(TcpFlags::ACK) {
-            return Err(Outcome::Discarded(DiscardReason::Unexpected));
-        }
-        let snd = &mut open.snd;
-        // The acceptable range is [later of SND.UNA - MAX.SND.WND and ISS+1, SND.NXT].
-        let behind = snd.una.distance_from(segment.ack);
-        let age = snd.una.distance_from(snd.iss + 1);
-        let old = segment.ack.before(snd.una) && (behind > snd.max_wnd || behind > age);
-        if segment.ack.after(snd.nxt) || old {
-            self.challenge_bad_ack(cx);
-            return Err(Outcome::Answered(DiscardReason::BadAck));
-        }
+        self.check_ack(cx, segment)?;
         self.note_timestamp(segment, cx.now);
         self.take_ack(cx, segment);
         Ok(())
     }
 
-    fn challenge_bad_ack(&mut self, cx: &Cx) {
-        if self.challenges.permits(cx.now) {
-            self.acks_due = self.acks_due.max(1);
+    /// Of a segment that is unacceptable by its number the ACK field alone: nothing else of it is used, its
+    /// timestamp neither.
+    pub(super) fn fifth_ack_alone(&mut self, cx: &Cx, segment: &Segment<'_>) -> Result<(), Outcome> {
+        self.check_ack(cx, segment)?;
+        self.take_ack(cx, segment);
+        Ok(())
+    }
+
+    fn check_ack(&mut self, cx: &Cx, segment: &Segment<'_>) -> Result<(), Outcome> {
+        let State::Open(open) = &self.state else { return Ok(()) };
+        if !segment.has(TcpFlags::ACK) {
+            return Err(Outcome::Discarded(DiscardReason::Unexpected));
         }
+        if !open.snd.acceptable_ack(segment.ack) {
+            self.challenge(cx.now);
+            return Err(Outcome::Answered(DiscardReason::BadAck));
+        }
+        Ok(())
     }
 
     fn take_ack(&mut self, cx: &Cx, segment: &Segment<'_>) {

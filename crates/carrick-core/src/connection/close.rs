@@ -14,7 +14,7 @@ impl Connection {
         let cx = self.advance_clock(cx);
         let before = self.state();
         match &mut self.state {
-            // Nothing has been written and nobody has answered: there is no connection to close.
+            // Remembered until ESTABLISHED: the FIN follows what has been written meanwhile.
             State::SynSent(opening) | State::SynReceived(opening, _) => opening.finish = true,
             State::Open(open) if open.phase.sends() => {
                 open.phase = open.phase.on_close();

@@ -178,7 +178,7 @@ impl Connection {
             segment.seq + 1 == nxt || probe_answer
         };
         if use_ack && segment.has(TcpFlags::ACK) {
-            self.fifth_ack(cx, segment)?;
+            self.fifth_ack_alone(cx, segment)?;
         }
         if len > 0 {
             self.owe_ack();
@@ -234,8 +234,9 @@ impl Connection {
         }
         let taken = open.rcv.take_text(cx, seq, segment.text, &mut self.received);
         match taken {
-            Taken::Advanced { .. } => {
-                self.acks_due = self.acks_due.max(1);
+            Taken::Advanced => {
+                // Duplicates still owed would carry the new number and tell of a loss that there is not.
+                self.acks_due = 1;
                 self.note(Event::Readable);
                 Ok(())
             }
@@ -311,7 +312,7 @@ impl Connection {
     }
 
     /// An ACK under the throttle (RFC 5961 §7).
-    fn challenge(&mut self, now: Instant) {
+    pub(super) fn challenge(&mut self, now: Instant) {
         if self.challenges.permits(now) {
             if let State::SynReceived(opening, _) = &mut self.state {
                 // Before the connection is established its SYN,ACK says the same and repairs more.

@@ -76,7 +76,8 @@ impl Connection {
     /// Does what is due, once for each timer, however late it is.
     pub(super) fn timers_expire(&mut self, cx: &Cx) {
         for timer in Timer::ALL {
-            if self.timers.get(timer) > cx.now {
+            let deadline = self.timers.get(timer);
+            if deadline > cx.now || deadline == Instant::NEVER {
                 continue;
             }
             self.timers.stop(timer);

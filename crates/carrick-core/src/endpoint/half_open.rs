@@ -52,16 +52,10 @@ impl Endpoint {
         segment: &Segment<'f>,
         choose_iss: impl FnOnce(SeqNum) -> SeqNum,
     ) -> Dispatch<'f> {
+        if let Some(reason) = self.refuses_syn(cx, id) {
+            return self.discard(reason);
+        }
         let Some(listener) = self.listeners.get(id) else { return self.stray(tuple, segment) };
-        let full = listener.pending >= listener.config.backlog.max(1)
-            || self.demux.half_open.len() >= self.config.max_half_open
-            || cx.memory.pressure >= Pressure::High;
-        if full {
-            return self.discard(DiscardReason::NoRoom);
-        }
-        if self.replies_full() {
-            return self.discard(DiscardReason::ReplyQueueFull);
-        }
         let config = listener.connection.clone();
         let iss = config.initial_sequence.unwrap_or_else(|| choose_iss(self.keys.isn(&tuple, cx.now)));
         let record = HalfOpen {
@@ -78,6 +72,17 @@ impl Endpoint {
             return self.discard(DiscardReason::NoRoom);
         }
         self.answered()
+    }
+
+    /// Why a SYN to that listener is dropped, if it is: the peer will ask again.
+    pub(super) fn refuses_syn(&self, cx: &Cx, id: ListenerId) -> Option<DiscardReason> {
+        let full = self.listeners.get(id).is_some_and(|l| l.pending >= l.config.backlog.max(1))
+            || self.demux.half_open.len() >= self.config.max_half_open
+            || cx.memory.pressure >= Pressure::High;
+        if full {
+            return Some(DiscardReason::NoRoom);
+        }
+        self.replies_full().then_some(DiscardReason::ReplyQueueFull)
     }
 
     fn send_syn_ack(&mut self, cx: &Cx, record: &HalfOpen) {
@@ -210,8 +215,12 @@ impl Endpoint {
         }
     }
 
-    /// When the next SYN,ACK is due.
+    /// When the next SYN,ACK is due. While the reply queue is full none can be sent: the time to come back is
+    /// when the device has taken something.
     pub(super) fn half_open_deadline(&self) -> Option<Instant> {
+        if self.replies_full() {
+            return None;
+        }
         let heads = self.demux.half_open_lists.iter().filter_map(|list| list.front());
         heads.filter_map(|index| self.demux.half_open.get(index)).map(|record| record.deadline).min()
     }

@@ -265,6 +265,10 @@ impl Endpoint {
             && let Some(id) = self.listeners.find(tuple.local, tuple.local_port)
         {
             let record = record.clone();
+            // A SYN that is turned away leaves the record as it was.
+            if let Some(reason) = self.refuses_syn(cx, id) {
+                return self.discard(reason);
+            }
             self.demux.remove_time_wait(&self.keys, index);
             return self.syn_to_listener(cx, id, tuple, segment, |iss| time_wait::reopened_iss(&record, iss));
         }
@@ -425,11 +429,12 @@ impl Endpoint {
         self.demux.time_waits.len()
     }
 
-    /// Bytes of the table and of all records.
+    /// Bytes of the table, of all records and of the replies that wait.
     #[must_use]
     pub fn memory(&self) -> usize {
         let replies = self.replies.capacity().saturating_mul(size_of::<Reply>());
-        self.demux.memory().saturating_add(replies)
+        let payloads: usize = self.replies.iter().map(|reply| reply.payload.len()).sum();
+        self.demux.memory().saturating_add(replies).saturating_add(payloads)
     }
 
     /// Feeds what is known of tuples to a hash; times relative to `now`.

@@ -27,10 +27,8 @@ const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
 /// What became of text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Taken {
-    /// RCV.NXT moved; `filled` says that a hole was closed, wholly or in part.
-    Advanced {
-        filled: bool,
-    },
+    /// RCV.NXT moved.
+    Advanced,
     /// It waits for a hole to be filled, or was there already.
     Held,
     Refused(Refused),
@@ -169,34 +167,33 @@ impl Receiver {
                 Err(refused) => Taken::Refused(refused),
             };
         }
-        let filled = self.has_holes();
-        self.take_in_order(cx, text, queue);
-        if self.offset > offset { Taken::Advanced { filled } } else { Taken::Refused(Refused::NoMemory) }
+        self.take_in_order(cx, text, queue, held)
     }
 
     /// Takes as much of the text as there is memory for. Bytes that are there already stay (T-RCV-2), so the
-    /// text may come to lie in many gaps, each of which needs a chunk.
-    fn take_in_order(&mut self, cx: &Cx, mut text: Text<'_>, queue: &mut ChunkQueue) {
-        let held = queue.memory().saturating_add(self.memory());
+    /// text may come to lie in many gaps, each of which needs a chunk and asks for it.
+    fn take_in_order(&mut self, cx: &Cx, mut text: Text<'_>, queue: &mut ChunkQueue, held: usize) -> Taken {
+        let before = self.offset;
         loop {
             let gap = self.ranges.first_start().map(|start| start.saturating_sub(self.offset));
             let gap = gap.and_then(|gap| usize::try_from(gap).ok()).unwrap_or(usize::MAX);
             let now = text.up_to(gap);
             let grown = queue.memory().saturating_add(self.memory()).saturating_sub(held);
-            if !cx.memory.permits(grown.saturating_add(now.cost(queue)), held) {
-                return;
+            if !now.is_empty() && !cx.memory.permits(grown.saturating_add(now.cost(queue)), held) {
+                break;
             }
             now.push_to(queue);
             self.advance(now.len());
             text = text.from(now.len());
             if self.ranges.first_start() != Some(self.offset) {
-                return;
+                break;
             }
-            let Some(range) = self.ranges.pop_first() else { return };
+            let Some(range) = self.ranges.pop_first() else { break };
             self.advance(range.len());
             text = text.from(range.len());
             queue.append(range);
         }
+        if self.offset == before { Taken::Refused(Refused::NoMemory) } else { Taken::Advanced }
     }
 
     fn advance(&mut self, n: usize) {
@@ -205,10 +202,11 @@ impl Receiver {
         self.nxt += u32::try_from(n).unwrap_or(0);
     }
 
-    /// Eighth step, first half: remembers where the stream ends. The first FIN fixes it (T-RCV-4).
+    /// Eighth step, first half: remembers where the stream ends. The first FIN fixes it (T-RCV-4), unless text
+    /// behind it has been kept already, which only a peer that contradicts itself can have sent.
     pub(crate) fn note_fin(&mut self, seq: SeqNum) {
         if self.fin.is_none() && self.fin_fits(seq) {
-            self.fin = self.offset_of(seq);
+            self.fin = self.offset_of(seq).filter(|fin| self.ranges.end() <= *fin);
         }
     }
 

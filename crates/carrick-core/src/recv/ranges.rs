@@ -41,9 +41,14 @@ impl Ranges {
         self.map.len().div_ceil(LEAF_LEAST).saturating_mul(LEAF).saturating_add(self.queues)
     }
 
-    /// The first range, if it starts at or below `offset`.
+    /// Where the first range starts.
     pub(crate) fn first_start(&self) -> Option<u64> {
         self.map.first_key_value().map(|(start, _)| *start)
+    }
+
+    /// Where the last range ends; 0 if there is none.
+    pub(crate) fn end(&self) -> u64 {
+        self.map.last_key_value().map_or(0, |(start, queue)| start.saturating_add(queue.len() as u64))
     }
 
     pub(crate) fn pop_first(&mut self) -> Option<ChunkQueue> {
@@ -86,6 +91,7 @@ impl Ranges {
             }
             return Err(Refused::NoMemory);
         }
+        let held = self.queues;
         self.queues = self.queues.saturating_sub(queue.memory());
         let mut reached = reached;
         let mut changed = false;
@@ -96,7 +102,13 @@ impl Ranges {
             let skip = usize::try_from(reached.saturating_sub(start)).unwrap_or(usize::MAX);
             let gap = usize::try_from(until.saturating_sub(reached)).unwrap_or(usize::MAX);
             if gap > 0 {
-                text.from(skip).up_to(gap).push_to(&mut queue);
+                let piece = text.from(skip).up_to(gap);
+                // Behind a range the text goes on in another chunk, so each piece asks for its own room.
+                let grown = self.queues.saturating_add(queue.memory()).saturating_sub(held);
+                if changed && !permits(grown.saturating_add(piece.cost(&queue)).saturating_add(overhead)) {
+                    break;
+                }
+                piece.push_to(&mut queue);
                 changed = true;
             }
             reached = until;

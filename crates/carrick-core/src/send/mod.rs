@@ -50,7 +50,12 @@ pub(crate) struct Sender {
     timed: Option<(SeqNum, Instant)>,
     /// Timeouts in a row without an answer.
     pub(crate) retries: u8,
+    /// SND.UNA is still near ISS, below which nothing was ever sent.
+    young: bool,
 }
+
+/// No window is larger (RFC 7323 §2.3): this far beyond ISS, SND.UNA - MAX.SND.WND is the later bound for good.
+const YOUTH: u32 = 1 << 30;
 
 /// What may go out now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -83,12 +88,22 @@ impl Sender {
             congestion: Congestion::new(config.congestion.as_deref()),
             timed: None,
             retries: 0,
+            young: true,
         }
     }
 
     /// The number of our FIN, sent or not, while it is not acknowledged; `queued` bytes lie before it.
     fn fin_seq(&self, queued: usize) -> SeqNum {
         self.una + u32::try_from(queued).unwrap_or(0)
+    }
+
+    /// Whether an ACK is in the range from the later of SND.UNA - MAX.SND.WND and ISS+1 to SND.NXT (RFC 5961 §5.2).
+    pub(crate) fn acceptable_ack(&self, ack: SeqNum) -> bool {
+        if ack.at_or_after(self.una) {
+            return ack.at_or_before(self.nxt);
+        }
+        let age = if self.young { self.una.distance_from(self.iss + 1) } else { u32::MAX };
+        self.una.distance_from(ack) <= self.max_wnd.min(age)
     }
 
     /// Whether something sent is not acknowledged.
@@ -192,6 +207,7 @@ impl Sender {
         let acked = ack.distance_from(self.una);
         let was_retransmitting = self.retries > 0 || self.next != self.nxt;
         self.una = ack;
+        self.young &= ack.distance_from(self.iss + 1) < YOUTH;
         self.next = self.next.max(ack);
         self.retries = 0;
         let sample = match self.timed {
@@ -266,6 +282,7 @@ impl Sender {
             congestion,
             timed,
             retries,
+            young,
         } = self;
         for seq in [una, nxt, next, wl2] {
             state.write_u32(seq.distance_from(*iss));
@@ -281,12 +298,39 @@ impl Sender {
             u8::from(*probe_due),
             *probes,
             *retries,
+            u8::from(*young),
         ]);
         core::hash::Hash::hash(rtt, state);
         congestion.get().digest(state);
         if let Some((end, at)) = timed {
             state.write_u32(end.distance_from(*iss));
             state.write_u64(crate::time::nanos(now.since(*at)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seen: every 4 GiB SND.UNA passes ISS again, and for a window's length each ACK that came late was taken for
+    /// one from before the connection, its segment dropped and challenged.
+    #[test]
+    fn t_seq_3_a_late_ack_is_acceptable_whenever_una_passes_iss_again() {
+        let iss = SeqNum::new(77);
+        let mut snd = Sender::new(iss, 1460, WindowScale::ZERO, &ConnectionConfig::default());
+        snd.set_window(SeqNum::new(1), snd.una, Window::new(65_535));
+        assert!(snd.acceptable_ack(iss + 1) && !snd.acceptable_ack(iss), "nothing was sent below ISS+1");
+        for gibibytes in 0..9u32 {
+            for _ in 0..2 {
+                snd.nxt = snd.una + (1 << 29);
+                snd.next = snd.nxt;
+                snd.on_ack(snd.nxt, Instant::ZERO, None);
+            }
+            let una = snd.una;
+            assert!(snd.acceptable_ack(una), "after {gibibytes}");
+            assert!(snd.acceptable_ack(una - 65_535), "after {gibibytes}");
+            assert!(!snd.acceptable_ack(una - 65_536) && !snd.acceptable_ack(una + 1), "after {gibibytes}");
         }
     }
 }
