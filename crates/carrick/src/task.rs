@@ -21,7 +21,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Sleep;
 
-/// Most packets and bytes that one turn reads.
+/// Most packets and bytes that one turn reads from the device, and as much again that a stack sent to itself.
 const FRAMES_PER_TURN: usize = 64;
 const BYTES_PER_TURN: usize = 1 << 20;
 /// After so many packets the connections they touched are settled.
@@ -92,7 +92,7 @@ impl DeviceTask {
     /// Reads until the device has no more (then true) or the turn's share is used up.
     fn receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let Self { shared, buffers, batch, .. } = self;
-        let mut share = Share { frames: FRAMES_PER_TURN, bytes: BYTES_PER_TURN };
+        let mut share = Share::default();
         let mut device_dry = false;
         while !device_dry && share.is_left() {
             let mut handler = Handler::new(shared, batch, &mut share);
@@ -106,13 +106,16 @@ impl DeviceTask {
                 }
             }
         }
+        // Its own share: a device with ever more to read must not keep a stack from talking to itself.
+        let mut share = Share::default();
         let mut own_dry = false;
         while !own_dry && share.is_left() {
             let mut handler = Handler::new(shared, batch, &mut share);
             loop {
                 match shared.outlet.own_ring.pop(Some(cx.waker())) {
-                    Popped::Packet(Queued { head, parts, checksum, segment_size, .. }) => {
+                    Popped::Packet(Queued { head, parts, len, checksum, segment_size }) => {
                         let meta = Meta { checksum, segment_size, received_at: None };
+                        handler.spend(len);
                         let frame = Frame::in_parts(&head, &parts, MAX_CHUNK);
                         if handler.frame(frame.looped(), meta).is_break() {
                             break;
@@ -303,6 +306,12 @@ struct Share {
     bytes: usize,
 }
 
+impl Default for Share {
+    fn default() -> Self {
+        Self { frames: FRAMES_PER_TURN, bytes: BYTES_PER_TURN }
+    }
+}
+
 impl Share {
     fn is_left(&self) -> bool {
         self.frames > 0 && self.bytes > 0
@@ -322,6 +331,10 @@ struct Handler<'a> {
 impl<'a> Handler<'a> {
     fn new(shared: &'a Shared, batch: &'a mut Batch, share: &'a mut Share) -> Self {
         Self { now: shared.now(), shared, batch, share, since_settling: 0 }
+    }
+
+    fn spend(&mut self, len: usize) {
+        self.share.bytes = self.share.bytes.saturating_sub(len);
     }
 
     fn frame(&mut self, frame: Frame<'_>, meta: Meta) -> ControlFlow<()> {
@@ -411,18 +424,18 @@ impl<'a> Handler<'a> {
 
 impl Sink for Handler<'_> {
     fn borrowed(&mut self, frame: &[u8], meta: Meta) -> ControlFlow<()> {
-        self.share.bytes = self.share.bytes.saturating_sub(frame.len());
+        self.spend(frame.len());
         self.frame(Frame::new(frame), meta)
     }
 
     fn shared(&mut self, frame: &Bytes, pinned: usize, meta: Meta) -> ControlFlow<()> {
-        self.share.bytes = self.share.bytes.saturating_sub(frame.len());
+        self.spend(frame.len());
         self.frame(Frame::shared(frame, pinned), meta)
     }
 
     fn in_parts(&mut self, head: &[u8], parts: &[Bytes], pinned: usize, meta: Meta) -> ControlFlow<()> {
         let len = parts.iter().fold(head.len(), |sum, part| sum.saturating_add(part.len()));
-        self.share.bytes = self.share.bytes.saturating_sub(len);
+        self.spend(len);
         self.frame(Frame::in_parts(head, parts, pinned), meta)
     }
 }
