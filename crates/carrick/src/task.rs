@@ -9,7 +9,7 @@ use crate::cell::Cell;
 use crate::device::{Buffers, Inbox, Meta, Popped, Queued, Sink};
 use crate::error::Failure;
 use crate::outlet::Sent;
-use crate::shared::{FRAMES_PER_HOLD, FRAMES_WHEN_SERVED, Shared, wake};
+use crate::shared::{FRAMES_PER_HOLD, FRAMES_WHEN_SERVED, Shared, contain, wake};
 use bytes::Bytes;
 use carrick_core::{Connection, Cx, DiscardReason, Dispatch, Frame, Input, Instant, MAX_CHUNK, Outcome};
 use std::future::Future;
@@ -391,7 +391,7 @@ impl<'a> Handler<'a> {
                     Some(listening) => match listening.queue.push(cell) {
                         Ok(waker) => {
                             waker.into_iter().for_each(wake);
-                            listening.notify.notify_one();
+                            contain(|| listening.notify.notify_one());
                             None
                         }
                         Err(cell) => Some(cell),
