@@ -75,9 +75,11 @@ impl DeviceTask {
         let dry = self.receive(cx).map_err(|error| Failure::device(&error))?;
         let mut more = !dry;
         more |= self.expire(began, dry);
-        more |= self.reply();
+        more |= self.reply(REPLIES_PER_TURN);
         more |= self.serve(cx).map_err(|error| Failure::device(&error))?;
         if self.is_over() {
+            // Resets of half-open connections, more perhaps than a turn sends.
+            self.reply(usize::MAX);
             return Ok(Poll::Ready(()));
         }
 
@@ -173,8 +175,9 @@ impl DeviceTask {
         }
     }
 
-    /// Sends the endpoint's own packets. True if some are left that the device may have room for.
-    fn reply(&mut self) -> bool {
+    /// Sends the endpoint's own packets, of which it queues a bounded number. True if some are left that the
+    /// device may have room for.
+    fn reply(&mut self, at_most: usize) -> bool {
         let shared = &*self.shared;
         let cx = shared.cx(shared.now());
         let mut net = shared.net(&cx);
@@ -184,7 +187,7 @@ impl DeviceTask {
         if self.blocked {
             return false;
         }
-        for _ in 0..REPLIES_PER_TURN {
+        for _ in 0..at_most {
             let Some(transmit) = net.endpoint.poll_transmit(&cx) else { return false };
             match shared.outlet.send(transmit) {
                 Sent::All => {}

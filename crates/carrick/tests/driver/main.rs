@@ -4,6 +4,7 @@
 mod bug_abort_in_a_batch;
 mod bug_flood_and_own_ring;
 mod bug_pieces_with_whole_checksums;
+mod bug_replies_at_the_end;
 mod bug_waiters_that_panic;
 mod cancel;
 mod common;
