@@ -402,11 +402,10 @@ impl Shared {
     pub(crate) fn close(&self) {
         let cx = self.cx(self.now());
         self.closing.store(true, Ordering::Release);
-        let ((cells, listeners), _) = self.with_net(&cx, |net| {
-            let cells: Vec<_> = net.cells.iter().flatten().cloned().collect();
-            (cells, net.listeners.values().cloned().collect::<Vec<_>>())
-        });
+        let (listeners, _) = self.with_net(&cx, |net| net.listeners.values().cloned().collect::<Vec<_>>());
         listeners.iter().for_each(|listening| self.unlisten(listening));
+        // Only now: until its listener ended, a new connection could still be accepted.
+        let (cells, _) = self.with_net(&cx, |net| net.cells.iter().flatten().cloned().collect::<Vec<_>>());
         for cell in &cells {
             let wakers = self.enter(cell, |state, cx| {
                 state.run(|connection| connection.close(cx));
