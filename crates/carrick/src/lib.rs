@@ -54,7 +54,8 @@
 //! * Names are resolved by the system's resolver, outside the stack.
 //! * An unspecified address means any of the stack's addresses, of both families.
 //! * A stack whose runtime has ended answers [`BrokenPipe`](std::io::ErrorKind::BrokenPipe) to every call; one
-//!   whose device has failed answers with the device's error. Dropping anything needs no runtime.
+//!   whose device has failed answers with the device's error. What had been received before can still be read, up to
+//!   the end of the stream if the peer had closed. Dropping anything needs no runtime.
 //!
 //! # How much memory, how many tasks
 //!

@@ -436,7 +436,13 @@ impl Shared {
                         drain(connection, &self.outlet, &cx, 1);
                     });
                 }
-                state.ended.get_or_insert(End::Stack);
+                // What had ended properly before stays so.
+                if !state
+                    .connection()
+                    .is_some_and(|connection| is_over(connection) && connection.error().is_none())
+                {
+                    state.ended.get_or_insert(End::Stack);
+                }
                 state.retired = true;
                 if state.released {
                     state.discard();

@@ -181,7 +181,8 @@ impl TcpStream {
                 return Poll::Ready(Ok(()));
             }
         }
-        if state.ended.is_none() && state.connection().is_some_and(Connection::at_end) {
+        // So is the end of the stream, once the peer has said it.
+        if state.connection().is_some_and(Connection::at_end) {
             return Poll::Ready(Ok(()));
         }
         match state.error(self.stack.failure()) {

@@ -2,6 +2,7 @@
 //! bad moment does to it. Names begin with the threat they cover.
 
 mod bug_abort_in_a_batch;
+mod bug_end_stays_end;
 mod bug_flood_and_own_ring;
 mod bug_pieces_with_whole_checksums;
 mod bug_replies_at_the_end;
