@@ -2,7 +2,7 @@
 //!
 //! Lock order, asserted in debug builds: a thread holds at most one connection's lock, and takes the
 //! endpoint's under none. The locks of [`kernel`](crate::kernel), of the work list and of rings are leaves:
-//! nothing is locked under them.
+//! nothing is locked under them, except the work list under that of the retired, whose events are applied there.
 
 use crate::error::{Failure, io_error};
 use carrick_core::{Connection, ConnectionError, ConnectionId, Instant};

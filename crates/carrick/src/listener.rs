@@ -27,8 +27,11 @@ impl TcpListener {
     /// `::`) means any of the stack's, of both families; port 0 means any free one. Up to 1,024 connections
     /// wait to be accepted.
     ///
+    /// # Cancel safety
+    /// A future that is dropped has not begun to listen.
+    ///
     /// # Errors
-    /// [`AddrInUse`](io::ErrorKind::AddrInUse), [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if it
+    /// What the resolver said, or the last address's: [`AddrInUse`](io::ErrorKind::AddrInUse), [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if it
     /// is not one of the stack's addresses, [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the stack has ended.
     pub async fn bind<A: ToSocketAddrs>(stack: &Stack, addr: A) -> io::Result<Self> {
         Self::bind_with_backlog(stack, addr, BACKLOG).await
@@ -36,6 +39,9 @@ impl TcpListener {
 
     /// As [`bind`](Self::bind), with room for `backlog` connections (at least one) that nobody has accepted
     /// yet; what comes beyond waits on the peer's side.
+    ///
+    /// # Cancel safety
+    /// As [`bind`](Self::bind).
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -54,8 +60,10 @@ impl TcpListener {
         Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on")))
     }
 
-    /// Waits for a connection. Any number of tasks may wait; a future that is dropped takes no connection
-    /// with it.
+    /// Waits for a connection. Any number of tasks may wait.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped takes no connection with it.
     ///
     /// # Errors
     /// Why the stack has failed or ended.

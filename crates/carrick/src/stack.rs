@@ -86,6 +86,9 @@ impl Stack {
     /// written has been delivered and the peers have closed, or have been silent for too long.
     ///
     /// From now on nothing new can be opened. Call it before the process ends: the stack dies with it.
+    ///
+    /// # Cancel safety
+    /// Everything is closed at the first poll; dropping the future afterwards ends the waiting, not the closing.
     pub async fn shutdown(&self) {
         self.handle.close();
         loop {
@@ -170,6 +173,9 @@ impl StackBuilder {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) without a device, without a usable address, or with an
     /// MTU below 576 (1,280 with IPv6). Outside a tokio runtime, or if the operating system has no randomness:
     /// an error that says so.
+    ///
+    /// # Panics
+    /// In a tokio runtime that was built without its time driver.
     pub fn build(mut self) -> io::Result<Stack> {
         let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text.to_owned());
         let runtime = tokio::runtime::Handle::try_current()

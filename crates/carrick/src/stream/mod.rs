@@ -45,13 +45,17 @@ impl TcpStream {
     /// Opens a connection. Names are resolved by the system's resolver, not through the stack; their
     /// addresses are tried in turn.
     ///
+    /// # Cancel safety
     /// Dropping the future ends the attempt.
     ///
     /// # Errors
-    /// The last address's: [`ConnectionRefused`](io::ErrorKind::ConnectionRefused),
+    /// What the resolver said, or the last address's: [`ConnectionRefused`](io::ErrorKind::ConnectionRefused),
     /// [`TimedOut`](io::ErrorKind::TimedOut), [`HostUnreachable`](io::ErrorKind::HostUnreachable) and so on
-    /// for an attempt that failed, [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if the stack has no
-    /// address of that family, [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the stack has ended.
+    /// for an attempt that failed, [`InvalidInput`](io::ErrorKind::InvalidInput) for an address that nobody can
+    /// connect to, [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if the stack has no address of that
+    /// family, [`AddrInUse`](io::ErrorKind::AddrInUse) if no local port is free,
+    /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) at the stack's limits, and
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the stack has ended.
     pub async fn connect<A: ToSocketAddrs>(stack: &Stack, addr: A) -> io::Result<Self> {
         let mut last = None;
         for addr in lookup_host(addr).await? {
@@ -108,6 +112,9 @@ impl TcpStream {
     /// Waits until both sides have closed and the peer has acknowledged all that was written.
     ///
     /// It closes nothing itself: call `shutdown` first. May be awaited by any number of tasks.
+    ///
+    /// # Cancel safety
+    /// Waiting changes nothing; it may be dropped and begun again.
     ///
     /// # Errors
     /// Why the connection ended, if not in that way.
