@@ -5,7 +5,7 @@
 //! data in at one end and out at the other. One iteration is one transfer over an established connection.
 
 use carrick::device::memory::{MemoryConfig, pair};
-use carrick::{Stack, TcpListener, TcpStream};
+use carrick::{ConnectionConfig, Stack, TcpListener, TcpStream};
 use carrick_core::Cidr;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -32,12 +32,19 @@ struct Carrick {
 }
 
 impl Carrick {
-    fn new(config: MemoryConfig) -> Self {
+    fn new(config: MemoryConfig, buffer: u32) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (sender, receiver, stacks) = runtime.block_on(async {
             let (left, right) = pair(config);
             let stack = |n: u8, device| {
-                let builder = Stack::builder().address(Cidr::new([192, 0, 2, n].into(), 24));
+                let connection = ConnectionConfig {
+                    send_buffer: buffer,
+                    receive_buffer: buffer,
+                    ..ConnectionConfig::default()
+                };
+                let builder = Stack::builder()
+                    .address(Cidr::new([192, 0, 2, n].into(), 24))
+                    .connection_config(connection);
                 builder.device(device).build().expect("a stack")
             };
             let stacks = [stack(1, left), stack(2, right)];
@@ -207,16 +214,20 @@ fn memory_goodput(c: &mut Criterion) {
     let mut group = c.benchmark_group("memory_goodput");
     group.throughput(Throughput::Bytes(BYTES as u64));
     group.sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
-    let mut offload = Carrick::new(MemoryConfig::default());
-    group.bench_function("carrick, super-segments", |b| b.iter(|| offload.transfer()));
-    let mut plain = Carrick::new(MemoryConfig::plain(1500));
-    group.bench_function("carrick, MTU 1500, checksums", |b| b.iter(|| plain.transfer()));
-    let mut large = Carrick::new(MemoryConfig::plain(65_535));
-    group.bench_function("carrick, MTU 65535, checksums", |b| b.iter(|| large.transfer()));
+    for (name, config, buffer) in [
+        ("carrick, super-segments", MemoryConfig::default(), 512 << 10),
+        ("carrick, super-segments, buffers of 256 KiB", MemoryConfig::default(), 256 << 10),
+        ("carrick, super-segments, buffers of 1 MiB", MemoryConfig::default(), 1 << 20),
+        ("carrick, MTU 1500, checksums", MemoryConfig::plain(1500), 512 << 10),
+        ("carrick, MTU 65535, checksums", MemoryConfig::plain(65_535), 512 << 10),
+    ] {
+        let mut carrick = Carrick::new(config, buffer);
+        group.bench_function(name, |b| b.iter(|| carrick.transfer()));
+    }
     for (name, mtu, checksums, buffer) in [
-        ("smoltcp, MTU 1500, checksums", 1500, true, 1 << 20),
-        ("smoltcp, MTU 65535, checksums", 65_535, true, 1 << 20),
-        ("smoltcp, MTU 65535, no checksums", 65_535, false, 1 << 20),
+        ("smoltcp, MTU 1500, checksums, buffers of 1 MiB", 1500, true, 1 << 20),
+        ("smoltcp, MTU 65535, checksums, buffers of 1 MiB", 65_535, true, 1 << 20),
+        ("smoltcp, MTU 65535, no checksums, buffers of 1 MiB", 65_535, false, 1 << 20),
         ("smoltcp, MTU 65535, no checksums, buffers of 256 KiB", 65_535, false, 256 << 10),
     ] {
         let mut smoltcp = Smoltcp::new(mtu, checksums, buffer);

@@ -82,7 +82,7 @@ fn answer(tun: &Tun, to: SocketAddr, text: &[u8]) -> io::Result<()> {
     bytes[ip..ip + 8].copy_from_slice(&udp);
     bytes[ip + 6..ip + 8].copy_from_slice(&sum.finish().to_be_bytes());
     let (first, second) = text.split_at(text.len() / 2);
-    tun.send(&Packet { header: &bytes[..ip + 8], payload: &[first, second], segment_size: None })
+    tun.send(&Packet::new(&bytes[..ip + 8], &[first, second], None))
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One received packet, and what it means to a connection.
 
+use crate::recv::Text;
 use bytes::Bytes;
 use carrick_wire::{SeqNum, TcpFlags, TcpOptions, WireWindow};
 
@@ -18,6 +19,8 @@ pub enum Checksum {
 pub struct Frame<'f> {
     pub(crate) bytes: &'f [u8],
     pub(crate) shared: Option<(&'f Bytes, usize)>,
+    /// The rest of the payload, and what keeping one of these buffers costs.
+    pub(crate) parts: (&'f [Bytes], usize),
     pub(crate) checksum: Checksum,
     pub(crate) segment_size: Option<u16>,
     pub(crate) looped: bool,
@@ -27,7 +30,14 @@ impl<'f> Frame<'f> {
     /// A packet in a buffer that is the caller's again after the call: payload is copied.
     #[must_use]
     pub const fn new(bytes: &'f [u8]) -> Self {
-        Self { bytes, shared: None, checksum: Checksum::Unknown, segment_size: None, looped: false }
+        Self {
+            bytes,
+            shared: None,
+            parts: (&[], 0),
+            checksum: Checksum::Unknown,
+            segment_size: None,
+            looped: false,
+        }
     }
 
     /// A packet in a buffer that may be kept: large payloads become slices of it. Keeping any part of it
@@ -35,6 +45,14 @@ impl<'f> Frame<'f> {
     #[must_use]
     pub fn shared(bytes: &'f Bytes, pinned: usize) -> Self {
         Self { shared: Some((bytes, pinned.max(bytes.len()))), ..Self::new(bytes) }
+    }
+
+    /// A TCP packet of which only the head, headers and perhaps some payload, is in one piece; the rest of the
+    /// payload is in `parts`, at most [`MAX_PARTS`](crate::MAX_PARTS) buffers that may be kept. Keeping any
+    /// part of one of them is charged with `pinned` bytes. The head's length fields count everything.
+    #[must_use]
+    pub const fn in_parts(head: &'f [u8], parts: &'f [Bytes], pinned: usize) -> Self {
+        Self { parts: (parts, pinned), ..Self::new(head) }
     }
 
     /// Says what is known of the checksums. Default: nothing.
@@ -65,9 +83,7 @@ pub struct Segment<'f> {
     pub(crate) flags: TcpFlags,
     pub(crate) window: WireWindow,
     pub(crate) options: TcpOptions,
-    pub(crate) payload: &'f [u8],
-    /// The buffer that owns the payload, where the payload starts in it, and what keeping it costs.
-    pub(crate) shared: Option<(&'f Bytes, usize, usize)>,
+    pub(crate) text: Text<'f>,
     pub(crate) segment_size: Option<u16>,
 }
 
@@ -96,18 +112,22 @@ impl<'f> Segment<'f> {
         self.flags
     }
 
-    /// The text.
+    /// How many bytes of text it carries.
     #[must_use]
-    pub const fn payload(&self) -> &'f [u8] {
-        self.payload
+    pub const fn text_len(&self) -> usize {
+        self.text.len()
     }
 
     /// SEG.LEN: text plus one for SYN and one for FIN. Below 2^17, since a packet is below 2^16.
     pub(crate) fn len(&self) -> u32 {
-        u32::try_from(self.payload.len())
-            .unwrap_or(u32::MAX >> 1)
+        self.text_seqs()
             .saturating_add(u32::from(self.flags.contains(TcpFlags::SYN)))
             .saturating_add(u32::from(self.flags.contains(TcpFlags::FIN)))
+    }
+
+    /// The sequence numbers that the text takes.
+    pub(crate) fn text_seqs(&self) -> u32 {
+        u32::try_from(self.text.len()).unwrap_or(u32::MAX >> 1)
     }
 
     /// Whether the segment resets or acknowledges.

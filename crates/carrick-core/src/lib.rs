@@ -69,6 +69,7 @@ pub use error::{BindError, ConnectError, ConnectionError, SendError};
 pub use event::{ConnectionId, EndpointEvent, Event, ListenerId, Outcome, TimeWaitRecord};
 pub use frame::{Checksum, Frame, IcmpError, IcmpErrorKind, Input, Segment};
 pub use memory::{Allowance, Budget, Pressure};
+pub use queue::MAX_CHUNK;
 pub use state::TcpState;
 pub use time::Instant;
 pub use transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};

@@ -19,7 +19,10 @@ use core::iter;
 
 const SMALL: usize = 2 << 10;
 const MEDIUM: usize = 16 << 10;
-const LARGE: usize = 64 << 10;
+const LARGE: usize = MAX_CHUNK;
+
+/// The largest chunk, in bytes: what a buffer of [`Transmit::shared`](crate::Transmit::shared) pins at most.
+pub const MAX_CHUNK: usize = 64 << 10;
 
 #[derive(Clone, Debug)]
 struct Piece {
@@ -99,12 +102,18 @@ impl ChunkQueue {
         }
     }
 
-    /// Puts a buffer at the end as it is. Keeping it is charged with `charge` bytes.
+    /// Puts a buffer at the end as it is. Keeping it is charged with `charge` bytes, once if it goes on where the
+    /// last one ended: then both are of one allocation.
     pub(crate) fn push_shared(&mut self, bytes: Bytes, charge: usize) {
         if bytes.is_empty() {
             return;
         }
         self.seal();
+        if let Some(last) = self.pieces.back_mut()
+            && last.bytes.as_ptr_range().end == bytes.as_ptr()
+        {
+            self.memory = self.memory.saturating_sub(core::mem::take(&mut last.charge));
+        }
         self.memory = self.memory.saturating_add(charge);
         let start = self.end();
         self.len = self.len.saturating_add(bytes.len());
@@ -313,6 +322,21 @@ mod tests {
         assert_eq!(queue.memory, SMALL + 64);
         queue.advance(300);
         assert_eq!(queue.memory, 64);
+    }
+
+    #[test]
+    fn two_slices_of_one_buffer_in_a_row_are_charged_once_until_both_are_gone() {
+        let buffer = Bytes::from(std::vec![5; 1000]);
+        let mut queue = ChunkQueue::default();
+        queue.push_shared(buffer.slice(..400), 1000);
+        queue.push_shared(buffer.slice(400..), 1000);
+        assert_eq!(queue.memory, 1000);
+        queue.advance(400);
+        assert_eq!(queue.memory, 1000);
+        queue.push_shared(buffer.slice(..400), 1000);
+        assert_eq!(queue.memory, 2000, "not in a row");
+        queue.advance(600);
+        assert_eq!(queue.memory, 1000);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 /// Most packets without text that may be due at once: each answers a frame, or ends something.
 const MAX_ANSWERS: usize = 300;
-/// By how much one connection may exceed the budget: what the lists of its chunks take.
+/// By how much one connection may exceed the budget, beside a sixteenth of it for all: what lists of chunks take.
 const LIST_SLACK: usize = 1 << 10;
 /// Text in the smallest segment that any peer may ask for.
 const LEAST_TEXT: usize = 48;
@@ -452,10 +452,12 @@ impl Host {
     // Oracles.
 
     fn check_memory(&mut self, now: Instant) {
-        // Queues count the lists of their chunks too, which grow after the room was asked for.
-        let slack = LIST_SLACK * self.cells.len();
+        // Queues count the lists of their chunks too, which grow after the room was asked for: up to 192 bytes
+        // for a chunk of 2 KiB.
+        let slack = LIST_SLACK * self.cells.len() + self.budget.limit() / 16;
         if self.used > self.budget.limit() + slack {
-            let what = format!("{} bytes held, the budget is {}", self.used, self.budget.limit());
+            let held: Vec<_> = self.cells.values().map(|cell| cell.held).collect();
+            let what = format!("{} bytes held, {held:?}, the budget is {}", self.used, self.budget.limit());
             self.monitor.report(Oracle::O4, now, what);
         }
         if self.cells.is_empty() && self.used != 0 {

@@ -28,10 +28,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// # Errors
     /// The reason for refusal; see [`ParseError`].
     pub fn parse(buffer: B) -> Result<Self, ParseError> {
+        Self::parse_head(buffer, 0)
+    }
+
+    /// As [`parse`](Self::parse), for a packet whose last `following` bytes lie elsewhere, as between two stacks
+    /// in one process that pass payload by reference. The view is of what is here: its lengths and its payload
+    /// are those of the head.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse); the packet's own length fields count what lies elsewhere.
+    pub fn parse_head(buffer: B, following: u16) -> Result<Self, ParseError> {
         match buffer.as_ref().first().map(|first| first >> 4) {
             None => Err(ParseError::Truncated),
-            Some(4) => Ipv4View::parse(buffer).map(Self::V4),
-            Some(6) => Ipv6View::parse(buffer).map(Self::V6),
+            Some(4) => Ipv4View::parse_head(buffer, following).map(Self::V4),
+            Some(6) => Ipv6View::parse_head(buffer, following).map(Self::V6),
             Some(_) => Err(ParseError::Version),
         }
     }

@@ -31,6 +31,15 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// # Errors
     /// [`ParseError::Truncated`], [`ParseError::Version`], or one of the `Ipv4` and `Fragment` reasons.
     pub fn parse(buffer: B) -> Result<Self, ParseError> {
+        Self::parse_head(buffer, 0)
+    }
+
+    /// As [`parse`](Self::parse), for a packet whose last `following` bytes lie elsewhere; the view is of what is
+    /// here.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse); the total length counts what lies elsewhere.
+    pub fn parse_head(buffer: B, following: u16) -> Result<Self, ParseError> {
         let bytes = buffer.as_ref();
         let header = Ipv4Packet::new(bytes).ok_or(ParseError::Truncated)?;
         if header.get_version() != 4 {
@@ -40,7 +49,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
         let header_len = header.get_header_length() << 2;
         let header_bytes = bytes.get(..usize::from(header_len)).ok_or(ParseError::Ipv4HeaderLength)?;
         let options = header_bytes.get(MIN_HEADER_LEN..).ok_or(ParseError::Ipv4HeaderLength)?;
-        let total_len = header.get_total_length();
+        let total_len =
+            header.get_total_length().checked_sub(following).ok_or(ParseError::Ipv4TotalLength)?;
         let data_len = total_len.checked_sub(u16::from(header_len)).ok_or(ParseError::Ipv4TotalLength)?;
         if usize::from(total_len) > bytes.len() {
             return Err(ParseError::Ipv4TotalLength);

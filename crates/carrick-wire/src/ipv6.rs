@@ -46,12 +46,23 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// # Errors
     /// [`ParseError::Truncated`], [`ParseError::Version`], or one of the `Ipv6` and `Fragment` reasons.
     pub fn parse(buffer: B) -> Result<Self, ParseError> {
+        Self::parse_head(buffer, 0)
+    }
+
+    /// As [`parse`](Self::parse), for a packet whose last `following` bytes lie elsewhere; the view is of what is
+    /// here.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse); the payload length counts what lies elsewhere.
+    pub fn parse_head(buffer: B, following: u16) -> Result<Self, ParseError> {
         let bytes = buffer.as_ref();
         let header = Ipv6Packet::new(bytes).ok_or(ParseError::Truncated)?;
         if header.get_version() != 6 {
             return Err(ParseError::Version);
         }
-        let total_len = HEADER_LEN.saturating_add(usize::from(header.get_payload_length()));
+        let payload_len = header.get_payload_length().checked_sub(following);
+        let payload_len = payload_len.ok_or(ParseError::Ipv6PayloadLength)?;
+        let total_len = HEADER_LEN.saturating_add(usize::from(payload_len));
         let packet = bytes.get(..total_len).ok_or(ParseError::Ipv6PayloadLength)?;
         let chain = Chain::walk(packet)?;
         Ok(Self { buffer, total_len, chain })

@@ -1,4 +1,69 @@
-//! The tokio driver.
+//! TCP/IP for tokio in user space: [`TcpListener`] and [`TcpStream`] over a TUN interface, over memory, or over
+//! any [device](device::Device) that moves IP packets. The operating system never sees the connections.
+//!
+//! ```text
+//!  your tasks                 TcpStream, TcpListener            as in tokio::net, plus the stack as first argument
+//!  ──────────────────────────────────┬──────────────────────────────────────────────
+//!       writes leave at once,        │        ▲ wakes readers and writers
+//!       from the caller's task       │        │
+//!                                    ▼        │
+//!  Stack     connections, each behind its own lock  ◄──  one device task: reads, retries, timers
+//!                                    │        ▲
+//!  ──────────────────────────────────┼────────┼─────────────────────────────────────
+//!  Device                            ▼        │             TUN · memory pair · your own
+//! ```
+//!
+//! Two stacks on a pair of memory devices need no privileges and no network, and on tokio's paused clock they
+//! are a deterministic test of a protocol over real TCP:
+//!
+//! ```
+//! use carrick::device::memory::{MemoryConfig, pair};
+//! use carrick::{Stack, TcpListener, TcpStream};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (left, right) = pair(MemoryConfig::default());
+//! let server = Stack::builder().address("192.0.2.1/24".parse()?).device(left).build()?;
+//! let client = Stack::builder().address("192.0.2.2/24".parse()?).device(right).build()?;
+//!
+//! let listener = TcpListener::bind(&server, "192.0.2.1:7").await?;
+//! tokio::spawn(async move {
+//!     let (mut stream, _peer) = listener.accept().await?;
+//!     let (mut read, mut write) = stream.split();
+//!     tokio::io::copy(&mut read, &mut write).await
+//! });
+//!
+//! let mut stream = TcpStream::connect(&client, "192.0.2.1:7").await?;
+//! stream.write_all(b"hello").await?;
+//! stream.shutdown().await?;
+//! let mut echo = String::new();
+//! stream.read_to_string(&mut echo).await?;
+//! assert_eq!(echo, "hello");
+//!
+//! stream.closed().await?; // all delivered, both sides closed
+//! client.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What differs from `tokio::net`
+//!
+//! * A stack lives in a process and dies with it. The kernel is not there to deliver the last bytes of a program
+//!   that has ended: before it ends, await [`TcpStream::closed`], or [`Stack::shutdown`] for all streams.
+//! * Names are resolved by the system's resolver, outside the stack.
+//! * An unspecified address means any of the stack's addresses, of both families.
+//! * A stack whose runtime has ended answers [`BrokenPipe`](std::io::ErrorKind::BrokenPipe) to every call; one
+//!   whose device has failed answers with the device's error. Dropping anything needs no runtime.
+//!
+//! # How much memory, how many tasks
+//!
+//! One task per stack, none per connection. An idle connection holds no buffers; bytes under way are counted
+//! against [`StackBuilder::memory_limit`]. The same buffers come and go by the megabyte, and some allocators hand
+//! them back to the system each time: glibc's then spends more on page faults than TCP does on everything else.
+//! A busy program should use another one, or raise `M_TRIM_THRESHOLD`.
+//!
+//! The protocol itself is in `carrick-core`, without clock, sockets or threads.
 
 mod cell;
 mod deadlines;

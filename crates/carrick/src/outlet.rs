@@ -4,7 +4,7 @@
 //! segmentation, partial checksums completed for devices that do not complete them, and packets to one of the
 //! stack's own addresses go into a ring that the device task reads, never to the device.
 
-use crate::device::{Capabilities, Checksum, Device, Packet, Queued, Ring};
+use crate::device::{Capabilities, Checksum, Device, Packet, Ring};
 use carrick_core::{MAX_PARTS, Taken, Transmit};
 use carrick_wire::Protocol;
 use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
@@ -86,11 +86,11 @@ impl Outlet {
         let segment_size = transmit.segment_size().filter(|_| transmit.payload_len() > 0);
         let address = destination(header);
         let (sent, taken) = if address.is_some_and(|address| self.own_addresses.contains(&address)) {
-            self.send_to_ourselves(&Packet { header, payload, segment_size })
+            self.send_to_ourselves(&Packet::of(&transmit, header, payload, segment_size))
         } else {
             match segment_size {
                 Some(size) if !self.segments(header) => self.send_in_pieces(header, payload, size),
-                _ => self.send_whole(header, payload, segment_size),
+                _ => self.send_whole(&Packet::of(&transmit, header, payload, segment_size)),
             }
         };
         if taken != Taken::Payload(0) {
@@ -107,21 +107,17 @@ impl Outlet {
     }
 
     fn send_to_ourselves(&self, packet: &Packet<'_>) -> (Sent, Taken) {
-        if self.own_ring.push(packet.total_len(), || Queued::new(packet, Checksum::Verified)) {
+        if self.own_ring.push(packet, Checksum::Verified) {
             (Sent::All, Taken::All)
         } else {
             (Sent::OwnRingFull, Taken::Payload(0))
         }
     }
 
-    fn send_whole(
-        &self,
-        header: &[u8],
-        payload: &[&[u8]],
-        segment_size: Option<NonZeroU16>,
-    ) -> (Sent, Taken) {
+    fn send_whole(&self, packet: &Packet<'_>) -> (Sent, Taken) {
+        let Packet { header, payload, .. } = *packet;
         if self.capabilities.completes_checksums || !is_tcp(header) {
-            return self.offer(&Packet { header, payload, segment_size }).outcome(0);
+            return self.offer(packet).outcome(0);
         }
         let mut bytes = [0; LONGEST_HEADER];
         let Some(completed) = bytes.get_mut(..header.len()) else { return self.lose() };
@@ -129,7 +125,7 @@ impl Outlet {
         if complete_checksum(completed, payload).is_err() {
             return self.lose();
         }
-        self.offer(&Packet { header: completed, payload, segment_size }).outcome(0)
+        self.offer(&packet.with_header(completed)).outcome(0)
     }
 
     fn send_in_pieces(&self, header: &[u8], payload: &[&[u8]], size: NonZeroU16) -> (Sent, Taken) {
@@ -137,7 +133,7 @@ impl Outlet {
         let mut segment = SegmentBuf::new();
         let mut taken = 0;
         while segmenter.next_segment(&mut segment) {
-            let packet = Packet { header: segment.header(), payload: segment.parts(), segment_size: None };
+            let packet = Packet::new(segment.header(), segment.parts(), None);
             if let Offered::Full = self.offer(&packet) {
                 return Offered::Full.outcome(taken);
             }

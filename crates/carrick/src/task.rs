@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::outlet::Sent;
 use crate::shared::{FRAMES_PER_HOLD, FRAMES_WHEN_SERVED, Shared, wake};
 use bytes::Bytes;
-use carrick_core::{Connection, Cx, DiscardReason, Dispatch, Frame, Input, Instant, Outcome};
+use carrick_core::{Connection, Cx, DiscardReason, Dispatch, Frame, Input, Instant, MAX_CHUNK, Outcome};
 use std::future::Future;
 use std::io;
 use std::ops::ControlFlow;
@@ -111,9 +111,10 @@ impl DeviceTask {
             let mut handler = Handler::new(shared, batch, &mut share);
             loop {
                 match shared.outlet.own_ring.pop(Some(cx.waker())) {
-                    Popped::Packet(Queued { bytes, checksum, segment_size }) => {
+                    Popped::Packet(Queued { head, parts, checksum, segment_size, .. }) => {
                         let meta = Meta { checksum, segment_size, received_at: None };
-                        if handler.frame(Frame::shared(&bytes, bytes.len()).looped(), meta).is_break() {
+                        let frame = Frame::in_parts(&head, &parts, MAX_CHUNK);
+                        if handler.frame(frame.looped(), meta).is_break() {
                             break;
                         }
                     }
@@ -417,5 +418,11 @@ impl Sink for Handler<'_> {
     fn shared(&mut self, frame: &Bytes, pinned: usize, meta: Meta) -> ControlFlow<()> {
         self.share.bytes = self.share.bytes.saturating_sub(frame.len());
         self.frame(Frame::shared(frame, pinned), meta)
+    }
+
+    fn in_parts(&mut self, head: &[u8], parts: &[Bytes], pinned: usize, meta: Meta) -> ControlFlow<()> {
+        let len = parts.iter().fold(head.len(), |sum, part| sum.saturating_add(part.len()));
+        self.share.bytes = self.share.bytes.saturating_sub(len);
+        self.frame(Frame::in_parts(head, parts, pinned), meta)
     }
 }

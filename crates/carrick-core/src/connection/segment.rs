@@ -4,7 +4,7 @@
 
 use super::handshake::Peer;
 use super::{Connection, Opening, Reset, State};
-use crate::recv::{Refused, Taken, Text};
+use crate::recv::{Refused, Taken};
 use crate::state::Next;
 use crate::{ConnectionError, Cx, DiscardReason, Event, IcmpError, IcmpErrorKind, Instant, Outcome, Segment};
 use carrick_wire::TcpFlags;
@@ -157,7 +157,7 @@ impl Connection {
         let reset = segment.has(TcpFlags::RST);
         let len = if reset { 0 } else { segment.len() };
         // A FIN needs no buffer: it is taken right at the edge, if all before it fits (note 12).
-        let text_end = segment.seq + u32::try_from(segment.payload.len()).unwrap_or(0);
+        let text_end = segment.seq + segment.text_seqs();
         let fin_at_edge = segment.has(TcpFlags::FIN) && !reset && rcv.fin_fits(text_end);
         if rcv.acceptable(segment.seq, len) || (fin_at_edge && rcv.fin_fits(segment.seq)) {
             return Ok(());
@@ -221,18 +221,18 @@ impl Connection {
     /// Seventh, the text.
     fn seventh_text(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         let State::Open(open) = &mut self.state else { return Ok(()) };
-        if segment.payload.is_empty() || !open.phase.receives() {
+        if segment.text.is_empty() || !open.phase.receives() {
             return Ok(());
         }
         let seq = segment.seq + u32::from(segment.has(TcpFlags::SYN));
-        let new_text = (seq + u32::try_from(segment.payload.len()).unwrap_or(0)).after(open.rcv.nxt);
+        let new_text = (seq + segment.text_seqs()).after(open.rcv.nxt);
         if self.released && new_text {
             // The application will never read it: half-duplex close (RFC 9293 §3.6.1, SHLD-3).
             let reset = Reset { seq: segment.ack, ack: None, ts_recent: None };
             self.end(Some(ConnectionError::Aborted), Some(reset));
             return Ok(());
         }
-        let taken = open.rcv.take_text(cx, seq, Text::of(segment), &mut self.received);
+        let taken = open.rcv.take_text(cx, seq, segment.text, &mut self.received);
         match taken {
             Taken::Advanced => {
                 // Duplicates still owed would carry the new number and tell of a loss that there is not.
@@ -257,9 +257,7 @@ impl Connection {
     fn eighth_fin(&mut self, cx: &Cx, segment: &Segment<'_>) {
         let State::Open(open) = &mut self.state else { return };
         if segment.has(TcpFlags::FIN) && open.phase.receives() {
-            let text_end = segment.seq
-                + u32::from(segment.has(TcpFlags::SYN))
-                + u32::try_from(segment.payload.len()).unwrap_or(0);
+            let text_end = segment.seq + u32::from(segment.has(TcpFlags::SYN)) + segment.text_seqs();
             open.rcv.note_fin(text_end);
             self.acks_due = self.acks_due.max(1);
         } else if segment.has(TcpFlags::FIN) {

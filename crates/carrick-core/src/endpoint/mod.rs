@@ -13,6 +13,7 @@ use crate::connection::{Connection, Link};
 use crate::counters::bump;
 use crate::event::{ConnectionId, EndpointEvent, ListenerId, Outcome};
 use crate::frame::{Checksum, Frame, Input, Segment};
+use crate::recv::Text;
 use crate::transmit::{HeaderBytes, Transmit};
 use crate::{
     BindError, Cidr, ConnectError, ConnectionConfig, Counters, Cx, DiscardReason, EndpointConfig, Instant,
@@ -163,7 +164,9 @@ impl Endpoint {
     pub fn handle_frame<'f>(&mut self, cx: &Cx, frame: Frame<'f>) -> Dispatch<'f> {
         let cx = self.advance_clock(cx);
         bump(&mut self.counters.frames);
-        let packet = match IpView::parse(frame.bytes) {
+        let following = frame.parts.0.iter().fold(0, |sum: usize, part| sum.saturating_add(part.len()));
+        // Beyond 65,535 no length field can agree, so the packet is refused for that.
+        let packet = match IpView::parse_head(frame.bytes, u16::try_from(following).unwrap_or(u16::MAX)) {
             Ok(packet) => packet,
             Err(error) => return self.malformed(frame.bytes, error),
         };
@@ -194,7 +197,7 @@ impl Endpoint {
             Ok(view) => view,
             Err(error) => return self.discard(DiscardReason::Malformed(error)),
         };
-        if frame.checksum == Checksum::Unknown && !view.verify_checksum(packet.src(), packet.dst()) {
+        if frame.checksum == Checksum::Unknown && !checksum_is_right(packet, frame.parts.0) {
             return self.discard(DiscardReason::BadChecksum);
         }
         if view.src_port() == 0 || view.dst_port() == 0 {
@@ -215,8 +218,7 @@ impl Endpoint {
             flags: view.flags(),
             window: view.window(),
             options: *view.options(),
-            payload,
-            shared: frame.shared.map(|(owner, pinned)| (owner, at, pinned)),
+            text: Text::new(payload, frame.shared.map(|(owner, pinned)| (owner, at, pinned)), frame.parts),
             segment_size: frame.segment_size,
         };
         match self.demux.find(&self.keys, &tuple) {
@@ -450,4 +452,16 @@ impl Endpoint {
         }
         self.replies.len().hash(state);
     }
+}
+
+/// Whether the checksum of a TCP packet is right, the rest of its payload being in `parts`.
+fn checksum_is_right(packet: &IpView<&[u8]>, parts: &[Bytes]) -> bool {
+    let head = packet.payload_slice();
+    let len = parts.iter().fold(head.len(), |sum, part| sum.saturating_add(part.len()));
+    let mut sum = carrick_wire::Checksum::pseudo_header(packet.src(), packet.dst(), Protocol::TCP, len);
+    sum.add(head);
+    for part in parts {
+        sum.add(part);
+    }
+    sum.fold() == u16::MAX
 }

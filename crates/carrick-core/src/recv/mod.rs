@@ -12,77 +12,17 @@
 //! except by less than the granularity of the window scale.
 
 mod ranges;
+mod text;
 
 use crate::queue::ChunkQueue;
-use crate::{Cx, Instant, Pressure, Segment};
-use bytes::Bytes;
+use crate::{Cx, Instant, Pressure};
 use carrick_wire::{SackBlock, SackBlocks, SeqNum, WindowScale, WireWindow};
 use core::time::Duration;
 pub(crate) use ranges::{Ranges, Refused};
+pub(crate) use text::Text;
 
-/// Payloads from this size on are kept as slices of the frame that they came in.
-const KEEP: usize = 16 << 10;
 /// After so long without a segment TS.Recent says nothing any more (RFC 7323 §5.5).
 const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
-
-/// Text of a segment, and the buffer that owns it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Text<'f> {
-    bytes: &'f [u8],
-    /// The owner, where the text starts in it, and what keeping it costs.
-    shared: Option<(&'f Bytes, usize, usize)>,
-}
-
-impl<'f> Text<'f> {
-    pub(crate) const fn of(segment: &Segment<'f>) -> Self {
-        Self { bytes: segment.payload, shared: segment.shared }
-    }
-
-    #[cfg(test)]
-    pub(crate) const fn copied(bytes: &'f [u8]) -> Self {
-        Self { bytes, shared: None }
-    }
-
-    pub(crate) const fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// All but the first `n` bytes.
-    pub(crate) fn from(self, n: usize) -> Self {
-        let shared = self.shared.map(|(owner, at, charge)| (owner, at.saturating_add(n), charge));
-        Self { bytes: self.bytes.get(n..).unwrap_or_default(), shared }
-    }
-
-    /// The first `n` bytes at most.
-    pub(crate) fn up_to(self, n: usize) -> Self {
-        Self { bytes: self.bytes.get(..n).unwrap_or(self.bytes), ..self }
-    }
-
-    fn owner(&self) -> Option<(Bytes, usize)> {
-        let (owner, at, charge) = self.shared.filter(|_| self.bytes.len() >= KEEP)?;
-        let end = at.checked_add(self.bytes.len()).filter(|end| *end <= owner.len())?;
-        Some((owner.slice(at..end), charge))
-    }
-
-    pub(crate) fn push_to(&self, queue: &mut ChunkQueue) {
-        match self.owner() {
-            Some((bytes, charge)) => queue.push_shared(bytes, charge),
-            None => queue.push(self.bytes),
-        }
-    }
-
-    /// What `push_to` would add to what the queue holds, at most.
-    pub(crate) fn cost(&self, queue: &ChunkQueue) -> usize {
-        match self.shared {
-            Some((_, _, charge)) if self.bytes.len() >= KEEP => charge,
-            _ => queue.cost(self.bytes.len()),
-        }
-    }
-}
 
 /// What became of text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -230,8 +170,8 @@ impl Receiver {
         self.take_in_order(cx, text, queue, held)
     }
 
-    /// Piece by piece between the ranges that lie in the way: each asks for its own room, since behind a range
-    /// it goes on in another chunk.
+    /// Takes as much of the text as there is memory for. Bytes that are there already stay (T-RCV-2), so the
+    /// text may come to lie in many gaps, each of which needs a chunk and asks for it.
     fn take_in_order(&mut self, cx: &Cx, mut text: Text<'_>, queue: &mut ChunkQueue, held: usize) -> Taken {
         let before = self.offset;
         loop {

@@ -54,6 +54,10 @@ impl Ranges {
     pub(crate) fn pop_first(&mut self) -> Option<ChunkQueue> {
         let (_, queue) = self.map.pop_first()?;
         self.queues = self.queues.saturating_sub(queue.memory());
+        if self.map.is_empty() {
+            // An empty map keeps its last node: more than an idle connection may hold.
+            self.map = BTreeMap::new();
+        }
         Some(queue)
     }
 

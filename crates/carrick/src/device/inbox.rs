@@ -21,6 +21,9 @@ pub(crate) trait Sink {
     fn borrowed(&mut self, frame: &[u8], meta: Meta) -> ControlFlow<()>;
     /// A frame that may be kept, at the cost of `pinned` bytes.
     fn shared(&mut self, frame: &Bytes, pinned: usize, meta: Meta) -> ControlFlow<()>;
+    /// A frame of which only the head is in one piece; the parts may be kept, at the cost of `pinned` bytes
+    /// each.
+    fn in_parts(&mut self, head: &[u8], parts: &[Bytes], pinned: usize, meta: Meta) -> ControlFlow<()>;
 }
 
 /// Where a device puts what it received.
@@ -68,6 +71,22 @@ impl<'a> Inbox<'a> {
             return self.sink.borrowed(&frame, meta);
         }
         self.sink.shared(&frame, frame.len(), meta)
+    }
+
+    /// Delivers a TCP packet of which only the head, its headers and perhaps some payload, is in one piece, and
+    /// the rest of the payload in at most [`MAX_PARTS`](carrick_core::MAX_PARTS) buffers, as
+    /// [`Packet::keep_payload`](super::Packet::keep_payload) gives them. Keeping one of those is charged with
+    /// `pinned` bytes.
+    ///
+    /// [`Break`](ControlFlow::Break) as for [`received`](Self::received).
+    pub fn received_in_parts(
+        &mut self,
+        head: &[u8],
+        parts: &[Bytes],
+        pinned: usize,
+        meta: Meta,
+    ) -> ControlFlow<()> {
+        self.sink.in_parts(head, parts, pinned, meta)
     }
 }
 
@@ -130,6 +149,16 @@ impl Collected {
             fn shared(&mut self, frame: &Bytes, _pinned: usize, meta: Meta) -> ControlFlow<()> {
                 self.0.push((frame.clone(), meta.checksum, meta.segment_size));
                 if self.0.len() == self.1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }
+            fn in_parts(
+                &mut self,
+                head: &[u8],
+                parts: &[Bytes],
+                pinned: usize,
+                meta: Meta,
+            ) -> ControlFlow<()> {
+                let whole: Bytes = head.iter().chain(parts.iter().flatten()).copied().collect();
+                self.shared(&whole, pinned, meta)
             }
         }
         receive(&mut Inbox::new(&mut self.buffers, &mut Into(&mut self.frames, self.limit)))

@@ -8,6 +8,7 @@
 
 use super::ring::{Popped, Queued, Ring};
 use super::{Capabilities, Checksum, Device, Inbox, Meta, Packet};
+use carrick_core::MAX_CHUNK;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -96,12 +97,10 @@ impl Device for MemoryDevice {
         loop {
             // The waker is left only by the call that finds nothing at all.
             match self.incoming.pop((!delivered).then_some(cx.waker())) {
-                Popped::Packet(Queued { bytes, checksum, segment_size }) => {
+                Popped::Packet(Queued { head, parts, checksum, segment_size, .. }) => {
                     delivered = true;
-                    if inbox
-                        .received_frame(bytes, Meta { checksum, segment_size, received_at: None })
-                        .is_break()
-                    {
+                    let meta = Meta { checksum, segment_size, received_at: None };
+                    if inbox.received_in_parts(&head, &parts, MAX_CHUNK, meta).is_break() {
                         return Poll::Ready(Ok(()));
                     }
                 }
@@ -118,11 +117,7 @@ impl Device for MemoryDevice {
 
     fn send(&self, packet: &Packet<'_>) -> io::Result<()> {
         let checksum = if self.config.offload { Checksum::Verified } else { Checksum::Unknown };
-        if self.outgoing.push(packet.total_len(), || Queued::new(packet, checksum)) {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::WouldBlock.into())
-        }
+        if self.outgoing.push(packet, checksum) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
     fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

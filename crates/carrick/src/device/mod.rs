@@ -21,6 +21,8 @@ pub(crate) use ring::{Popped, Queued, Ring};
 #[cfg(target_os = "linux")]
 pub use tun::{Tun, TunBuilder};
 
+use bytes::{Bytes, BytesMut};
+use carrick_core::Transmit;
 use std::io;
 use std::num::NonZeroU16;
 use std::task::{Context, Poll};
@@ -108,17 +110,59 @@ pub struct Packet<'a> {
     /// How much payload each wire segment carries, if the packet stands for several. Only where the device
     /// can segment that family.
     pub segment_size: Option<NonZeroU16>,
+    /// Whose payload it is.
+    transmit: Option<&'a Transmit<'a>>,
 }
 
-impl Packet<'_> {
+impl<'a> Packet<'a> {
+    /// A packet of these parts, for calling [`Device::send`] without a stack.
+    #[must_use]
+    pub const fn new(header: &'a [u8], payload: &'a [&'a [u8]], segment_size: Option<NonZeroU16>) -> Self {
+        Self { header, payload, segment_size, transmit: None }
+    }
+
+    /// The packet that `transmit` is, its header completed or not.
+    pub(crate) const fn of(
+        transmit: &'a Transmit<'a>,
+        header: &'a [u8],
+        payload: &'a [&'a [u8]],
+        segment_size: Option<NonZeroU16>,
+    ) -> Self {
+        Self { header, payload, segment_size, transmit: Some(transmit) }
+    }
+
+    /// The same packet with another header.
+    pub(crate) const fn with_header<'b>(&'b self, header: &'b [u8]) -> Packet<'b>
+    where
+        'a: 'b,
+    {
+        Packet { header, ..*self }
+    }
+
+    /// The payload as buffers that may be kept, for a device that passes packets on in memory: payload of
+    /// 4 KiB and more without a copy, if the packet leaves as its stack made it. Each buffer pins up to 64 KiB.
+    #[must_use]
+    pub fn keep_payload(&self) -> Vec<Bytes> {
+        match self.transmit {
+            Some(transmit) => transmit.shared().collect(),
+            None => self.payload.iter().map(|part| Bytes::copy_from_slice(part)).collect(),
+        }
+    }
+
+    /// Length of the payload in bytes.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        self.payload.iter().fold(0, |sum, part| sum.saturating_add(part.len()))
+    }
+
     /// Length of the whole packet in bytes, headers included.
     #[must_use]
     pub fn total_len(&self) -> usize {
-        self.payload.iter().fold(self.header.len(), |sum, part| sum.saturating_add(part.len()))
+        self.header.len().saturating_add(self.payload_len())
     }
 
     /// Appends the whole packet to `out`, headers first.
-    pub fn copy_to(&self, out: &mut Vec<u8>) {
+    pub fn copy_to(&self, out: &mut BytesMut) {
         out.reserve(self.total_len());
         out.extend_from_slice(self.header);
         for part in self.payload {

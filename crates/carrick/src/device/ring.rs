@@ -1,7 +1,9 @@
 //! A queue of packets bounded by bytes, with a waker at each end.
+//!
+//! Large payload is passed on by reference, small packets are copied.
 
 use super::{Checksum, Packet};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -9,22 +11,19 @@ use std::task::Waker;
 /// What a packet is charged besides its bytes, so that tiny ones are bounded too.
 const OVERHEAD: usize = 128;
 
+/// From this much payload on it is kept by reference.
+const KEEP_FROM: usize = 16_384;
+
 /// A packet in a ring.
 #[derive(Debug)]
 pub(crate) struct Queued {
-    pub(crate) bytes: Bytes,
+    /// The whole packet, or its headers.
+    pub(crate) head: Bytes,
+    /// The payload, if it is not in the head.
+    pub(crate) parts: Vec<Bytes>,
+    len: usize,
     pub(crate) checksum: Checksum,
     pub(crate) segment_size: Option<u16>,
-}
-
-impl Queued {
-    /// The packet's bytes in a row, in an allocation of exactly their size.
-    pub(crate) fn new(packet: &Packet<'_>, checksum: Checksum) -> Self {
-        let mut bytes = Vec::with_capacity(packet.total_len());
-        packet.copy_to(&mut bytes);
-        let segment_size = packet.segment_size.map(std::num::NonZeroU16::get);
-        Self { bytes: bytes.into(), checksum, segment_size }
-    }
 }
 
 /// The queue.
@@ -59,8 +58,9 @@ impl Ring {
         Self { inner: Mutex::new(Inner::default()), limit }
     }
 
-    /// Adds a packet and wakes the reader. False if there is no room. The packet is made only if there is.
-    pub(crate) fn push(&self, len: usize, make: impl FnOnce() -> Queued) -> bool {
+    /// Adds a packet and wakes the reader. False if there is no room.
+    pub(crate) fn push(&self, packet: &Packet<'_>, checksum: Checksum) -> bool {
+        let len = packet.total_len();
         {
             let mut inner = self.inner.lock();
             if inner.closed {
@@ -73,10 +73,18 @@ impl Ring {
             inner.bytes += len + OVERHEAD;
         }
         // The copy is made outside the lock; the room is taken already.
-        let packet = make();
+        let (head, parts) = if packet.payload_len() >= KEEP_FROM {
+            (Bytes::copy_from_slice(packet.header), packet.keep_payload())
+        } else {
+            let mut whole = BytesMut::with_capacity(len);
+            packet.copy_to(&mut whole);
+            (whole.freeze(), Vec::new())
+        };
+        let segment_size = packet.segment_size.map(std::num::NonZeroU16::get);
+        let queued = Queued { head, parts, len, checksum, segment_size };
         let reader = {
             let mut inner = self.inner.lock();
-            inner.packets.push_back(packet);
+            inner.packets.push_back(queued);
             inner.reader.take()
         };
         if let Some(reader) = reader {
@@ -97,7 +105,7 @@ impl Ring {
             drop(old);
             return Popped::Empty;
         };
-        inner.bytes -= packet.bytes.len() + OVERHEAD;
+        inner.bytes -= packet.len + OVERHEAD;
         let writer = if inner.refused && inner.bytes <= self.limit / 2 {
             inner.refused = false;
             inner.writer.take()
