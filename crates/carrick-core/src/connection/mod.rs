@@ -505,9 +505,9 @@ impl Connection {
         self.state().hash(state);
         match protocol {
             State::SynSent(opening) | State::SynReceived(opening, _) => {
-                let Opening { iss: _, due, sent_at, retries, rtt, finish, passive, stray_reset } = opening;
+                let Opening { iss, due, sent_at, retries, rtt, finish, passive, stray_reset } = opening;
                 (due, sent_at.map(|at| now.since(at)), retries, rtt, finish, passive).hash(state);
-                stray_reset.hash(state);
+                stray_reset.map(|seq| seq.distance_from(*iss)).hash(state);
                 if let State::SynReceived(_, peer) = protocol {
                     Peer { irs: SeqNum::new(0), ..*peer }.hash(state);
                 }
@@ -516,7 +516,7 @@ impl Connection {
                 open.snd.digest(open.rcv.irs, now, state);
                 open.rcv.digest(now, state);
             }
-            State::TimeWait(record) => record.deadline.since(now).hash(state),
+            State::TimeWait(record) => record.digest(now, state),
             State::Closed(closed) => (closed.error, closed.reset.is_some()).hash(state),
         }
         for queue in [to_send, received] {
