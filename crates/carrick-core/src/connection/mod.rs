@@ -289,8 +289,9 @@ impl Connection {
             State::Open(_) | State::TimeWait(_) | State::Closed(_) => return Err(SendError::Finished),
         }
         let wanted = data.len().min(self.send_room());
-        let held = self.to_send.memory();
-        let room = if held == 0 { cx.memory.room.saturating_add(cx.memory.reserve) } else { cx.memory.room };
+        // The reserve is for text that arrives: were it spent on writing, two hosts full of text for each other
+        // could not take any of it.
+        let room = cx.memory.room;
         let taken = self.to_send.fits(wanted, room);
         if taken < wanted {
             // Perhaps no acknowledgment will ever tell that others have given memory back.
