@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Invariant: the payloads of the cut, put together, are the payload given, and each packet is one that a
-//! receiver accepts by itself: its own lengths, identification, sequence number and whole checksums; FIN and
-//! PSH on the last alone, CWR on the first alone (RFC 3168 §6.1.2), the urgent pointer moved along.
+//! receiver accepts by itself: its own lengths, identification, sequence number and whole checksums (unless the
+//! partial form is asked for); FIN and PSH on the last alone, CWR on the first alone (RFC 3168 §6.1.2), the urgent pointer moved along.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::num::NonZeroU16;
@@ -58,6 +58,7 @@ pub struct Segmenter<'a> {
     /// Packets cut so far.
     count: u16,
     finished: bool,
+    partial_checksums: bool,
 }
 
 impl<'a> Segmenter<'a> {
@@ -83,7 +84,23 @@ impl<'a> Segmenter<'a> {
             return Err(BuildError::NotDivisible);
         }
         let slices = payload.iter();
-        Ok(Self { header, layout, segment_size, current: &[], slices, done: 0, count: 0, finished: false })
+        Ok(Self {
+            header,
+            layout,
+            segment_size,
+            current: &[],
+            slices,
+            done: 0,
+            count: 0,
+            finished: false,
+            partial_checksums: false,
+        })
+    }
+
+    /// Leaves the TCP checksums in the partial form, for a device that completes them but does not segment.
+    #[must_use]
+    pub const fn with_partial_checksums(self) -> Self {
+        Self { partial_checksums: true, ..self }
     }
 
     /// Writes the next packet to `out`; `false`, with `out` as it was, when there is none left.
@@ -166,8 +183,11 @@ impl<'a> Segmenter<'a> {
             }
         }
         put(tcp, 13, [segment_flags.bits() as u8])?; // the eight flags of this byte; AE stays
-        tcp::set_checksum(tcp, 0)?;
         let mut sum = Checksum::pseudo_header(src, dst, Protocol::TCP, tcp_len);
+        if self.partial_checksums {
+            return tcp::set_checksum(tcp, sum.fold());
+        }
+        tcp::set_checksum(tcp, 0)?;
         sum.add(tcp);
         for part in out.parts.iter().take(out.count) {
             sum.add(part);

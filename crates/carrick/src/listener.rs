@@ -2,7 +2,7 @@
 
 use crate::error::Failure;
 use crate::kernel::Popped;
-use crate::shared::{Handle, Listening};
+use crate::shared::{Handle, Listening, contain};
 use crate::{Stack, TcpStream};
 use std::io;
 use std::net::SocketAddr;
@@ -90,7 +90,7 @@ impl TcpListener {
             };
             if more {
                 // One notification may stand for several connections.
-                self.listening.notify.notify_one();
+                contain(|| self.listening.notify.notify_one());
             }
             self.stack.accepted(&self.listening);
             let stream = TcpStream::new(cell, self.stack.clone());

@@ -130,6 +130,9 @@ impl Outlet {
 
     fn send_in_pieces(&self, header: &[u8], payload: &[&[u8]], size: NonZeroU16) -> (Sent, Taken) {
         let Ok(mut segmenter) = Segmenter::new(header, payload, size) else { return self.lose() };
+        if self.capabilities.completes_checksums {
+            segmenter = segmenter.with_partial_checksums();
+        }
         let mut segment = SegmentBuf::new();
         let mut taken = 0;
         while segmenter.next_segment(&mut segment) {

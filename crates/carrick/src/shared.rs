@@ -245,7 +245,7 @@ impl Shared {
         }
         settled.wakers.into_iter().flatten().for_each(wake);
         if let Some(watchers) = settled.watchers {
-            watchers.notify_waiters();
+            contain(|| watchers.notify_waiters());
         }
         raise
     }
@@ -345,7 +345,7 @@ impl Shared {
             self.release(cell, Connection::abort);
         }
         waker.into_iter().for_each(wake);
-        listening.notify.notify_waiters();
+        contain(|| listening.notify.notify_waiters());
         // Resets of half-open connections are due from the endpoint.
         self.signal.raise();
     }
@@ -402,11 +402,10 @@ impl Shared {
     pub(crate) fn close(&self) {
         let cx = self.cx(self.now());
         self.closing.store(true, Ordering::Release);
-        let ((cells, listeners), _) = self.with_net(&cx, |net| {
-            let cells: Vec<_> = net.cells.iter().flatten().cloned().collect();
-            (cells, net.listeners.values().cloned().collect::<Vec<_>>())
-        });
+        let (listeners, _) = self.with_net(&cx, |net| net.listeners.values().cloned().collect::<Vec<_>>());
         listeners.iter().for_each(|listening| self.unlisten(listening));
+        // Only now: until its listener ended, a new connection could still be accepted.
+        let (cells, _) = self.with_net(&cx, |net| net.cells.iter().flatten().cloned().collect::<Vec<_>>());
         for cell in &cells {
             let wakers = self.enter(cell, |state, cx| {
                 state.run(|connection| connection.close(cx));
@@ -448,14 +447,14 @@ impl Shared {
             };
             wakers.into_iter().flatten().for_each(wake);
             if let Some(watchers) = watchers {
-                watchers.notify_waiters();
+                contain(|| watchers.notify_waiters());
             }
         }
         for listening in listeners.into_values() {
             let (unaccepted, waker) = listening.queue.close();
             unaccepted.iter().for_each(|cell| self.release(cell, |_, _| ()));
             waker.into_iter().for_each(wake);
-            listening.notify.notify_waiters();
+            contain(|| listening.notify.notify_waiters());
         }
         let unsent = std::mem::take(&mut self.work.lock().unsent);
         for cell in unsent {
@@ -472,7 +471,7 @@ impl Shared {
     pub(crate) fn end(&self, failure: Failure) {
         self.fail(failure);
         self.ended.store(true, Ordering::Release);
-        self.ended_notify.notify_waiters();
+        contain(|| self.ended_notify.notify_waiters());
     }
 }
 
@@ -581,7 +580,12 @@ pub(crate) fn is_over(connection: &Connection) -> bool {
 
 /// Wakes a task; if that panics, it is that task's affair.
 pub(crate) fn wake(waker: Waker) {
-    drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+    contain(|| waker.wake());
+}
+
+/// Wakes tasks, as [`wake`] does one.
+pub(crate) fn contain(wake: impl FnOnce()) {
+    drop(catch_unwind(AssertUnwindSafe(wake)));
 }
 
 /// The endpoint's lock.

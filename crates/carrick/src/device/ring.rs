@@ -21,7 +21,8 @@ pub(crate) struct Queued {
     pub(crate) head: Bytes,
     /// The payload, if it is not in the head.
     pub(crate) parts: Vec<Bytes>,
-    len: usize,
+    /// Of the whole packet, in bytes.
+    pub(crate) len: usize,
     pub(crate) checksum: Checksum,
     pub(crate) segment_size: Option<u16>,
 }

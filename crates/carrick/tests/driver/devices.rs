@@ -260,7 +260,7 @@ async fn the_other_end_of_a_memory_link_is_dropped() {
 }
 
 /// A device that always has more garbage to read.
-struct Flooding<D>(D);
+pub(crate) struct Flooding<D>(pub(crate) D);
 
 impl<D: Device> Device for Flooding<D> {
     fn capabilities(&self) -> Capabilities {

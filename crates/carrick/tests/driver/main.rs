@@ -1,6 +1,11 @@
 //! The driver on memory devices, on tokio's paused clock: what an application sees, and what a bad device or a
 //! bad moment does to it. Names begin with the threat they cover.
 
+mod bug_abort_in_a_batch;
+mod bug_flood_and_own_ring;
+mod bug_pieces_with_whole_checksums;
+mod bug_replies_at_the_end;
+mod bug_waiters_that_panic;
 mod cancel;
 mod common;
 mod devices;

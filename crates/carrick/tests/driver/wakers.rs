@@ -10,14 +10,14 @@ use std::task::{Context, Poll, Wake, Waker};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Counts its wake-ups, and does something at each.
-struct Probe<F: Fn() + Send + Sync>(AtomicUsize, F);
+pub(crate) struct Probe<F: Fn() + Send + Sync>(AtomicUsize, F);
 
 impl<F: Fn() + Send + Sync + 'static> Probe<F> {
-    fn new(f: F) -> (Arc<Self>, Waker) {
+    pub(crate) fn new(f: F) -> (Arc<Self>, Waker) {
         let probe = Arc::new(Self(AtomicUsize::new(0), f));
         (probe.clone(), probe.into())
     }
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
