@@ -32,7 +32,7 @@ pub fn app() -> Router {
 /// Serves for as long as it is polled.
 ///
 /// # Errors
-/// As [`axum::serve`]: none in practice, since a failing accept is tried again.
+/// As [`axum::serve()`]: none in practice, since a failing accept is tried again.
 pub async fn serve(listener: TcpListener) -> io::Result<()> {
     axum::serve(Listener(listener), app()).await
 }

@@ -3,6 +3,7 @@
 use crate::tuple::Tuple;
 use crate::{DiscardReason, Instant};
 use carrick_wire::{SeqNum, WindowScale};
+use core::hash::{Hash, Hasher};
 
 /// Names a connection. The index is small and reused, the generation tells its users apart.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -64,6 +65,14 @@ pub struct TimeWaitRecord {
     /// TS.Recent, if timestamps were in use.
     pub(crate) ts_recent: Option<u32>,
     pub(crate) deadline: Instant,
+}
+
+impl TimeWaitRecord {
+    pub(crate) fn digest(&self, now: Instant, state: &mut impl Hasher) {
+        // All other numbers are where the digest counts from.
+        let Self { tuple, snd_nxt: _, rcv_nxt: _, window, scale, answers, ts_recent, deadline } = self;
+        (tuple, window, scale, answers, ts_recent, deadline.since(now)).hash(state);
+    }
 }
 
 /// What became of an input that [`Dispatch::Existing`](crate::Dispatch::Existing) named a connection for.

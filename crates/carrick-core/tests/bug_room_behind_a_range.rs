@@ -18,3 +18,13 @@ fn o_4_text_across_ranges_stays_inside_the_budget() {
     s.expect(seg().seq(1).ack(33_461));
     assert_eq!(s.read(), [pattern(1, 30_000), pattern(30_001, 3460)].concat());
 }
+
+#[test]
+fn o_4_text_behind_a_hole_across_ranges_stays_inside_the_budget() {
+    let mut s = Scene::builder().window_scale(7).budget(64 << 10).established();
+    s.inject(seg().seq(17_001).ack(1).len(1));
+    s.inject(seg().seq(101).ack(1).len(1460));
+    // Large enough to be kept by reference, but for the range in its midst.
+    s.inject(seg().seq(1001).ack(1).len(30_000));
+    assert!(s.host().used() <= 64 << 10, "{} bytes held", s.host().used());
+}

@@ -40,15 +40,14 @@ impl Controller for NewReno {
 
     fn on_ack(&mut self, acked: Acked) {
         // A window that was not used says nothing about the path (RFC 7661 §4.3).
-        if acked.in_flight.saturating_mul(2) < self.cwnd {
+        if self.mss == 0 || acked.in_flight.saturating_mul(2) < self.cwnd {
             return;
         }
-        if self.cwnd < self.ssthresh {
-            self.cwnd = self.cwnd.saturating_add(acked.bytes).min(MAX_WINDOW);
-            return;
-        }
-        self.acked = self.acked.saturating_add(acked.bytes);
-        if self.acked >= self.cwnd {
+        let slow_start = acked.bytes.min(self.ssthresh.saturating_sub(self.cwnd));
+        self.cwnd = self.cwnd.saturating_add(slow_start).min(MAX_WINDOW);
+        self.acked = self.acked.saturating_add(acked.bytes.saturating_sub(slow_start));
+        // One ACK may stand for several windows. Each turn takes one off, and a window is at least a segment.
+        while self.acked >= self.cwnd {
             self.acked = self.acked.saturating_sub(self.cwnd);
             self.cwnd = self.cwnd.saturating_add(self.mss).min(MAX_WINDOW);
         }
@@ -107,6 +106,22 @@ mod tests {
             many.on_ack(ack(1, 14_600));
         }
         assert_eq!(one.window(), many.window());
+    }
+
+    /// Seen: slow start took all that one ACK acknowledged, 64 KiB for a super-segment, past the threshold.
+    #[test]
+    fn slow_start_ends_at_the_threshold_whatever_one_ack_acknowledges() {
+        let (mut one, mut many) = (NewReno::default(), NewReno::default());
+        for reno in [&mut one, &mut many] {
+            reno.on_start(1000);
+            reno.on_timeout(Instant::ZERO, 20_000, true);
+            reno.on_ack(ack(8000, 1000));
+        }
+        one.on_ack(ack(45_000, 45_000));
+        for _ in 0..45 {
+            many.on_ack(ack(1000, 45_000));
+        }
+        assert_eq!((one.window(), many.window()), (13_000, 13_000));
     }
 
     #[test]

@@ -289,8 +289,9 @@ impl Connection {
             State::Open(_) | State::TimeWait(_) | State::Closed(_) => return Err(SendError::Finished),
         }
         let wanted = data.len().min(self.send_room());
-        let held = self.to_send.memory();
-        let room = if held == 0 { cx.memory.room.saturating_add(cx.memory.reserve) } else { cx.memory.room };
+        // The reserve is for text that arrives: were it spent on writing, two hosts full of text for each other
+        // could not take any of it.
+        let room = cx.memory.room;
         let taken = self.to_send.fits(wanted, room);
         if taken < wanted {
             // Perhaps no acknowledgment will ever tell that others have given memory back.
@@ -505,9 +506,9 @@ impl Connection {
         self.state().hash(state);
         match protocol {
             State::SynSent(opening) | State::SynReceived(opening, _) => {
-                let Opening { iss: _, due, sent_at, retries, rtt, finish, passive, stray_reset } = opening;
+                let Opening { iss, due, sent_at, retries, rtt, finish, passive, stray_reset } = opening;
                 (due, sent_at.map(|at| now.since(at)), retries, rtt, finish, passive).hash(state);
-                stray_reset.hash(state);
+                stray_reset.map(|seq| seq.distance_from(*iss)).hash(state);
                 if let State::SynReceived(_, peer) = protocol {
                     Peer { irs: SeqNum::new(0), ..*peer }.hash(state);
                 }
@@ -516,7 +517,7 @@ impl Connection {
                 open.snd.digest(open.rcv.irs, now, state);
                 open.rcv.digest(now, state);
             }
-            State::TimeWait(record) => record.deadline.since(now).hash(state),
+            State::TimeWait(record) => record.digest(now, state),
             State::Closed(closed) => (closed.error, closed.reset.is_some()).hash(state),
         }
         for queue in [to_send, received] {

@@ -11,6 +11,7 @@ use crate::event::{ConnectionId, ListenerId};
 use crate::{ConnectionConfig, Cx, DiscardReason, Instant, Pressure, Segment, Tuple};
 use alloc::boxed::Box;
 use carrick_wire::{SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
+use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 /// The first SYN,ACK is repeated after this long, later ones after twice the time before (RFC 6298 §2.1).
@@ -33,6 +34,12 @@ impl HalfOpen {
     /// The list that it waits in.
     pub(super) fn list(&self) -> usize {
         usize::from(self.retries).min(RETRY_LISTS.saturating_sub(1))
+    }
+
+    pub(super) fn digest(&self, now: Instant, state: &mut impl Hasher) {
+        let Self { tuple, listener, iss: _, peer, sent_at, deadline, retries } = self;
+        let peer = Peer { irs: SeqNum::new(0), ..*peer };
+        (tuple, listener, peer, now.since(*sent_at), deadline.since(now), retries).hash(state);
     }
 
     fn wait(&self) -> Duration {

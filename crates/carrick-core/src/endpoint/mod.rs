@@ -443,12 +443,10 @@ impl Endpoint {
             place.tuple.hash(state);
         }
         for (_, record) in self.demux.half_open.iter() {
-            record.tuple.hash(state);
-            record.list().hash(state);
+            record.digest(now, state);
         }
         for (_, record) in self.demux.time_waits.iter() {
-            record.tuple.hash(state);
-            record.deadline.since(now).hash(state);
+            record.digest(now, state);
         }
         self.replies.len().hash(state);
     }

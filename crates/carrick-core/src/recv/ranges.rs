@@ -83,18 +83,11 @@ impl Ranges {
             _ => (start, start),
         };
         let mut queue = self.map.remove(&key).unwrap_or_default();
-        let fresh = text.from(usize::try_from(reached.saturating_sub(start)).unwrap_or(usize::MAX));
         let overhead = if reached == start { LEAF } else { 0 };
-        if !permits(fresh.cost(&queue).saturating_add(overhead)) {
-            if !queue.is_empty() {
-                self.map.insert(key, queue);
-            }
-            return Err(Refused::NoMemory);
-        }
         let held = self.queues;
         self.queues = self.queues.saturating_sub(queue.memory());
         let mut reached = reached;
-        let mut changed = false;
+        let (mut changed, mut refused) = (false, false);
         while reached < end {
             // The gap up to the next range, or to the end of the text.
             let next = self.map.range(key..).next().map(|(next, _)| *next);
@@ -105,7 +98,8 @@ impl Ranges {
                 let piece = text.from(skip).up_to(gap);
                 // Behind a range the text goes on in another chunk, so each piece asks for its own room.
                 let grown = self.queues.saturating_add(queue.memory()).saturating_sub(held);
-                if changed && !permits(grown.saturating_add(piece.cost(&queue)).saturating_add(overhead)) {
+                if !permits(grown.saturating_add(piece.cost(&queue)).saturating_add(overhead)) {
+                    refused = true;
                     break;
                 }
                 piece.push_to(&mut queue);
@@ -116,7 +110,12 @@ impl Ranges {
         }
         self.absorb(&mut queue, &mut reached);
         self.queues = self.queues.saturating_add(queue.memory());
-        self.map.insert(key, queue);
+        if !queue.is_empty() {
+            self.map.insert(key, queue);
+        }
+        if refused && !changed {
+            return Err(Refused::NoMemory);
+        }
         self.note_recent(start);
         Ok(changed)
     }
