@@ -156,7 +156,7 @@ pub struct ConnectionConfig {
     /// uses two fewer (63 s).
     pub syn_retries: u8,
     /// How often data or a FIN is sent again, without any answer, before the connection is given up (R2).
-    /// Default 15: at least 100 s (RFC 9293 SHLD-11), about 15 min.
+    /// Default 15: at least 100 s (RFC 9293 SHLD-11), about 15 min. 255 means without end (MUST-21).
     pub retries: u8,
     /// How long FIN-WAIT-2 may last once the application has let go of the stream. Default 60 s.
     pub fin_wait_2: Duration,

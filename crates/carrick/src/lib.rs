@@ -60,9 +60,9 @@
 //! # How much memory, how many tasks
 //!
 //! One task per stack, none per connection. An idle connection holds no buffers; bytes under way are counted
-//! against [`StackBuilder::memory_limit`]. The same buffers come and go by the megabyte, and some allocators hand
-//! them back to the system each time: glibc's then spends more on page faults than TCP does on everything else.
-//! A busy program should use another one, or raise `M_TRIM_THRESHOLD`.
+//! against [`StackBuilder::memory_limit`]. Buffers come from the global allocator by the dozen and go back to it;
+//! building a stack teaches glibc's not to hand up to 8 MiB of them back to the system each time, which costs more than
+//! TCP does.
 //!
 //! The protocol itself is in `carrick-core`, without clock, sockets or threads.
 
@@ -83,3 +83,8 @@ pub use carrick_core::{Cidr, CidrParseError, ConnectionConfig};
 pub use listener::TcpListener;
 pub use stack::{Counters, Stack, StackBuilder};
 pub use stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpStream, WriteHalf};
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
