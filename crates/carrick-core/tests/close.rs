@@ -170,7 +170,7 @@ fn text_for_an_application_that_has_let_go_is_answered_with_a_reset() {
     s.inject(seg().seq(1).ack(2));
     assert_eq!(s.state(), TcpState::FinWait2);
     s.inject(seg().seq(1).ack(2).data(b"hello?"));
-    s.expect(seg().rst().seq(2));
+    s.expect(seg().rst().seq(2).ack(1));
     s.expect_nothing();
     assert_eq!(s.host().endpoint().connections(), 0);
 }

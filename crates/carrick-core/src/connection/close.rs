@@ -62,11 +62,9 @@ impl Connection {
                 Some(Reset { seq: opening.iss + 1, ack: Some(peer.irs + 1), ts_recent: peer.ts_recent })
             }
             State::Open(open) => match open.phase {
-                Phase::Established | Phase::FinWait1 | Phase::FinWait2 | Phase::CloseWait => Some(Reset {
-                    seq: open.snd.ack_seq(),
-                    ack: Some(open.rcv.nxt),
-                    ts_recent: open.rcv.ts_recent.map(|(recent, _)| recent),
-                }),
+                Phase::Established | Phase::FinWait1 | Phase::FinWait2 | Phase::CloseWait => {
+                    Some(Reset::after(open))
+                }
                 Phase::Closing | Phase::LastAck => None,
             },
             State::TimeWait(_) => None,

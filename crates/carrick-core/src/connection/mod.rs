@@ -130,6 +130,17 @@ struct Reset {
     ts_recent: Option<u32>,
 }
 
+impl Reset {
+    /// The reset of an open connection: after all that was sent, and acknowledging all that came.
+    fn after(open: &Open) -> Self {
+        Self {
+            seq: open.snd.ack_seq(),
+            ack: Some(open.rcv.nxt),
+            ts_recent: open.rcv.ts_recent.map(|(recent, _)| recent),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum End {
     NotYet,

@@ -227,8 +227,10 @@ impl Connection {
         let seq = segment.seq + u32::from(segment.has(TcpFlags::SYN));
         let new_text = (seq + segment.text_seqs()).after(open.rcv.nxt);
         if self.released && new_text {
-            // The application will never read it: half-duplex close (RFC 9293 §3.6.1, SHLD-3).
-            let reset = Reset { seq: segment.ack, ack: None, ts_recent: None };
+            // The application will never read it: half-duplex close (RFC 9293 §3.6.1, SHLD-3). The reset has the
+            // number after all that we sent: if our FIN is on its way, the peer will have taken it by then, and a
+            // reset with the segment's ACK number would be too old to be believed.
+            let reset = Reset::after(open);
             self.end(Some(ConnectionError::Aborted), Some(reset));
             return Ok(());
         }

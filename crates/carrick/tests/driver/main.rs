@@ -15,4 +15,5 @@ mod echo;
 mod fairness;
 mod limits;
 mod listeners;
+mod threads;
 mod wakers;
