@@ -384,6 +384,8 @@ impl Connection {
     pub fn poll_endpoint_event(&mut self) -> Option<EndpointEvent> {
         match self.end {
             End::NotYet | End::Told => None,
+            // The ACK that the peer waits for leaves first: a record answers only what comes again.
+            End::TimeWait if self.acks_due > 0 => None,
             End::Closed => {
                 self.end = End::Told;
                 Some(EndpointEvent::Closed)
