@@ -181,7 +181,7 @@ impl Host {
                 self.endpoint.accepted(listener);
                 self.connections.push((id, connection));
             }
-            Dispatch::Answered | Dispatch::Held | Dispatch::Discard(_) => {}
+            Dispatch::Answered | Dispatch::Held | Dispatch::Reassembled(_) | Dispatch::Discard(_) => {}
         }
     }
 }

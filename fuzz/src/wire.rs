@@ -130,7 +130,8 @@ fn message(message: IcmpMessage<'_>) {
         IcmpMessage::Unreachable { quote, .. }
         | IcmpMessage::PacketTooBig { quote, .. }
         | IcmpMessage::TimeExceeded { quote, .. }
-        | IcmpMessage::ParameterProblem { quote, .. } => check_quote(&quote),
+        | IcmpMessage::ParameterProblem { quote, .. }
+        | IcmpMessage::UnknownError { quote, .. } => check_quote(&quote),
         IcmpMessage::EchoRequest { ident, seq, data } => {
             let envelope = Envelope { src: LOCAL_V4, dst: PEER_V4, hop_limit: 64 };
             let mut buf = vec![0; data.len() + 28];

@@ -79,6 +79,14 @@ pub struct EndpointConfig {
     pub addresses: Vec<Cidr>,
     /// Largest IP packet of the link, in bytes: 576 (1280 with IPv6) to 65,535. Default 1,500.
     pub mtu: u16,
+    /// Find out how large packets to each destination may be (RFC 1191, RFC 8201). If not, IPv6 packets are
+    /// at most 1,280 bytes, and IPv4 packets to other networks at most 576. Default true.
+    pub path_mtu_discovery: bool,
+    /// The least path MTU that is believed for IPv4, in bytes: 128 to 576. Smaller ones are taken as this, so
+    /// that nobody makes us send much header and little text. For IPv6 it is 1,280. Default 552, as in Linux.
+    pub min_path_mtu: u16,
+    /// How much of packets that come in fragments is kept.
+    pub reassembly: ReassemblyLimits,
     /// Time to live of what we send, 1 to 255. Default 64.
     pub hop_limit: u8,
     /// Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 §3.4.2). Default 120 s.
@@ -98,6 +106,35 @@ pub struct EndpointConfig {
     pub icmp_errors: Rate,
     /// Most answers to echo requests. Default 6,400 a second, bursts of 100.
     pub echo_replies: Rate,
+}
+
+/// How much of packets that come in fragments is kept until the rest has come, at most 60 s.
+///
+/// Beyond a limit the oldest packet goes, of the source whose limit it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ReassemblyLimits {
+    /// Most bytes in all, 80 for each fragment and each packet included; 0 switches reassembly off, and
+    /// fragments are dropped. Default 1 MiB.
+    pub bytes: usize,
+    /// Most bytes of one source; a packet can be as long as this allows, and 65,535 bytes. Default 256 KiB.
+    pub bytes_per_source: usize,
+    /// Most packets in all. Default 512.
+    pub packets: u16,
+    /// Most packets of one source. Default 64.
+    pub packets_per_source: u16,
+    /// Most fragments of one packet. Default 128.
+    pub parts: u16,
+}
+
+impl ReassemblyLimits {
+    /// Drops all fragments.
+    pub const OFF: Self = Self { bytes: 0, bytes_per_source: 0, packets: 0, packets_per_source: 0, parts: 0 };
+}
+
+impl Default for ReassemblyLimits {
+    fn default() -> Self {
+        Self { bytes: 1 << 20, bytes_per_source: 256 << 10, packets: 512, packets_per_source: 64, parts: 128 }
+    }
 }
 
 /// How many answers of a kind may be sent.
@@ -123,6 +160,9 @@ impl Default for EndpointConfig {
         Self {
             addresses: Vec::new(),
             mtu: 1500,
+            path_mtu_discovery: true,
+            min_path_mtu: 552,
+            reassembly: ReassemblyLimits::default(),
             hop_limit: 64,
             msl: Duration::from_secs(120),
             max_half_open: 65_536,

@@ -15,7 +15,7 @@ pub enum DiscardReason {
     NotOurs,
     /// Our own address came back as a source.
     OwnSource,
-    /// A fragment.
+    /// A fragment, and reassembly is switched off.
     Fragment,
     /// A protocol that nobody here speaks.
     UnknownProtocol,
@@ -51,12 +51,18 @@ pub enum DiscardReason {
     ReplyQueueFull,
     /// A reply was due, and enough of its kind have been sent lately.
     RateLimited,
+    /// A fragment that is here already.
+    FragmentDuplicate,
+    /// A fragment that overlaps with another, or of a packet that was given up for that (RFC 5722 §4).
+    FragmentOverlap,
+    /// A fragment for which there is no room.
+    FragmentLimit,
 }
 
 impl DiscardReason {
     /// How many kinds there are, each [`ParseError`] being one.
     pub const COUNT: usize = Self::OTHERS + ParseError::COUNT;
-    const OTHERS: usize = 22;
+    const OTHERS: usize = 25;
 
     /// A dense number below [`COUNT`](Self::COUNT), for arrays of counters.
     #[must_use]
@@ -84,6 +90,9 @@ impl DiscardReason {
             Self::Gone => 19,
             Self::ReplyQueueFull => 20,
             Self::RateLimited => 21,
+            Self::FragmentDuplicate => 22,
+            Self::FragmentOverlap => 23,
+            Self::FragmentLimit => 24,
             Self::Malformed(error) => Self::OTHERS.saturating_add(error.index()),
         }
     }

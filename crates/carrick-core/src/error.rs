@@ -62,6 +62,10 @@ pub enum ConnectionError {
     /// The network said that the network cannot be reached.
     #[error("network is unreachable")]
     NetworkUnreachable,
+    /// The network said that it cannot make sense of a header of ours, or something that this stack has no
+    /// name for.
+    #[error("protocol error reported by the network")]
+    Protocol,
     /// This side aborted it.
     #[error("connection aborted")]
     Aborted,

@@ -47,6 +47,31 @@ pub enum EndpointEvent {
     Closed,
     /// The application has let go of a connection in TIME-WAIT: a record takes its place.
     TimeWait(TimeWaitRecord),
+    /// The path to the peer takes packets of at most so many bytes. The connection goes on.
+    PathMtu(u16),
+}
+
+impl EndpointEvent {
+    /// Whether it is the connection's last.
+    #[must_use]
+    pub const fn is_end(&self) -> bool {
+        match self {
+            Self::Closed | Self::TimeWait(_) => true,
+            Self::PathMtu(_) => false,
+        }
+    }
+}
+
+/// How large packets to a connection's peer may be from now on:
+/// [`Endpoint::poll_mtu_change`](crate::Endpoint::poll_mtu_change).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MtuChange {
+    /// What the link takes, in bytes.
+    pub(crate) link: u16,
+    /// What the path is known to take, at most that.
+    pub(crate) path: u16,
+    /// Until when that is to be believed.
+    pub(crate) until: Instant,
 }
 
 /// What is kept of a connection in TIME-WAIT (RFC 9293 §3.3.2, RFC 6191).

@@ -61,12 +61,14 @@ mod time;
 mod transmit;
 mod tuple;
 
-pub use config::{Cidr, CidrParseError, ConnectionConfig, EndpointConfig, ListenAddr, ListenConfig, Rate};
+pub use config::{
+    Cidr, CidrParseError, ConnectionConfig, EndpointConfig, ListenAddr, ListenConfig, Rate, ReassemblyLimits,
+};
 pub use connection::Connection;
 pub use counters::{Counters, DiscardReason};
 pub use endpoint::{Dispatch, Endpoint};
 pub use error::{BindError, ConnectError, ConnectionError, SendError};
-pub use event::{ConnectionId, EndpointEvent, Event, ListenerId, Outcome, TimeWaitRecord};
+pub use event::{ConnectionId, EndpointEvent, Event, ListenerId, MtuChange, Outcome, TimeWaitRecord};
 pub use frame::{Checksum, Frame, IcmpError, IcmpErrorKind, Input, Segment};
 pub use memory::{Allowance, Budget, Pressure};
 pub use queue::MAX_CHUNK;

@@ -42,6 +42,11 @@ impl<T> Slab<T> {
         self.len
     }
 
+    /// One past the greatest index that there may be.
+    pub(crate) fn end(&self) -> u32 {
+        u32::try_from(self.pages.len().saturating_mul(PAGE)).unwrap_or(NIL)
+    }
+
     /// Bytes of all pages and their list.
     pub(crate) fn memory(&self) -> usize {
         let pages = self.pages.len().saturating_mul(PAGE).saturating_mul(size_of::<Slot<T>>());

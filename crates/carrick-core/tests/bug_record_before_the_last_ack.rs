@@ -50,7 +50,7 @@ impl Host {
                     self.connection = Some((id, connection));
                     self.connection().handle_input(cx, Input::Segment(segment))
                 }
-                Dispatch::Answered | Dispatch::Held | Dispatch::Discard(_) => continue,
+                _ => continue,
             };
             self.endpoint.record_outcome(outcome);
         }

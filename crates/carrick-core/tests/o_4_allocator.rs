@@ -78,7 +78,7 @@ impl Side {
                 self.endpoint.record_outcome(outcome);
                 self.connection = Some((id, connection));
             }
-            Dispatch::Answered | Dispatch::Held | Dispatch::Discard(_) => {}
+            Dispatch::Answered | Dispatch::Held | Dispatch::Reassembled(_) | Dispatch::Discard(_) => {}
         }
     }
 }

@@ -289,6 +289,10 @@ impl Host {
             }
             Dispatch::Answered => self.tally.answered += 1,
             Dispatch::Held => self.tally.held += 1,
+            Dispatch::Reassembled(whole) => {
+                self.tally.held += 1;
+                self.receive(now, &Packet::new(whole));
+            }
             Dispatch::Discard(_) => self.tally.discarded += 1,
         }
         self.settle_endpoint(now);
@@ -313,6 +317,13 @@ impl Host {
             self.endpoint.record_outcome(outcome);
         }
         self.settle(now, id);
+    }
+
+    /// The link's MTU changes.
+    pub fn set_mtu(&mut self, now: Instant, mtu: u16) {
+        self.endpoint.set_mtu(mtu);
+        self.monitor.set_mtu(mtu);
+        self.tell_mtu(now);
     }
 
     /// When a timer is due next.
@@ -380,7 +391,7 @@ impl Host {
             }
         }
         let packets = device.taken;
-        let endpoint_event = cell.connection.poll_endpoint_event();
+        let endpoint_events: Vec<_> = std::iter::from_fn(|| cell.connection.poll_endpoint_event()).collect();
         while let Some(event) = cell.connection.poll_event() {
             cell.events.push(event);
         }
@@ -394,13 +405,27 @@ impl Host {
             self.monitor.report(oracle, now, what);
         }
         self.send_packets(now, packets, Sender::Connection);
-        if let Some(event) = endpoint_event {
-            cell_retired(&mut self.cells, id);
+        for event in endpoint_events {
+            if event.is_end() {
+                cell_retired(&mut self.cells, id);
+            }
             self.endpoint.handle_event(&cx, id, event);
             self.settle_endpoint(now);
         }
+        self.tell_mtu(now);
         self.drop_if_gone(now, id);
         self.check_memory(now);
+    }
+
+    /// Tells connections what has become of the MTU.
+    fn tell_mtu(&mut self, now: Instant) {
+        while let Some((id, change)) = self.endpoint.poll_mtu_change() {
+            let cx = self.cx(now);
+            if let Some(cell) = self.cells.get_mut(&id) {
+                cell.connection.handle_mtu_change(&cx, change);
+                self.settle(now, id);
+            }
+        }
     }
 
     fn settle_endpoint(&mut self, now: Instant) {

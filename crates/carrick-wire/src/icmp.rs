@@ -96,6 +96,16 @@ pub enum IcmpMessage<'a> {
         /// The packet in question.
         quote: Quote<'a>,
     },
+    /// An ICMPv6 error (type below 128) that RFC 4443 does not define; it goes to whom its quote names all the
+    /// same (RFC 4443 §2.4 b).
+    UnknownError {
+        /// Type.
+        kind: u8,
+        /// Code.
+        code: u8,
+        /// The packet in question.
+        quote: Quote<'a>,
+    },
     /// Any other message: its checksum is right, its body unread.
     Other {
         /// Type.
@@ -145,6 +155,7 @@ pub fn parse_v6(bytes: &[u8], src: Ipv6Addr, dst: Ipv6Addr) -> Result<IcmpMessag
         v6::PARAMETER_PROBLEM => {
             IcmpMessage::ParameterProblem { code, pointer: word, quote: Quote::parse_v6(body)? }
         }
+        ..128 => IcmpMessage::UnknownError { kind, code, quote: Quote::parse_v6(body)? },
         _ => IcmpMessage::Other { kind, code },
     })
 }

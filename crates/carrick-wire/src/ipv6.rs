@@ -21,6 +21,7 @@ use crate::{be16, be32};
 pub(crate) const HEADER_LEN: usize = 40;
 /// Where the fixed header says what follows it.
 const NEXT_HEADER_AT: usize = 6;
+const FRAGMENT_HEADER_LEN: usize = 8;
 
 // RFC 8504 §5.3 lets a host set limits like these; beyond them a packet is dropped in silence.
 /// Extension headers in a chain.
@@ -115,6 +116,27 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     #[must_use]
     pub const fn fragment(&self) -> Option<Fragment> {
         self.chain.fragment
+    }
+
+    /// Where the Next Header field is that announces the Fragment header, which of a fragment is the last header
+    /// before the payload; in a whole packet the field of the fixed header.
+    pub(crate) fn fragment_named_at(&self) -> usize {
+        let bytes = self.as_bytes();
+        let fragment_at = self.chain.payload_at.saturating_sub(FRAGMENT_HEADER_LEN);
+        let mut named_at = NEXT_HEADER_AT;
+        let mut at = HEADER_LEN;
+        // The chain was walked when the view was made, so every turn moves on to a header that is there.
+        while at < fragment_at {
+            let kind = bytes.get(named_at).map(|kind| Protocol(*kind));
+            let units = if kind == Some(Protocol::FRAGMENT) {
+                Some(0)
+            } else {
+                bytes.get(at.saturating_add(1)).copied()
+            };
+            named_at = at;
+            at = at.saturating_add(usize::from(units.unwrap_or(0)).saturating_add(1).saturating_mul(8));
+        }
+        named_at
     }
 
     /// The upper layer's bytes; of a fragment, what follows the Fragment header.

@@ -48,6 +48,7 @@ mod ipv4;
 mod ipv6;
 pub mod martian;
 mod options;
+pub mod reassembly;
 pub mod segmentation;
 mod seq;
 pub mod tcp;

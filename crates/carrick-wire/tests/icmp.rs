@@ -71,7 +71,7 @@ fn icmp_2_every_type_without_a_quote_has_one_outcome() {
             let bytes = message(v4, kind, 3, 7 << 16 | 9, b"");
             let outcome = parse(v4, &bytes);
             let (request, reply) = if v4 { (8, 0) } else { (128, 129) };
-            let quotes = if v4 { matches!(kind, 3 | 11 | 12) } else { matches!(kind, 1..=4) };
+            let quotes = if v4 { matches!(kind, 3 | 11 | 12) } else { kind < 128 };
             let expected = if kind == request {
                 Ok(IcmpMessage::EchoRequest { ident: 7, seq: 9, data: b"" })
             } else if kind == reply {

@@ -24,7 +24,7 @@ impl Error {
                 ConnectionError::HostUnreachable => Kind::HostUnreachable,
                 ConnectionError::NetworkUnreachable => Kind::NetworkUnreachable,
                 ConnectionError::Aborted => Kind::ConnectionAborted,
-                ConnectionError::Internal => Kind::Other,
+                ConnectionError::Protocol | ConnectionError::Internal => Kind::Other,
             },
             Self::Bind(BindError::AddrInUse) | Self::Connect(ConnectError::AddrInUse) => Kind::AddrInUse,
             Self::Bind(BindError::AddrNotAvailable) | Self::Connect(ConnectError::AddrNotAvailable) => {
@@ -88,6 +88,7 @@ mod tests {
             E::TimedOut,
             E::HostUnreachable,
             E::NetworkUnreachable,
+            E::Protocol,
             E::Aborted,
             E::Internal,
         ];
@@ -111,6 +112,7 @@ mod tests {
              TimedOut: connection timed out\n\
              HostUnreachable: no route to host\n\
              NetworkUnreachable: network is unreachable\n\
+             Other: protocol error reported by the network\n\
              ConnectionAborted: connection aborted\n\
              Other: internal error\n\
              AddrInUse: address already in use\n\

@@ -83,6 +83,8 @@ pub(crate) struct Settled {
     wakers: [Option<Waker>; 2],
     watchers: Option<Arc<Notify>>,
     retired: bool,
+    /// The endpoint is to hear of the path, and the device task to tell others.
+    path_changed: bool,
     /// The device task has something to do, or earlier than it thinks.
     raise: bool,
     /// What kept packets back, if any were.
@@ -197,6 +199,10 @@ impl Shared {
         state.acted = false;
         state.connected |= drained.connected;
         let mut settled = Settled { kept_back: drained.kept_back, ..Settled::default() };
+        if let Some(event) = drained.path_event.take() {
+            settled.path_changed = true;
+            self.retiring.push((cell.id, event));
+        }
         if let Some(event) = drained.endpoint_event.take() {
             state.retired = true;
             settled.retired = true;
@@ -240,8 +246,8 @@ impl Shared {
     #[must_use]
     pub(crate) fn apply(&self, settled: Settled, cx: &Cx) -> bool {
         let mut raise = settled.raise;
-        if settled.retired {
-            raise |= self.with_net(cx, |_| ()).1 || self.may_end();
+        if settled.retired || settled.path_changed {
+            raise |= self.with_net(cx, |_| ()).1 || self.may_end() || settled.path_changed;
         }
         settled.wakers.into_iter().flatten().for_each(wake);
         if let Some(watchers) = settled.watchers {
@@ -281,7 +287,11 @@ impl Shared {
         let mut net = NetGuard(self.net.lock());
         let Net { endpoint, cells, live, .. } = &mut *net.0;
         self.retiring.take(|(id, event)| {
+            let ends = event.is_end();
             endpoint.handle_event(cx, id, event);
+            if !ends {
+                return;
+            }
             if let Some(slot) = cells.get_mut(id.index())
                 && slot.take_if(|cell| cell.id == id).is_some()
             {
@@ -530,6 +540,7 @@ const EPHEMERAL: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 struct Drained {
     kept_back: Option<Sent>,
     endpoint_event: Option<EndpointEvent>,
+    path_event: Option<EndpointEvent>,
     connected: bool,
     readable: bool,
     writable: bool,
@@ -541,8 +552,11 @@ struct Drained {
 /// Asks a connection for all it wants of the world, in the order that the core's contract gives.
 fn drain(connection: &mut Connection, outlet: &Outlet, cx: &Cx, frames: usize) -> Drained {
     let kept_back = flush(connection, outlet, cx, frames);
-    let endpoint_event = connection.poll_endpoint_event();
-    let mut drained = Drained { kept_back, endpoint_event, ..Drained::default() };
+    let mut drained = Drained { kept_back, ..Drained::default() };
+    while let Some(event) = connection.poll_endpoint_event() {
+        let place = if event.is_end() { &mut drained.endpoint_event } else { &mut drained.path_event };
+        *place = Some(event);
+    }
     while let Some(event) = connection.poll_event() {
         match event {
             Event::Connected => {

@@ -29,6 +29,8 @@ const FRAMES_PER_SETTLING: usize = 16;
 /// Most waiting connections that one turn serves, one packet each, and most timers that it expires.
 const SERVED_PER_TURN: usize = 64;
 const EXPIRED_PER_TURN: usize = 256;
+/// Most connections that one turn tells of a changed MTU.
+const TOLD_PER_TURN: usize = 256;
 /// Most replies of the endpoint that leave in one turn.
 const REPLIES_PER_TURN: usize = 64;
 /// How late timers may be when the device never runs dry.
@@ -75,6 +77,7 @@ impl DeviceTask {
         let dry = self.receive(cx).map_err(|error| Failure::device(&error))?;
         let mut more = !dry;
         more |= self.expire(began, dry);
+        more |= self.tell_mtu();
         more |= self.reply(REPLIES_PER_TURN);
         more |= self.serve(cx).map_err(|error| Failure::device(&error))?;
         if self.is_over() {
@@ -161,6 +164,27 @@ impl DeviceTask {
                         connection.handle_timeout(&cx);
                     }
                 });
+                shared.settle(&cell, &mut state, &cx, FRAMES_PER_HOLD)
+            };
+            let _we_are_awake = shared.apply(settled, &cx);
+        }
+        true
+    }
+
+    /// Tells connections what others have found of their path. True if some are left.
+    fn tell_mtu(&self) -> bool {
+        let shared = &*self.shared;
+        let cx = shared.cx(shared.now());
+        for _ in 0..TOLD_PER_TURN {
+            let (cell, change) = {
+                let mut net = shared.net(&cx);
+                let Some((id, change)) = net.endpoint.poll_mtu_change() else { return false };
+                (net.cell(id).cloned(), change)
+            };
+            let Some(cell) = cell else { continue };
+            let settled = {
+                let mut state = cell.lock();
+                state.run(|connection| connection.handle_mtu_change(&cx, change));
                 shared.settle(&cell, &mut state, &cx, FRAMES_PER_HOLD)
             };
             let _we_are_awake = shared.apply(settled, &cx);
@@ -404,6 +428,14 @@ impl<'a> Handler<'a> {
                 // The listener ended between the two steps.
                 if let Some(cell) = refused {
                     self.shared.release(&cell, Connection::abort);
+                }
+                true
+            }
+            Dispatch::Reassembled(whole) => {
+                drop(net);
+                let frame = || Frame::shared(&whole, whole.len());
+                if !self.dispatch(cx, frame()) {
+                    self.dispatch(cx, frame());
                 }
                 true
             }

@@ -59,6 +59,7 @@ impl Connection {
         }
         if advanced {
             self.timers.restart_retransmission();
+            self.path_acked();
             self.offer_room();
         }
         if fin_acked {

@@ -11,6 +11,7 @@ mod ack;
 mod close;
 pub(crate) mod handshake;
 mod open;
+mod path;
 mod segment;
 mod timers;
 mod transmit;
@@ -30,6 +31,7 @@ use core::hash::{Hash, Hasher};
 use core::net::SocketAddr;
 use core::time::Duration;
 use handshake::Peer;
+use path::Path;
 use timers::Timers;
 pub(crate) use transmit::{Plan, emit_header};
 
@@ -46,6 +48,7 @@ pub struct Connection {
     tuple: Tuple,
     config: Arc<ConnectionConfig>,
     link: Link,
+    path: Path,
     state: State,
     /// Written and not acknowledged: the bytes from SND.UNA on.
     to_send: ChunkQueue,
@@ -73,7 +76,12 @@ pub struct Connection {
 /// What is below the connection, and what is constant about its packets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
+    /// Most bytes of a packet of ours, whatever the path takes.
     pub(crate) mtu: u16,
+    /// The least that the link's MTU has been: what we advertise.
+    pub(crate) least_mtu: u16,
+    /// Less is not believed of the path.
+    pub(crate) min_path_mtu: u16,
     pub(crate) hop_limit: u8,
     pub(crate) flow_label: u32,
     pub(crate) ts_offset: u32,
@@ -226,6 +234,7 @@ impl Connection {
         Self {
             tuple,
             config,
+            path: Path::new(link.mtu, tuple.local.is_ipv6()),
             link,
             state,
             to_send: ChunkQueue::default(),
@@ -255,7 +264,7 @@ impl Connection {
         let before = self.state();
         let outcome = match input {
             Input::Segment(segment) => self.segment_arrives(&cx, &segment),
-            Input::Icmp(error) => self.icmp_arrives(error),
+            Input::Icmp(error) => self.icmp_arrives(&cx, error),
         };
         self.trace(before);
         self.rearm(cx.now);
@@ -379,9 +388,13 @@ impl Connection {
         };
     }
 
-    /// What [`Endpoint::handle_event`](crate::Endpoint::handle_event) is to be told: once in a connection's
-    /// life. After it the connection's addresses are somebody else's.
+    /// What [`Endpoint::handle_event`](crate::Endpoint::handle_event) is to be told. Call it until it gives
+    /// nothing. One that [ends](EndpointEvent::is_end) it comes once in a connection's life; after it the
+    /// connection's addresses are somebody else's.
     pub fn poll_endpoint_event(&mut self) -> Option<EndpointEvent> {
+        if let Some(event) = self.path_event() {
+            return Some(event);
+        }
         match self.end {
             End::NotYet | End::Told => None,
             // The ACK that the peer waits for leaves first: a record answers only what comes again.
@@ -415,7 +428,8 @@ impl Connection {
             State::Open(open) => open.rcv.memory(),
             _ => 0,
         };
-        self.to_send.memory().saturating_add(self.received.memory()).saturating_add(ranges)
+        let queues = self.to_send.memory().saturating_add(self.received.memory());
+        queues.saturating_add(ranges).saturating_add(self.path.memory())
     }
 
     /// The state by its RFC name.
@@ -501,6 +515,7 @@ impl Connection {
             tuple,
             config: _,
             link: _,
+            path,
             state: protocol,
             to_send,
             received,
@@ -528,6 +543,7 @@ impl Connection {
             }
             State::Open(open) => {
                 open.snd.digest(open.rcv.irs, now, state);
+                path.digest(open.snd.iss, now, state);
                 open.rcv.digest(now, state);
             }
             State::TimeWait(record) => record.digest(now, state),

@@ -1,7 +1,7 @@
 //! From handshake to data: what an open connection starts with.
 
 use super::handshake::{self, Peer};
-use super::{Connection, Link, Open, Opening, State};
+use super::{Connection, Open, Opening, State};
 use crate::recv::Receiver;
 use crate::send::Sender;
 use crate::state::Phase;
@@ -13,12 +13,12 @@ use core::net::IpAddr;
 const TIMESTAMPS_LEN: u16 = 12;
 
 impl Open {
-    /// Text of a full-sized segment: the peer's MSS or what the MTU leaves, less options (RFC 9293 §3.7.1).
+    /// Text of a full-sized segment: the peer's MSS or what the path's MTU leaves, less options (RFC 9293 §3.7.1).
     /// At least 48 bytes, since an MSS below its floor is raised to that.
-    pub(super) fn segment_size(&self, local: IpAddr, link: &Link, extra_options: u16) -> u16 {
+    pub(super) fn segment_size(&self, local: IpAddr, mtu: u16, extra_options: u16) -> u16 {
         let options =
             extra_options.saturating_add(if self.rcv.ts_recent.is_some() { TIMESTAMPS_LEN } else { 0 });
-        let mss = self.snd.peer_mss.min(handshake::local_mss(local, link.mtu));
+        let mss = self.snd.peer_mss.min(handshake::local_mss(local, mtu));
         mss.saturating_sub(options).max(48)
     }
 }
@@ -30,7 +30,7 @@ impl Connection {
         let unscaled = (WindowScale::ZERO, WindowScale::ZERO);
         let (snd_scale, rcv_scale) =
             peer.scale.map_or(unscaled, |scale| (scale, handshake::local_scale(&self.config)));
-        let mss = handshake::local_mss(self.tuple.local, self.link.mtu);
+        let mss = handshake::local_mss(self.tuple.local, self.link.least_mtu);
 
         let mut rcv =
             Receiver::new(peer.irs, u32::from(handshake::initial_window(&self.config).get()), rcv_scale, mss);
@@ -47,7 +47,7 @@ impl Connection {
         let phase = if opening.finish { Phase::FinWait1 } else { Phase::Established };
         snd.fin = opening.finish;
         let mut open = Open { phase, snd, rcv };
-        let segment_size = u32::from(open.segment_size(self.tuple.local, &self.link, 0));
+        let segment_size = u32::from(open.segment_size(self.tuple.local, self.path.mtu, 0));
         open.snd.congestion.get_mut().on_start(segment_size);
         self.timers.clear();
         self.state = State::Open(open.into());

@@ -3,10 +3,10 @@
 //! The steps are methods named after the RFC's steps, called in its order.
 
 use super::handshake::Peer;
-use super::{Connection, Opening, Reset, State};
+use super::{Connection, Reset, State};
 use crate::recv::{Refused, Taken};
 use crate::state::Next;
-use crate::{ConnectionError, Cx, DiscardReason, Event, IcmpError, IcmpErrorKind, Instant, Outcome, Segment};
+use crate::{ConnectionError, Cx, DiscardReason, Event, Instant, Outcome, Segment};
 use carrick_wire::TcpFlags;
 
 /// Whether the steps go on.
@@ -323,38 +323,5 @@ impl Connection {
                 self.acks_due = self.acks_due.max(1);
             }
         }
-    }
-
-    /// An ICMP error whose quote names this connection (RFC 9293 §3.9.2.2, RFC 5927).
-    pub(super) fn icmp_arrives(&mut self, error: IcmpError) -> Outcome {
-        let in_flight = match &self.state {
-            State::SynSent(Opening { iss, .. }) | State::SynReceived(Opening { iss, .. }, _) => {
-                error.seq == *iss
-            }
-            State::Open(open) => {
-                let sent = open.snd.nxt.distance_from(open.snd.una);
-                error.seq.distance_from(open.snd.una) < sent
-            }
-            State::TimeWait(_) | State::Closed(_) => false,
-        };
-        if !in_flight {
-            return Outcome::Discarded(DiscardReason::IcmpIgnored);
-        }
-        let (reason, hard) = match error.kind {
-            IcmpErrorKind::Refused => (ConnectionError::Refused, true),
-            IcmpErrorKind::HostUnreachable => (ConnectionError::HostUnreachable, false),
-            IcmpErrorKind::NetworkUnreachable => (ConnectionError::NetworkUnreachable, false),
-            IcmpErrorKind::TimeExceeded
-            | IcmpErrorKind::ParameterProblem
-            | IcmpErrorKind::PacketTooBig(_) => {
-                return Outcome::Discarded(DiscardReason::IcmpIgnored);
-            }
-        };
-        if hard && matches!(self.state, State::SynSent(_) | State::SynReceived(..)) {
-            self.end(Some(reason), None);
-        } else {
-            self.soft_error = Some(reason);
-        }
-        Outcome::Accepted
     }
 }

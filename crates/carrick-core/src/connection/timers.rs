@@ -109,6 +109,7 @@ impl Connection {
         if gave_up {
             self.end(Some(self.soft_error.unwrap_or(ConnectionError::TimedOut)), None);
         }
+        self.path_timeout(cx.now);
     }
 
     fn persist_timeout(&mut self) {

@@ -24,6 +24,7 @@ pub(crate) struct Plan {
     pub(crate) len: usize,
     fin: bool,
     pub(crate) segment_size: Option<NonZeroU16>,
+    header_len: usize,
     /// The right edge that it advertises.
     edge: SeqNum,
     now: Instant,
@@ -49,6 +50,7 @@ impl Connection {
     /// Nothing has changed until [`Transmit::sent`].
     pub fn poll_transmit<'c>(&'c mut self, cx: &Cx, max: NonZeroUsize) -> Option<Transmit<'c>> {
         let cx = self.advance_clock(cx);
+        self.raise_path(cx.now);
         let (header, plan) = self.plan(&cx, max)?;
         if plan.len >= SHARE {
             self.to_send.freeze(plan.offset.saturating_add(plan.len));
@@ -101,7 +103,7 @@ impl Connection {
         if !opening.due {
             return None;
         }
-        let mss = handshake::local_mss(self.tuple.local, self.link.mtu);
+        let mss = handshake::local_mss(self.tuple.local, self.link.least_mtu);
         let ts_now = ts_clock(cx.now, self.link.ts_offset);
         let ack = peer.map_or(TcpFlags::EMPTY, |_| TcpFlags::ACK);
         let tcp = TcpHeader {
@@ -123,10 +125,11 @@ impl Connection {
         let options = self.segment_options(cx.now, ts_recent, sack);
         let sack_len = u16::try_from(sack.len().saturating_mul(8).saturating_add(4)).unwrap_or(u16::MAX);
         let sack_len = if sack.is_empty() { 0 } else { sack_len };
-        let mss = open.segment_size(self.tuple.local, &self.link, sack_len);
+        let mss = open.segment_size(self.tuple.local, self.path.mtu, sack_len);
 
         let queued = self.to_send.len();
-        let sendable = snd.sendable(queued, u32::from(mss)).map(|mut sendable| {
+        let sendable = self.within_path(snd.sendable(queued, u32::from(mss)), mss);
+        let sendable = sendable.map(|mut sendable| {
             let fixed: usize = if self.tuple.local.is_ipv4() { 40 } else { 60 };
             let headers = fixed.saturating_add(options.encoded_len());
             let limit = max.get().min(usize::from(u16::MAX)).saturating_sub(headers);
@@ -190,7 +193,10 @@ impl Connection {
     fn finish_plan(&self, cx: &Cx, tcp: TcpHeader, kind: Kind, sent: Sendable) -> (HeaderBytes, Plan) {
         let header = emit_header(&self.tuple, self.link.hop_limit, self.link.flow_label, tcp, sent.len);
         let Sendable { seq, len, fin } = sent;
-        (header, Plan { kind, seq, offset: 0, len, fin, segment_size: None, edge: seq, now: cx.now })
+        let header_len = header.as_slice().len();
+        let plan =
+            Plan { kind, seq, offset: 0, len, fin, segment_size: None, header_len, edge: seq, now: cx.now };
+        (header, plan)
     }
 
     pub(crate) fn payload_parts<'a>(&'a self, plan: &Plan, parts: &mut [&'a [u8]; MAX_PARTS]) -> usize {
@@ -218,6 +224,7 @@ impl Connection {
                 opening.stray_reset = None;
             }
             (State::Open(open), Kind::Segment) => {
+                let again = plan.seq != open.snd.nxt;
                 open.snd.on_sent(Sendable { seq: plan.seq, len, fin }, plan.now);
                 if open.rcv.edge.before(plan.edge) {
                     open.rcv.edge = plan.edge;
@@ -225,6 +232,9 @@ impl Connection {
                 open.rcv.last_ack_sent = open.rcv.nxt;
                 self.acks_due = self.acks_due.saturating_sub(1);
                 self.has_read = false;
+                let text = plan.segment_size.map_or(len, |size| len.min(usize::from(size.get())));
+                let size = u16::try_from(plan.header_len.saturating_add(text)).unwrap_or(u16::MAX);
+                self.note_size(size, plan.seq + u32::try_from(text).unwrap_or(0), again);
             }
             (State::TimeWait(_), Kind::TimeWait) => self.acks_due = 0,
             (State::Closed(closed), Kind::Reset) => closed.reset = None,

@@ -96,7 +96,7 @@ impl Endpoint {
         let Some(listener) = self.listeners.get(record.listener) else { return };
         let config = &listener.connection;
         let ts_now = ts_clock(cx.now, self.keys.ts_offset(&record.tuple));
-        let mss = handshake::local_mss(record.tuple.local, self.config.mtu);
+        let mss = handshake::local_mss(record.tuple.local, self.least_mtu);
         let tcp = TcpHeader {
             seq: record.iss,
             ack: record.peer.irs + 1,
@@ -193,7 +193,8 @@ impl Endpoint {
         let done =
             HalfDone { iss: record.iss, peer: record.peer, sent_at: record.sent_at, retries: record.retries };
         let link = self.link_of(&record.tuple);
-        let connection = Connection::accept(record.tuple, config, link, done, cx.now);
+        let mut connection = Connection::accept(record.tuple, config, link, done, cx.now);
+        connection.start_path(self.mtu_to(record.tuple.remote));
         self.counters.passive_opens = self.counters.passive_opens.saturating_add(1);
         self.counters.to_connections = self.counters.to_connections.saturating_add(1);
         let id = ConnectionId { index, generation };

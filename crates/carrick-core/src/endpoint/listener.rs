@@ -86,6 +86,11 @@ impl Listeners {
         })
     }
 
+    /// Whether there is a listener for any address.
+    pub(super) fn any_address(&self) -> bool {
+        self.by_address.keys().any(|listened| listened.address.is_none())
+    }
+
     /// Whether a listener could get SYNs for that local address and port.
     pub(super) fn uses_port(&self, address: IpAddr, port: u16) -> bool {
         let port = NonZeroU16::new(port);

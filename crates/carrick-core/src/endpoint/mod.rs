@@ -2,10 +2,13 @@
 
 mod demux;
 mod half_open;
+mod icmp;
 mod keys;
 mod limits;
 mod listener;
+pub(crate) mod path_mtu;
 mod ports;
+mod reassembly;
 mod stray;
 pub(crate) mod time_wait;
 
@@ -31,6 +34,8 @@ use demux::{Demux, Entry};
 use keys::Keys;
 use limits::Bucket;
 use listener::Listeners;
+use path_mtu::Paths;
+use reassembly::{Kept, Reassembly};
 
 /// Most replies that wait for the device. Beyond that what would be answered is dropped, as a full network
 /// queue would.
@@ -49,6 +54,10 @@ pub struct Endpoint {
     resets: Bucket,
     icmp_errors: Bucket,
     echo_replies: Bucket,
+    reassembly: Reassembly,
+    paths: Paths,
+    /// The least MTU that the link has had: what is advertised.
+    least_mtu: u16,
     counters: Counters,
     clock: Instant,
     generation: u32,
@@ -78,6 +87,8 @@ pub enum Dispatch<'f> {
     Answered,
     /// Kept for later.
     Held,
+    /// The last fragment of this packet: give it to [`Endpoint::handle_frame`], in a frame of its own.
+    Reassembled(Bytes),
     /// Dropped, and counted.
     Discard(DiscardReason),
 }
@@ -92,6 +103,9 @@ impl Endpoint {
             resets: Bucket::new(config.resets),
             icmp_errors: Bucket::new(config.icmp_errors),
             echo_replies: Bucket::new(config.echo_replies),
+            reassembly: Reassembly::new(config.reassembly, keys.clone()),
+            paths: Paths::new(keys.clone()),
+            least_mtu: config.mtu,
             config,
             listeners: Listeners::new(keys.clone()),
             keys,
@@ -163,7 +177,8 @@ impl Endpoint {
         let iss = self.take_over_time_wait(&tuple, iss);
         let generation = self.next_generation();
         let index = self.demux.insert_connection(&self.keys, tuple, generation).ok_or(ConnectError::Limit)?;
-        let connection = Connection::connect(tuple, config, self.link_of(&tuple), iss, now);
+        let mut connection = Connection::connect(tuple, config, self.link_of(&tuple), iss, now);
+        connection.start_path(self.mtu_to(tuple.remote));
         bump(&mut self.counters.active_opens);
         Ok((ConnectionId { index, generation }, Box::new(connection)))
     }
@@ -185,19 +200,42 @@ impl Endpoint {
         if !frame.looped && (src == dst || self.is_local(src)) {
             return self.discard(DiscardReason::OwnSource);
         }
-        if packet.fragment().is_some() {
-            return self.discard(DiscardReason::Fragment);
-        }
         if martian::is_group(dst) || self.is_broadcast(dst) {
-            // Only ICMPv6 echo is answered to a group, and we have joined none.
-            return self.discard(DiscardReason::NotOurs);
+            // Of all that may be sent to a group only an ICMPv6 echo request is answered.
+            return match packet.fragment() {
+                None if packet.protocol() == Protocol::ICMPV6 => self.icmp(&packet),
+                _ => self.discard(DiscardReason::NotOurs),
+            };
+        }
+        if packet.fragment().is_some() {
+            return self.fragment(&cx, &frame, &packet);
         }
         match packet.protocol() {
             Protocol::TCP => self.tcp(&cx, &frame, &packet),
-            _ if !self.is_local(dst) => self.discard(DiscardReason::NotOurs),
+            // Whose an error is its quote decides.
             Protocol::ICMP | Protocol::ICMPV6 => self.icmp(&packet),
+            _ if !self.is_local(dst) => self.discard(DiscardReason::NotOurs),
             _ => self.unknown_protocol(&packet),
         }
+    }
+
+    /// A part of a packet, which is kept until the others have come.
+    fn fragment<'f>(&mut self, cx: &Cx, frame: &Frame<'f>, packet: &IpView<&'f [u8]>) -> Dispatch<'f> {
+        if !self.reassembly.is_on() || !frame.parts.0.is_empty() {
+            return self.discard(DiscardReason::Fragment);
+        }
+        if !self.is_local(packet.dst()) && !self.listeners.any_address() {
+            return self.discard(DiscardReason::NotOurs);
+        }
+        let whole = match self.reassembly.insert(cx.now, packet) {
+            Kept::Waits => Dispatch::Held,
+            Kept::Whole(whole) => Dispatch::Reassembled(whole),
+            Kept::Duplicate => return self.discard(DiscardReason::FragmentDuplicate),
+            Kept::Overlap => return self.discard(DiscardReason::FragmentOverlap),
+            Kept::Limit => return self.discard(DiscardReason::FragmentLimit),
+        };
+        bump(&mut self.counters.held);
+        whole
     }
 
     fn tcp<'f>(&mut self, cx: &Cx, frame: &Frame<'f>, packet: &IpView<&'f [u8]>) -> Dispatch<'f> {
@@ -228,6 +266,7 @@ impl Endpoint {
             options: *view.options(),
             text: Text::new(payload, frame.shared.map(|(owner, pinned)| (owner, at, pinned)), frame.parts),
             segment_size: frame.segment_size,
+            ecn: packet.ecn(),
         };
         match self.demux.find(&self.keys, &tuple) {
             Some(Entry::Connection(index)) => self.existing(index, Input::Segment(segment)),
@@ -295,10 +334,19 @@ impl Endpoint {
         self.answered()
     }
 
-    /// What a connection's [`poll_endpoint_event`](Connection::poll_endpoint_event) said. After it `id` is
-    /// nobody's.
+    /// What a connection's [`poll_endpoint_event`](Connection::poll_endpoint_event) said. After one that
+    /// [ends](EndpointEvent::is_end) it `id` is nobody's.
     pub fn handle_event(&mut self, cx: &Cx, id: ConnectionId, event: EndpointEvent) {
         self.advance_clock(cx);
+        if let EndpointEvent::PathMtu(mtu) = event {
+            let place = self.demux.connections.get(id.index);
+            let remote =
+                place.filter(|place| place.generation == id.generation).map(|place| place.tuple.remote);
+            if let Some(remote) = remote {
+                self.path_lowered(remote, mtu);
+            }
+            return;
+        }
         if self.demux.remove_connection(&self.keys, id.index, id.generation).is_none() {
             return;
         }
@@ -317,6 +365,11 @@ impl Endpoint {
     pub fn handle_timeout(&mut self, cx: &Cx) {
         let cx = self.advance_clock(cx);
         self.half_open_timeouts(&cx);
+        while let Some(first) = self.reassembly.expire(cx.now) {
+            if let Some(first) = first {
+                self.reassembly_failed(&first);
+            }
+        }
         while let Some(index) = self.demux.time_wait_list.front() {
             if self.demux.time_waits.get(index).is_some_and(|record| record.deadline > cx.now) {
                 break;
@@ -331,7 +384,8 @@ impl Endpoint {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let time_wait = self.demux.time_wait_list.front().and_then(|index| self.demux.time_waits.get(index));
-        let deadlines = [self.half_open_deadline(), time_wait.map(|record| record.deadline)];
+        let time_wait = time_wait.map(|record| record.deadline);
+        let deadlines = [self.half_open_deadline(), time_wait, self.reassembly.deadline()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -381,7 +435,9 @@ impl Endpoint {
 
     fn link_of(&self, tuple: &Tuple) -> Link {
         Link {
-            mtu: self.config.mtu,
+            mtu: self.mtu_to(tuple.remote).link,
+            least_mtu: self.least_mtu,
+            min_path_mtu: self.min_path_mtu(tuple.remote),
             hop_limit: self.config.hop_limit,
             flow_label: self.keys.flow_label(tuple),
             ts_offset: self.keys.ts_offset(tuple),
@@ -437,12 +493,19 @@ impl Endpoint {
         self.demux.time_waits.len()
     }
 
-    /// Bytes of the table, of all records and of the replies that wait.
+    /// How many packets there are fragments of.
+    #[must_use]
+    pub const fn reassemblies(&self) -> usize {
+        self.reassembly.len()
+    }
+
+    /// Bytes of the table, of all records, of fragments, of known paths and of the replies that wait.
     #[must_use]
     pub fn memory(&self) -> usize {
         let replies = self.replies.capacity().saturating_mul(size_of::<Reply>());
         let payloads: usize = self.replies.iter().map(|reply| reply.payload.len()).sum();
-        self.demux.memory().saturating_add(replies).saturating_add(payloads)
+        let parts = self.reassembly.memory().saturating_add(self.paths.memory());
+        self.demux.memory().saturating_add(parts).saturating_add(replies).saturating_add(payloads)
     }
 
     /// Feeds what is known of tuples to a hash; times relative to `now`.
@@ -456,6 +519,8 @@ impl Endpoint {
         for (_, record) in self.demux.time_waits.iter() {
             record.digest(now, state);
         }
+        self.reassembly.digest(now, state);
+        self.paths.digest(now, state);
         self.replies.len().hash(state);
     }
 }

@@ -35,7 +35,7 @@ impl Endpoint {
     }
 
     /// Our address that shares most leading bits with the destination; the first of equals.
-    fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {
+    pub(super) fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {
         let of_family =
             self.config.addresses.iter().filter(|cidr| cidr.address.is_ipv4() == remote.is_ipv4());
         let best = of_family.rev().max_by_key(|cidr| cidr.common_bits(remote));

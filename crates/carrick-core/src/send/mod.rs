@@ -237,6 +237,13 @@ impl Sender {
         self.timed = None;
     }
 
+    /// Text in flight was too big for the path, which is no sign of congestion: it is sent again from SND.UNA on
+    /// (RFC 1191 §6.4). Which copy an ACK means nobody can tell.
+    pub(crate) fn send_again(&mut self) {
+        self.next = self.una;
+        self.timed = None;
+    }
+
     /// The persist timer has expired (RFC 9293 §3.8.6.1).
     pub(crate) fn on_persist(&mut self) {
         if self.wnd == 0 {

@@ -116,6 +116,11 @@ impl Monitor {
         }
     }
 
+    /// The link carries packets of up to `mtu` bytes from now on.
+    pub fn set_mtu(&mut self, mtu: u16) {
+        self.mtu = usize::from(mtu);
+    }
+
     /// A listener sends a SYN,ACK again up to `retries` times: more bytes may go to a stranger.
     pub fn allow_retries(&mut self, retries: u8) {
         self.amplification = self.amplification.max(u64::from(retries) + 3);
