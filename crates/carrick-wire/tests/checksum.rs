@@ -31,6 +31,7 @@ fn v4_20_vectors() {
         0xa8, 0x00, 0xc7,
     ];
     assert_eq!(sum_of(&[&header]), 0xffff);
+    carrick_covers::covers!("V4-20");
 }
 
 #[test]
@@ -61,6 +62,7 @@ fn v4_20_every_split_in_three() {
             assert_eq!(sum_of(&[&bytes[..first], &bytes[first..second], &bytes[second..]]), whole);
         }
     }
+    carrick_covers::covers!("V4-20");
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn replay(target: &str, check: fn(&[u8])) {
 #[test]
 fn t_mal_19_corpus_ip() {
     replay("ip", wire::ip);
+    carrick_covers::covers!("T-MAL-19");
 }
 
 #[test]

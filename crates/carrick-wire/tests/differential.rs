@@ -291,6 +291,7 @@ fn t_mal_20_smoltcp_reads_what_we_read() {
     println!("both {both}, neither {neither}, ours alone {ours_alone}, theirs alone {theirs_alone}");
     // Each kind of case came up; otherwise this test would prove less than it says.
     assert!(both > 10_000 && neither > 1000 && ours_alone > 1000 && theirs_alone > 1000);
+    carrick_covers::covers!("T-MAL-20");
 }
 
 #[test]
@@ -332,6 +333,7 @@ fn t_mal_20_we_read_what_smoltcp_writes() {
         let blocks = TcpView::parse(ip.payload()).unwrap().options().sack;
         assert_eq!(blocks, tcp.sack_ranges[0].map_or_else(Default::default, |range| sack(&[range])));
     }
+    carrick_covers::covers!("T-MAL-20");
 }
 
 #[test]
@@ -385,4 +387,5 @@ fn t_mal_20_pnet_reads_what_we_read() {
         }
     }
     assert!(accepted > 10_000 && verified > 10_000);
+    carrick_covers::covers!("T-MAL-20");
 }

@@ -62,6 +62,7 @@ fn icmp_1_every_bit_flip_fails_the_checksum() {
     let bytes = message(false, 128, 0, 0, b"");
     let other = "2001:db8::bad".parse().unwrap();
     assert_eq!(icmp::parse_v6(&bytes, other, v6(DST_V6)), Err(ParseError::IcmpChecksum));
+    carrick_covers::covers!("ICMP-1");
 }
 
 #[test]
@@ -140,6 +141,7 @@ fn icmp_12_quotes_may_end_after_8_bytes_of_transport_and_not_before() {
             }
         }
     }
+    carrick_covers::covers!("ICMP-12", "T-ICM-6");
 }
 
 #[test]
@@ -303,6 +305,7 @@ fn icmp_5_mart_10_who_is_never_answered() {
         assert_eq!(answer(&ip_packet(SRC_V6, DST_V6, Protocol::ICMPV6, &[kind, 0, 0, 0])), !error_v6);
     }
     assert!(!answer(&ip_packet(SRC_V4, DST_V4, Protocol::ICMP, &[])), "too short to tell");
+    carrick_covers::covers!("ICMP-5");
 }
 
 #[test]

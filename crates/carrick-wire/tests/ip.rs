@@ -25,6 +25,7 @@ fn t_mal_1_every_prefix_of_a_packet() {
             assert_eq!(IpView::parse(&packet[..len]).unwrap_err(), expected);
         }
     }
+    carrick_covers::covers!("T-MAL-1", "V6-1");
 }
 
 #[test]
@@ -57,6 +58,7 @@ fn t_mal_2_v4_1_v4_2_every_first_byte_and_length() {
             assert_eq!(outcome, expected, "{first:#x} {len}");
         }
     }
+    carrick_covers::covers!("T-MAL-2", "V4-1", "V4-2");
 }
 
 #[test]
@@ -88,6 +90,7 @@ fn t_mal_3_v4_3_v6_2_every_length_field() {
             }
         }
     }
+    carrick_covers::covers!("T-MAL-3", "V4-3", "V6-2");
 }
 
 #[test]
@@ -119,6 +122,7 @@ fn t_mal_12_every_bit_flip_is_noticed() {
             assert_eq!(unnoticed, uncovered, "byte {} bit {}", bit / 8, bit % 8);
         }
     }
+    carrick_covers::covers!("T-MAL-12");
 }
 
 #[test]
@@ -129,6 +133,7 @@ fn v4_4_a_wrong_header_checksum_is_refused() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         assert_eq!(IpView::parse(&flipped[..]).unwrap_err(), ParseError::Ipv4Checksum);
     }
+    carrick_covers::covers!("V4-4");
 }
 
 #[test]
@@ -156,6 +161,7 @@ fn v4_18_dscp_and_ecn_pass_unchanged() {
             assert_eq!(view.ecn(), [Ecn::NotEct, Ecn::Ect1, Ecn::Ect0, Ecn::Ce][usize::from(tos & 3)]);
         }
     }
+    carrick_covers::covers!("V4-18");
 }
 
 #[test]
@@ -172,6 +178,7 @@ fn v4_14_v4_16_v4_17_what_we_emit_carries_df_and_nothing_reserved() {
     fix_v4_checksum(&mut packet);
     let view = IpView::parse(&packet[..]).unwrap();
     assert!(view.fragment().is_none(), "the reserved bit has no effect");
+    carrick_covers::covers!("V4-16", "V4-17");
 }
 
 /// A UDP packet with `area` as IPv4 options.
@@ -217,6 +224,7 @@ fn t_mal_16_v4_9_v4_11_every_ipv4_option_at_every_position() {
             }
         }
     }
+    carrick_covers::covers!("T-MAL-16", "V4-9");
 }
 
 #[test]
@@ -240,6 +248,7 @@ fn v6_1_v6_5_v6_6_v6_14_what_the_fixed_header_may_announce() {
         };
         assert_eq!(outcome, expected);
     }
+    carrick_covers::covers!("V6-5", "V6-6", "V6-14");
 }
 
 const PAD6: [u8; 6] = [1, 4, 0, 0, 0, 0];
@@ -276,6 +285,7 @@ fn v6_3_v6_4_extension_headers_in_any_order() {
         let len = 40 + 8 * headers.len();
         assert_eq!(parse_chain(first, &headers), Ok((Protocol::TCP, len)));
     }
+    carrick_covers::covers!("V6-3", "V6-4");
 }
 
 #[test]
@@ -294,6 +304,7 @@ fn v6_5_v6_6_v6_19_pointers_name_the_next_header_field() {
     }
     assert_eq!(parse_chain(dst, &[pad(59)]), Err(ParseError::Ipv6NoNextHeader));
     assert_eq!(ParseError::Ipv6NoNextHeader.icmp_answer(), None);
+    carrick_covers::covers!("V6-5", "V6-6", "V6-19");
 }
 
 #[test]
@@ -314,6 +325,7 @@ fn v6_7_to_v6_10_unknown_options_by_their_top_bits() {
     assert_eq!(answer(ParseError::Ipv6OptionSilent), None);
     assert_eq!(answer(ParseError::Ipv6OptionAnswer { pointer: 44 }), Some((2, 44, true)));
     assert_eq!(answer(ParseError::Ipv6OptionAnswerUnicast { pointer: 44 }), Some((2, 44, false)));
+    carrick_covers::covers!("V6-7", "V6-8", "V6-9", "V6-10");
 }
 
 #[test]
@@ -333,6 +345,7 @@ fn v6_11_options_that_overrun_their_header() {
     assert_eq!(outcome, Err(ParseError::Ipv6OptionLength { pointer: 47 }), "no length at all");
     let answer = outcome.unwrap_err().icmp_answer().unwrap();
     assert_eq!((answer.code, answer.pointer), (0, 47));
+    carrick_covers::covers!("V6-11");
 }
 
 #[test]
@@ -349,6 +362,7 @@ fn v6_12_v6_13_routing_headers_by_segments_left() {
     }
     let answer = ParseError::Ipv6RoutingType { pointer: 42 }.icmp_answer().unwrap();
     assert_eq!((answer.code, answer.pointer), (0, 42));
+    carrick_covers::covers!("V6-12", "V6-13");
 }
 
 #[test]
@@ -382,6 +396,7 @@ fn v6_15_limits_at_their_edges() {
         "eight options"
     );
     assert_eq!(outcome(&[0x1e, 0].repeat(9)), refused);
+    carrick_covers::covers!("V6-15");
 }
 
 #[test]
@@ -417,6 +432,7 @@ fn t_mal_16_long_ipv6_chains_are_bounded() {
             packet[last] = 60;
         }
     }
+    carrick_covers::covers!("T-MAL-16");
 }
 
 #[test]
@@ -451,6 +467,7 @@ fn t_mal_19_every_alignment() {
             assert!(segment.verify_checksum(view.src(), view.dst()));
         }
     }
+    carrick_covers::covers!("T-MAL-19");
 }
 
 #[test]

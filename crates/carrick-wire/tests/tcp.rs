@@ -56,6 +56,7 @@ fn t_mal_1_every_prefix_of_a_segment() {
             assert_eq!(outcome, expected, "{len} of {}", segment.len());
         }
     }
+    carrick_covers::covers!("T-MAL-1");
 }
 
 #[test]
@@ -79,6 +80,7 @@ fn t_mal_4_opt_1_every_data_offset_and_length() {
             }
         }
     }
+    carrick_covers::covers!("T-MAL-4");
 }
 
 #[test]
@@ -113,6 +115,7 @@ fn t_mal_5_t_mal_6_every_option_at_every_position() {
             }
         }
     }
+    carrick_covers::covers!("T-MAL-5", "T-MAL-6");
 }
 
 #[test]
@@ -128,6 +131,7 @@ fn t_mal_5_option_length_zero_or_one() {
         );
         assert!(TcpOptions::parse(&[1, 0, kind, 0]).is_ok(), "nothing counts after the end");
     }
+    carrick_covers::covers!("T-MAL-5");
 }
 
 #[test]
@@ -160,6 +164,7 @@ fn t_mal_7_opt_3_known_options_of_every_length() {
     let area = [2, 3, 9, 2, 4, 5, 180, 3, 2, 3, 3, 9];
     let options = TcpOptions::parse(&area).unwrap();
     assert_eq!((options.mss, options.window_scale), (Some(1460), Some(9)));
+    carrick_covers::covers!("T-MAL-7");
 }
 
 #[test]
@@ -262,6 +267,7 @@ fn t_mal_12_a_zero_sum_is_what_the_arithmetic_says() {
         bytes[17] = 0xfe;
         assert!(!TcpView::parse(&bytes[..]).unwrap().verify_checksum(src, dst));
     }
+    carrick_covers::covers!("T-MAL-12");
 }
 
 #[test]
