@@ -111,6 +111,7 @@ fn datagrams_go_both_ways_at_every_mtu() {
             }
         }
     });
+    carrick_covers::covers!("TUN-2");
 }
 
 #[test]

@@ -167,3 +167,52 @@ impl Endpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+
+    fn address(n: u32) -> IpAddr {
+        IpAddr::V4((0xc633_0000 + n).into())
+    }
+
+    #[test]
+    fn t_icm_4_the_oldest_of_many_destinations_is_forgotten() {
+        let mut paths = Paths::new(Keys::new([1; 32]));
+        let now = Instant::ZERO;
+        for n in 0..100_000 {
+            paths.lower(address(n), 1400, now);
+            // One that is found anew again and again stays.
+            paths.lower(
+                address(7),
+                1399 - u16::try_from(n / 1000).unwrap(),
+                now + Duration::from_millis(u64::from(n)),
+            );
+            paths.tell(Some(address(n)));
+            assert!(paths.order.len() <= MAX_PATHS && paths.mtus.len() == paths.order.len());
+            assert!(paths.notices.len() <= MAX_NOTICES);
+        }
+        assert!(paths.memory() < 256 << 10, "{}", paths.memory());
+        assert_eq!(paths.get(address(99_999), now).map(|(mtu, _)| mtu), Some(1400));
+        assert_eq!(paths.get(address(90_000), now), None);
+        carrick_covers::covers!("T-ICM-4");
+    }
+
+    #[test]
+    fn a_path_is_believed_for_ten_minutes_and_only_lowered() {
+        let mut paths = Paths::new(Keys::new([1; 32]));
+        let now = Instant::ZERO;
+        paths.lower(address(1), 1400, now);
+        paths.lower(address(1), 1450, now + Duration::from_secs(60));
+        assert_eq!(paths.get(address(1), now), Some((1400, now + LIFETIME)));
+        paths.lower(address(1), 1300, now + Duration::from_secs(60));
+        assert_eq!(paths.get(address(1), now + LIFETIME).map(|(mtu, _)| mtu), Some(1300));
+        assert_eq!(paths.get(address(1), now + LIFETIME + Duration::from_secs(60)), None);
+        paths.lower(address(1), 1450, now + LIFETIME + Duration::from_secs(61));
+        assert_eq!(
+            paths.get(address(1), now + LIFETIME + Duration::from_secs(61)).map(|(mtu, _)| mtu),
+            Some(1450)
+        );
+    }
+}

@@ -75,4 +75,5 @@ async fn a_device_that_completes_checksums_gets_partial_ones_in_pieces_too() {
         assert!(pieces > 50, "{pieces}");
         assert_eq!(wrong, 0);
     }
+    carrick_covers::covers!("TUN-5");
 }

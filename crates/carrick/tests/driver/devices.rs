@@ -78,6 +78,7 @@ async fn t_dev_1_would_block_anywhere() {
             assert!(refusals <= (sends - refusals + 1) * refused, "{refusals} of {sends}");
         }
     }
+    carrick_covers::covers!("TUN-3");
 }
 
 /// Takes nothing until it is told to.

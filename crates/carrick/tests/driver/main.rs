@@ -13,6 +13,7 @@ mod devices;
 mod drops;
 mod echo;
 mod fairness;
+mod frames;
 mod limits;
 mod listeners;
 mod threads;
