@@ -6,7 +6,7 @@ use carrick_core::{
     ListenConfig, TcpState,
 };
 use carrick_covers::covers;
-use carrick_sim::{Builder, Host, HostConfig, Offload, Packet, Scene, Span, pattern, seg};
+use carrick_sim::{Builder, Host, HostConfig, Offload, Packet, Rng, Scene, Span, pattern, seg};
 use carrick_wire::IpView;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
@@ -385,6 +385,8 @@ struct Net {
     /// Sizes of the packets that the first host has sent.
     sizes: Vec<usize>,
     dropped: u32,
+    /// Somebody who sees the packets and sends ICMP errors about them at random.
+    storm: Option<Rng>,
     addresses: [SocketAddr; 2],
     listener: carrick_core::ListenerId,
 }
@@ -412,6 +414,7 @@ impl Net {
             talks,
             sizes: Vec::new(),
             dropped: 0,
+            storm: None,
             addresses: [SocketAddr::new(a, 0), SocketAddr::new(b, 80)],
             listener,
         }
@@ -436,6 +439,9 @@ impl Net {
                     moved = true;
                     if side == 0 {
                         self.sizes.push(packet.bytes.len());
+                    }
+                    if let Some(message) = self.weather(&packet.bytes) {
+                        self.hosts[side].receive(self.now, &Packet::new(message));
                     }
                     if packet.bytes.len() > self.mtu {
                         self.dropped += 1;
@@ -468,12 +474,24 @@ impl Net {
     }
 
     fn report(&self, packet: &[u8]) -> Vec<u8> {
-        let view = IpView::parse(packet).unwrap();
-        let (router, kind, code): (IpAddr, _, _) = match view.src() {
-            IpAddr::V4(_) => ([198, 51, 100, 1].into(), 3, 4),
-            IpAddr::V6(_) => ("2001:db8:f::1".parse().unwrap(), 2, 0),
+        let (kind, code) = if packet[0] >> 4 == 4 { (3, 4) } else { (2, 0) };
+        from_router(kind, code, self.mtu as u32, packet)
+    }
+
+    /// An error of any kind about a packet that is on its way, or loses it.
+    fn weather(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        let rng = self.storm.as_mut()?;
+        if !rng.chance(300_000) || packet.len() < 48 {
+            return None;
+        }
+        let v4 = packet[0] >> 4 == 4;
+        let (kind, code) = match (rng.below(3), v4) {
+            (0, true) => (rng.pick(&[3, 11, 12]), rng.below(16) as u8),
+            (0, false) => (rng.pick(&[1, 3, 4, 99]), rng.below(8) as u8),
+            (_, true) => (3, 4),
+            (_, false) => (2, 0),
         };
-        icmp(router, view.src(), kind, code, self.mtu as u32, &packet[..100])
+        Some(from_router(kind, code, rng.below(1600) as u32, packet))
     }
 
     /// Transfers so many bytes, and says how large the packets were at most.
@@ -497,6 +515,15 @@ impl Net {
             host.expire(self.now);
         }
     }
+}
+
+fn from_router(kind: u8, code: u8, word: u32, packet: &[u8]) -> Vec<u8> {
+    let view = IpView::parse(packet).unwrap();
+    let router: IpAddr = match view.src() {
+        IpAddr::V4(_) => [198, 51, 100, 1].into(),
+        IpAddr::V6(_) => "2001:db8:f::1".parse().unwrap(),
+    };
+    icmp(router, view.src(), kind, code, word, &packet[..48])
 }
 
 struct Watch<'a>(&'a Host);
@@ -590,4 +617,25 @@ fn a_peer_that_is_merely_silent_does_not_lose_small_segments_to_it() {
     flight(&mut s);
     s.advance(60.secs());
     assert_eq!(path_mtu(&s), 1500);
+}
+
+#[test]
+fn t_icm_2_t_icm_3_no_storm_of_errors_stops_a_transfer() {
+    for seed in 0..60 {
+        let v6 = seed % 2 == 1;
+        let hole = [1500, 1450, 1280][seed as usize % 3];
+        let mut net = Net::new(v6, hole, seed % 4 < 2);
+        let id = net.connect();
+        net.storm = Some(Rng::new(seed));
+        for _ in 0..3 {
+            net.transfer(id, 60_000);
+            net.wait(200.secs());
+        }
+        let least = if v6 { 1280 } else { 552 };
+        assert!(net.path_mtu(id) >= least);
+        net.storm = None;
+        net.wait(601.secs());
+        net.transfer(id, 60_000);
+    }
+    covers!("T-ICM-2", "T-ICM-3");
 }
