@@ -174,6 +174,7 @@ impl Host {
         remote: SocketAddr,
         config: Arc<ConnectionConfig>,
     ) -> Result<ConnectionId, ConnectError> {
+        self.reclaim(now);
         let (id, connection) = self.endpoint.connect(&self.cx(now), local, remote, config)?;
         self.insert(id, connection);
         self.settle(now, id);
@@ -244,6 +245,16 @@ impl Host {
         self.settle(now, id);
     }
 
+    /// Lets the application act on a connection in a way that has no method here; None if it is gone.
+    pub fn with<T>(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        act: impl FnOnce(&mut Connection, &Cx) -> T,
+    ) -> Option<T> {
+        self.act(now, id, Prompts::Yes, act)
+    }
+
     fn act<T>(
         &mut self,
         now: Instant,
@@ -265,6 +276,35 @@ impl Host {
 
     /// A packet arrives.
     pub fn receive(&mut self, now: Instant, packet: &Packet) {
+        self.receive_batch(now, std::slice::from_ref(packet));
+    }
+
+    /// Packets arrive together: connections are settled once, after the last.
+    pub fn receive_batch(&mut self, now: Instant, packets: &[Packet]) {
+        let mut touched = Vec::new();
+        for packet in packets {
+            touched.extend(self.take(now, packet).filter(|id| !touched.contains(id)));
+        }
+        for id in touched {
+            self.settle(now, id);
+        }
+        self.settle_endpoint(now);
+        self.check_counters(now);
+        self.reclaim(now);
+    }
+
+    /// Gives up the connection that has made no progress for longest, if memory is scarce and it is stuck.
+    fn reclaim(&mut self, now: Instant) {
+        let cx = self.cx(now);
+        let stuck = self.cells.iter().filter(|(_, cell)| cell.connection.is_stuck(&cx));
+        let longest = stuck.min_by_key(|(_, cell)| cell.connection.last_progress()).map(|(id, _)| *id);
+        if let Some(id) = longest {
+            self.act(now, id, Prompts::Yes, |connection, cx| connection.abort_for_memory(cx));
+        }
+    }
+
+    /// Hands a packet to whom it concerns, and says which connection is to be settled.
+    fn take(&mut self, now: Instant, packet: &Packet) -> Option<ConnectionId> {
         if let Some(planted) = &mut self.planted {
             planted.received += 1;
             assert!(planted.fault != Fault::Panic || planted.received < 10, "the planted panic");
@@ -276,6 +316,7 @@ impl Host {
             Dispatch::Existing(id, input) => {
                 self.tally.to_connections += 1;
                 self.input(now, id, input);
+                return Some(id);
             }
             Dispatch::Opened(listener, id, connection, segment) => {
                 self.tally.to_connections += 1;
@@ -286,13 +327,13 @@ impl Host {
                     Some(queue) => queue.push_back(id),
                     None => self.close(now, id),
                 }
+                return Some(id);
             }
             Dispatch::Answered => self.tally.answered += 1,
             Dispatch::Held => self.tally.held += 1,
             Dispatch::Discard(_) => self.tally.discarded += 1,
         }
-        self.settle_endpoint(now);
-        self.check_counters(now);
+        None
     }
 
     fn insert(&mut self, id: ConnectionId, connection: Box<Connection>) {
@@ -312,7 +353,6 @@ impl Host {
         if !(self.faulty(Fault::Forget) && self.tally.outcomes == 5) {
             self.endpoint.record_outcome(outcome);
         }
-        self.settle(now, id);
     }
 
     /// When a timer is due next.

@@ -555,6 +555,8 @@ fn drain(connection: &mut Connection, outlet: &Outlet, cx: &Cx, frames: usize) -
                 drained.readable = true;
                 drained.writable = true;
             }
+            // Streams have no way to ask yet.
+            Event::Urgent | Event::SoftError => {}
         }
     }
     drained.over = is_over(connection);

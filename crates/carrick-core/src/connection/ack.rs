@@ -51,6 +51,7 @@ impl Connection {
             let ts_rtt = elapsed.filter(|ms| *ms < 1 << 31).map(|ms| Duration::from_millis(u64::from(ms)));
             snd.on_ack(segment.ack, cx.now, ts_rtt);
             self.soft_error = None;
+            self.moved = cx.now;
         }
         snd.update_window(segment.seq, segment.ack, segment.window.scaled(snd.scale));
         if snd.wnd == 0 {

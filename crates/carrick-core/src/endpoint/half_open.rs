@@ -12,6 +12,7 @@ use crate::{ConnectionConfig, Cx, DiscardReason, Instant, Pressure, Segment, Tup
 use alloc::boxed::Box;
 use carrick_wire::{SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
 use core::hash::{Hash, Hasher};
+use core::num::NonZeroU8;
 use core::time::Duration;
 
 /// The first SYN,ACK is repeated after this long, later ones after twice the time before (RFC 6298 §2.1).
@@ -105,7 +106,11 @@ impl Endpoint {
             options: handshake::syn_options(config, mss, ts_now, Some(&record.peer)),
             ..TcpHeader::default()
         };
-        self.reply_tcp(&record.tuple, tcp);
+        let hop_limit = config.hop_limit.map_or(self.config.hop_limit, NonZeroU8::get);
+        let tos = config.dscp.min(63).wrapping_shl(2);
+        let label = self.keys.flow_label(&record.tuple);
+        let header = emit_header(&record.tuple, tos, hop_limit, label, tcp, 0);
+        self.push_reply(header, bytes::Bytes::new(), true);
     }
 
     /// An empty ACK: what a segment outside the window is told.
@@ -263,7 +268,7 @@ impl Endpoint {
 
     /// Queues a segment without text.
     pub(super) fn reply_tcp(&mut self, tuple: &Tuple, tcp: TcpHeader) {
-        let header = emit_header(tuple, self.config.hop_limit, self.keys.flow_label(tuple), tcp, 0);
+        let header = emit_header(tuple, 0, self.config.hop_limit, self.keys.flow_label(tuple), tcp, 0);
         self.push_reply(header, bytes::Bytes::new(), true);
     }
 }
