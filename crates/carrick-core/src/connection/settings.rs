@@ -101,7 +101,7 @@ impl Connection {
     #[must_use]
     pub fn urgent_len(&self) -> Option<usize> {
         let more_may_come = matches!(&self.state, State::Open(open) if open.phase.receives());
-        let urgent = usize::try_from(self.urgent).unwrap_or(usize::MAX);
+        let urgent = usize::try_from(self.urgent_unread).unwrap_or(usize::MAX);
         let urgent = if more_may_come { urgent } else { urgent.min(self.received.len()) };
         (urgent > 0).then_some(urgent)
     }

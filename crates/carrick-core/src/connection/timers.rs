@@ -1,6 +1,7 @@
 //! Deadlines: one of each kind at most (RFC 9293 §3.10.8, RFC 6298 §5).
 
-use super::{Connection, Opening, Reset, State};
+use super::{Connection, Last, Opening, State};
+use crate::send::CORK;
 use crate::state::Phase;
 use crate::{ConnectionError, Cx, Instant};
 use core::hash::{Hash, Hasher};
@@ -13,7 +14,8 @@ const LEAP: Duration = Duration::from_secs(1);
 pub(super) enum Timer {
     /// Something sent is not acknowledged.
     Retransmit,
-    /// The window is closed, or too small to be worth using.
+    /// The window is closed, or too small to be worth using; or the application holds back what does not fill a
+    /// segment.
     Persist,
     /// What ends the connection's life whatever happens, one at a time: two maximum segment lifetimes in
     /// TIME-WAIT; the limit of FIN-WAIT-2 once the application has let go; before that its linger time.
@@ -182,7 +184,7 @@ impl Connection {
     /// R2, or the user timeout. A peer that answers, but keeps its window closed to an orphan, is told.
     fn give_up(&mut self) {
         let reset = match &self.state {
-            State::Open(open) if self.released => Some(Reset::after(open)),
+            State::Open(open) if self.released => Some(Last::reset(open)),
             _ => None,
         };
         self.end(Some(self.soft_error.unwrap_or(ConnectionError::TimedOut)), reset);
@@ -221,9 +223,18 @@ impl Connection {
             State::Open(open) => {
                 let snd = &open.snd;
                 let rto = snd.rtt.rto();
+                let segment_size = || u32::from(open.segment_size(self.tuple.local, &self.link, 0));
+                let corked = self.corked && snd.wnd > 0 && snd.only_partial(queued, segment_size());
                 if snd.outstanding() && snd.wnd > 0 {
                     self.timers.start(Timer::Retransmit, now + rto);
-                    self.timers.stop(Timer::Persist);
+                    if corked {
+                        self.timers.start(Timer::Persist, now + CORK);
+                    } else {
+                        self.timers.stop(Timer::Persist);
+                    }
+                } else if corked {
+                    self.timers.start(Timer::Persist, now + CORK);
+                    self.timers.stop(Timer::Retransmit);
                 } else if snd.outstanding() || snd.pending(queued) {
                     self.timers.start(Timer::Persist, now + snd.persist_interval(self.config.max_rto));
                     self.timers.stop(Timer::Retransmit);

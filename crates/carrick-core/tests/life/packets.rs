@@ -59,7 +59,7 @@ fn must_48_and_49_every_segment_carries_what_was_asked_for() {
 
 #[test]
 fn shld_21_it_may_change_at_any_time() {
-    let mut s = Scene::established();
+    let mut s = Scene::builder().config(|c| c.nodelay = true).established();
     s.send(b"a");
     s.with("dscp 8, ttl 1", |c, _| {
         c.set_dscp(8);
