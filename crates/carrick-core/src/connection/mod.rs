@@ -687,7 +687,9 @@ impl Connection {
         timers.digest(now, state);
         challenges.digest(now, state);
         (soft_error, acks_due, events, released, wants_room, has_read, end).hash(state);
-        (now.since(*moved), urgent_unread, keep_alive_probes, keep_alive_due, received_dscp).hash(state);
+        (urgent_unread, keep_alive_probes, keep_alive_due, received_dscp).hash(state);
+        // Without a limit on the wait it does not matter how long it has lasted.
+        self.patience().map(|_| now.since(*moved)).hash(state);
         (nodelay, corked, urgent).hash(state);
     }
 }

@@ -155,7 +155,7 @@ impl Connection {
 
     /// How long the peer may leave us without an acknowledgment, if time decides: the user timeout, and less for
     /// an orphan.
-    fn patience(&self) -> Option<Duration> {
+    pub(super) fn patience(&self) -> Option<Duration> {
         let asked = self.user_timeout();
         if self.released {
             Some(asked.map_or(self.config.orphan_timeout, |asked| asked.min(self.config.orphan_timeout)))

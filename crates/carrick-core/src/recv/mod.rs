@@ -28,6 +28,8 @@ pub(crate) use text::Text;
 /// After so long without a segment TS.Recent says nothing any more (RFC 7323 §5.5).
 const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
 
+/// No shorter than any retransmission timeout that is left at its default.
+const IDLE: Duration = Duration::from_secs(120);
 /// Most duplicates of one batch that are reported (RFC 2883 §4): each needs an ACK of its own.
 const MAX_DUPLICATES: usize = 16;
 
@@ -401,7 +403,8 @@ impl Receiver {
             }
         }
         core::hash::Hash::hash(acks, state);
-        state.write_u64(crate::time::nanos(now.since(*heard)));
+        // No timeout is longer: beyond it the peer counts as idle.
+        state.write_u64(crate::time::nanos(now.since(*heard).min(IDLE)));
         state.write_u8(scale.get());
         state.write_u8(u8::from(*sack));
         state.write_u16(*mss);

@@ -141,3 +141,39 @@ fn t_tim_5_timers_served_late_are_only_slow() {
     assert_eq!(bytes, 10 * 120_000);
     covers!("T-TIM-5");
 }
+
+/// Whatever patience and eagerness both sides have, a conversation on a link that loses goes through.
+#[test]
+fn settings_of_all_kinds_get_along() {
+    let mut random = Rng::new(42);
+    for seed in 0..40 {
+        let link = LinkConfig {
+            loss: 20_000,
+            duplicate: 20_000,
+            reorder: 20_000,
+            reorder_by: 30.ms(),
+            ..LinkConfig::delayed(10.ms())
+        };
+        let mut world = World::new(seed).link(&link).talk(Plan::patient(50_000), Plan::patient(70_000));
+        for side in &mut world.sides {
+            let c = &mut side.connection;
+            c.delayed_ack = random.up_to(600.ms());
+            c.nodelay = random.chance(500_000);
+            c.keep_alive = random.chance(500_000).then(|| KeepAlive {
+                idle: 1.ms() + random.up_to(1.secs()),
+                interval: 300.ms() + random.up_to(1.secs()),
+                retries: 200,
+            });
+            c.user_timeout = random.chance(500_000).then(|| 600.secs());
+            c.user_timeout_option = random
+                .chance(500_000)
+                .then(|| carrick_core::UserTimeoutOption { advertise: 600.secs(), ..Default::default() });
+            c.linger = random.chance(500_000).then(|| 600.secs());
+            c.sack = random.chance(500_000);
+            c.timestamps = random.chance(500_000);
+            c.dscp = random.bits() as u8;
+        }
+        let report = Pair::run_twice(&world).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!((report.complete(), report.bytes), (1, 120_000), "seed {seed}: {:?}", report.ends);
+    }
+}
