@@ -291,7 +291,10 @@ impl Connection {
 
     /// Eighth, the FIN bit.
     fn eighth_fin(&mut self, cx: &Cx, segment: &Segment<'_>) {
-        if matches!(self.state, State::TimeWait(_)) && segment.has(TcpFlags::FIN) {
+        if let State::TimeWait(record) = &self.state
+            && segment.has(TcpFlags::FIN)
+            && segment.seq.at_or_before(record.rcv_nxt)
+        {
             self.acks_due = 1;
         }
         let State::Open(open) = &mut self.state else { return };

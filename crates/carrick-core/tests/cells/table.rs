@@ -2,7 +2,7 @@
 
 use crate::play::play;
 use crate::row::Row;
-use crate::stage::{CODES, Variant};
+use crate::stage::Variant;
 use carrick_covers::covers;
 use std::collections::BTreeSet;
 
@@ -16,6 +16,9 @@ const FILES: [(&str, &str); 8] = [
     ("rst.txt", include_str!("table/rst.txt")),
     ("others.txt", include_str!("table/others.txt")),
 ];
+
+/// Every state by its code.
+pub(crate) const CODES: [&str; 11] = ["CL", "LI", "SS", "SR", "ES", "F1", "F2", "CW", "CG", "LA", "TW"];
 
 const EVENTS: [&str; 30] = [
     "OPENP", "OPENA", "SEND", "RECV", "CLOSE", "ABORT", "STATUS", "SYN", "SYNDUP", "SYNACK", "ACKOK",
