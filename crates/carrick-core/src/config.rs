@@ -150,6 +150,9 @@ pub struct ConnectionConfig {
     pub timestamps: bool,
     /// Offer selective acknowledgements (RFC 2018). Default true.
     pub sack: bool,
+    /// Send what does not fill a segment at once, even while such a segment is not acknowledged yet (Nagle's rule,
+    /// RFC 9293 §3.7.4, off). Default false: small writes wait for up to a round trip, and share packets.
+    pub nodelay: bool,
     /// Least retransmission timeout. RFC 6298 asks for 1 s; the default is 200 ms, as in Linux, because the
     /// variance term already covers the peer's delayed acknowledgement.
     pub min_rto: Duration,
@@ -178,6 +181,7 @@ impl Default for ConnectionConfig {
             window_scale: true,
             timestamps: true,
             sack: true,
+            nodelay: false,
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
             syn_retries: 7,

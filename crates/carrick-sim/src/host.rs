@@ -196,6 +196,25 @@ impl Host {
             .unwrap_or(Err(SendError::Finished))
     }
 
+    /// Writes what fits as urgent.
+    ///
+    /// # Errors
+    /// As [`Connection::send_urgent`]; [`SendError::Finished`] for a connection that is gone.
+    pub fn send_urgent(&mut self, now: Instant, id: ConnectionId, data: &[u8]) -> Result<usize, SendError> {
+        self.act(now, id, Prompts::Yes, |connection, cx| connection.send_urgent(cx, data))
+            .unwrap_or(Err(SendError::Finished))
+    }
+
+    /// Switches Nagle's rule off or on.
+    pub fn set_nodelay(&mut self, now: Instant, id: ConnectionId, nodelay: bool) {
+        self.act(now, id, Prompts::No, |connection, cx| connection.set_nodelay(cx, nodelay));
+    }
+
+    /// Holds back what does not fill a segment, or lets it go.
+    pub fn set_cork(&mut self, now: Instant, id: ConnectionId, corked: bool) {
+        self.act(now, id, Prompts::No, |connection, cx| connection.set_cork(cx, corked));
+    }
+
     /// Reads up to `max` bytes.
     pub fn read(&mut self, now: Instant, id: ConnectionId, max: usize) -> Vec<u8> {
         let misread = self.faulty(Fault::Misread);

@@ -69,6 +69,12 @@ pub struct Connection {
     has_read: bool,
     /// What the endpoint is to be told.
     end: End,
+    /// Nagle's rule is off.
+    nodelay: bool,
+    /// Only full segments are to leave.
+    corked: bool,
+    /// SND.UP: how many of the bytes from SND.UNA on lie before it.
+    urgent: u32,
 }
 
 /// What is below the connection, and what is constant about its packets.
@@ -261,6 +267,7 @@ impl Connection {
     }
 
     fn new(tuple: Tuple, config: Arc<ConnectionConfig>, link: Link, state: State, now: Instant) -> Self {
+        let nodelay = config.nodelay;
         Self {
             tuple,
             config,
@@ -278,6 +285,9 @@ impl Connection {
             wants_room: false,
             has_read: false,
             end: End::NotYet,
+            nodelay,
+            corked: false,
+            urgent: 0,
         }
     }
 
@@ -355,6 +365,54 @@ impl Connection {
         self.to_send.push(data.get(..taken).unwrap_or_default());
         self.rearm(cx.now);
         Ok(taken)
+    }
+
+    /// Writes as [`send`](Self::send) does, and marks all that has been written so far as urgent
+    /// (RFC 9293 §3.8.5): segments carry the urgent pointer until the peer has acknowledged it, and say so even
+    /// while its window is closed. The bytes stay in the stream, in their place. They do not wait for Nagle's
+    /// rule or a cork, and leave one segment at a time.
+    ///
+    /// Discouraged: implementations disagree about where the pointer points, middleboxes clear it, and new
+    /// protocols are not to use it (RFC 6093 §5). It exists for old ones, such as telnet.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_urgent(&mut self, cx: &Cx, data: &[u8]) -> Result<usize, SendError> {
+        let taken = self.send(cx, data)?;
+        if taken > 0 {
+            self.urgent = u32::try_from(self.to_send.len()).unwrap_or(u32::MAX);
+            if matches!(self.state, State::Open(_)) {
+                // If no text may leave, the pointer does by itself.
+                self.acks_due = self.acks_due.max(1);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Whether Nagle's rule is off ([`ConnectionConfig::nodelay`]).
+    #[must_use]
+    pub const fn nodelay(&self) -> bool {
+        self.nodelay
+    }
+
+    /// Switches Nagle's rule off or on (RFC 9293 §3.7.4). Off, what it has held back leaves. Afterwards, drain.
+    pub fn set_nodelay(&mut self, cx: &Cx, nodelay: bool) {
+        let cx = self.advance_clock(cx);
+        self.nodelay = nodelay;
+        self.rearm(cx.now);
+    }
+
+    /// While corked only full segments leave, and the end of what is written waits for more, for 200 ms at most;
+    /// uncorked, or finished, it leaves at once. Off by default. Afterwards, drain.
+    pub fn set_cork(&mut self, cx: &Cx, corked: bool) {
+        let cx = self.advance_clock(cx);
+        if let (State::Open(open), true, false) = (&mut self.state, self.corked, corked) {
+            open.snd.force_partial(self.to_send.len());
+            self.timers.stop(timers::Timer::Persist);
+        }
+        self.corked = corked;
+        self.rearm(cx.now);
     }
 
     /// The bytes that can be read, in order. Then [`consume`](Self::consume) them.
@@ -446,11 +504,12 @@ impl Connection {
         self.timers.earliest()
     }
 
-    /// Bytes of heap memory that its queues hold: whole chunks, whole pinned frames, ranges.
+    /// Bytes of heap memory that its queues hold: whole chunks, whole pinned frames, ranges, and what it knows of
+    /// losses.
     #[must_use]
     pub fn memory(&self) -> usize {
         let ranges = match &self.state {
-            State::Open(open) => open.rcv.memory(),
+            State::Open(open) => open.rcv.memory().saturating_add(open.snd.memory()),
             _ => 0,
         };
         self.to_send.memory().saturating_add(self.received.memory()).saturating_add(ranges)
@@ -552,6 +611,9 @@ impl Connection {
             wants_room,
             has_read,
             end,
+            nodelay,
+            corked,
+            urgent,
         } = self;
         tuple.hash(state);
         self.state().hash(state);
@@ -580,6 +642,7 @@ impl Connection {
         timers.digest(now, state);
         challenges.digest(now, state);
         (soft_error, acks_due, events, released, wants_room, has_read, end).hash(state);
+        (nodelay, corked, urgent).hash(state);
     }
 }
 

@@ -216,6 +216,36 @@ impl Scene {
         result
     }
 
+    /// Writes as urgent; all of it must fit.
+    #[track_caller]
+    pub fn send_urgent(&mut self, data: impl AsRef<[u8]>) {
+        let (id, data) = (self.id(), data.as_ref());
+        self.note(&format!("send {} bytes, urgent", data.len()));
+        let result = self.host.send_urgent(self.now, id, data);
+        if result != Ok(data.len()) {
+            self.fail(&format!("send of {} urgent bytes: {result:?}", data.len()));
+        }
+        self.after();
+    }
+
+    /// Switches Nagle's rule off or on.
+    #[track_caller]
+    pub fn set_nodelay(&mut self, nodelay: bool) {
+        let id = self.id();
+        self.note(&format!("nodelay: {nodelay}"));
+        self.host.set_nodelay(self.now, id, nodelay);
+        self.after();
+    }
+
+    /// Holds back what does not fill a segment, or lets it go.
+    #[track_caller]
+    pub fn set_cork(&mut self, corked: bool) {
+        let id = self.id();
+        self.note(&format!("cork: {corked}"));
+        self.host.set_cork(self.now, id, corked);
+        self.after();
+    }
+
     /// Reads everything there is.
     #[track_caller]
     pub fn read(&mut self) -> Vec<u8> {
@@ -408,6 +438,11 @@ impl Scene {
             .or_else(|| {
                 (!text)
                     .then(|| format!("text: {} bytes instead of {}", seen.payload.len(), expected.text.len()))
+            })
+            .or_else(|| {
+                let urgent =
+                    if expected.flags.contains(TcpFlags::URG) { expected.urgent } else { tcp.urgent };
+                differs("urgent pointer", urgent.to_string(), tcp.urgent.to_string())
             })
             .or_else(|| {
                 differs("ports", format!("{ports:?}"), format!("{:?}", (seen.src.port(), seen.dst.port())))
