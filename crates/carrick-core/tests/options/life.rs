@@ -195,7 +195,7 @@ fn t_mal_15_a_connection_to_its_own_port() {
     }
     assert_eq!(counters(&s).discarded(DiscardReason::OwnSource), 2);
     assert_eq!(s.state(), TcpState::Listen);
-    covers!("T-MAL-15");
+    covers!("T-MAL-15", "T-LIF-8");
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn t_lif_10_two_sides_out_of_step_fall_silent() {
     // Ten answers each in the first moment, and then nobody has anything to say.
     assert!(packets <= 40, "{packets} packets in ten minutes");
     assert!(packets >= 2, "they did disagree");
-    covers!("T-LIF-10");
+    covers!("T-LIF-10", "CHAL-8");
 }
 
 #[test]
