@@ -81,6 +81,7 @@ impl Connection {
             Verdict::EstablishedBySyn => {
                 let (opening, peer) = (opening.clone(), *peer);
                 self.established_by_syn(cx, segment, &opening, peer);
+                self.note_timestamp(segment, cx.now);
                 self.sixth_and_later(cx, segment)
             }
         }

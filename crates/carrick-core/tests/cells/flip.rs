@@ -31,6 +31,9 @@ fn flipped(row: &Row, state: &str) -> Vec<(String, Row)> {
         });
         flip("another SEQ".into(), &|row| row.reply[at].segment.seq.1 += 1);
         flip("a length".into(), &|row| row.reply[at].segment.len += 1);
+        if let Some(window) = row.reply[at].segment.window {
+            flip("another window".into(), &|row| row.reply[at].segment.window = Some(window + 1));
+        }
         if row.reply[at].segment.flags.contains(TcpFlags::ACK) {
             flip("another ACK".into(), &|row| row.reply[at].segment.ack.1 += 1);
         }

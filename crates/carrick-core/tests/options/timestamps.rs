@@ -125,6 +125,12 @@ fn ts_6_what_is_echoed_is_the_oldest_that_is_not_acknowledged() {
     assert_eq!(last_ts(&mut s).ecr, 5005);
     s.inject(seg().seq(500).ack(1).len(1).ts(6000, 0));
     assert_eq!(last_ts(&mut s).ecr, 5005);
+    // The SYN,ACK of a simultaneous open is newer than the SYN.
+    let mut s = with().connecting();
+    s.inject(seg().syn().seq(0).ts(500, 0));
+    assert_eq!(last_ts(&mut s).ecr, 500);
+    s.inject(seg().syn().seq(0).ack(1).ts(600, 0));
+    assert_eq!(last_ts(&mut s).ecr, 600);
     covers!("TS-6");
 }
 
