@@ -83,6 +83,7 @@ impl Connection {
             Verdict::EstablishedBySyn => {
                 let (opening, peer) = (opening.clone(), *peer);
                 self.established_by_syn(cx, segment, &opening, peer);
+                self.note_timestamp(segment, cx.now);
                 self.sixth_and_later(cx, segment)
             }
         }
@@ -342,7 +343,10 @@ impl Connection {
 
     /// Eighth, the FIN bit.
     fn eighth_fin(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
-        if matches!(self.state, State::TimeWait(_)) && segment.has(TcpFlags::FIN) {
+        if let State::TimeWait(record) = &self.state
+            && segment.has(TcpFlags::FIN)
+            && segment.seq.at_or_before(record.rcv_nxt)
+        {
             self.acks_due = 1;
         }
         let State::Open(open) = &mut self.state else { return Ok(()) };

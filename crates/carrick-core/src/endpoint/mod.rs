@@ -224,6 +224,9 @@ impl Endpoint {
             text: Text::new(payload, frame.shared.map(|(owner, pinned)| (owner, at, pinned)), frame.parts),
             segment_size: frame.segment_size,
         };
+        if segment.has(TcpFlags::SYN) && segment.options.window_scale.is_some_and(|shift| shift > 14) {
+            bump(&mut self.counters.excess_scales);
+        }
         match self.demux.find(&self.keys, &tuple) {
             Some(Entry::Connection(index)) => self.existing(index, Input::Segment(segment)),
             Some(Entry::HalfOpen(index)) => self.half_open_segment(cx, index, segment),
