@@ -416,4 +416,13 @@ mod tests {
             assert!(!snd.acceptable_ack(una - 65_536) && !snd.acceptable_ack(una + 1), "after {gibibytes}");
         }
     }
+
+    #[test]
+    fn rec_1_windows_are_kept_in_32_bits() {
+        let scale = WindowScale::clamped(14);
+        let mut snd = Sender::new(SeqNum::new(77), 1460, scale, &ConnectionConfig::default());
+        snd.set_window(SeqNum::new(1), snd.una, carrick_wire::WireWindow::new(u16::MAX).scaled(scale));
+        assert_eq!((snd.wnd, snd.max_wnd), (1_073_725_440, 1_073_725_440));
+        carrick_covers::covers!("REC-1");
+    }
 }
