@@ -28,8 +28,7 @@ impl Connection {
             return Err(Outcome::Discarded(DiscardReason::Unexpected));
         }
         if !open.snd.acceptable_ack(segment.ack) {
-            self.challenge(cx.now);
-            return Err(Outcome::Answered(DiscardReason::BadAck));
+            return self.challenge(cx.now, DiscardReason::BadAck);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What leaves: planned first, committed when the device has taken it.
 
 use super::handshake::{self, ts_clock};
-use super::{Closed, Connection, State};
+use super::{Closed, Connection, Last, State};
 use crate::send::{Sendable, Terms};
 use crate::transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 use crate::{Cx, Instant, Pressure, Tuple};
@@ -37,10 +37,12 @@ enum Kind {
     Syn,
     /// Text, a FIN, or just an ACK.
     Segment,
-    /// A reset that ends the connection, or one to a stranger during the handshake.
-    Reset,
-    /// An ACK in TIME-WAIT.
-    TimeWait,
+    /// A reset to a stranger during the handshake.
+    Stray,
+    /// What ends the connection.
+    Last,
+    /// An ACK in SYN-RECEIVED or TIME-WAIT.
+    Ack,
 }
 
 impl Connection {
@@ -69,25 +71,19 @@ impl Connection {
                 if self.acks_due == 0 {
                     return None;
                 }
-                let tcp = crate::endpoint::time_wait::answer(record, ts_clock(cx.now, self.link.ts_offset));
+                let tcp = crate::endpoint::time_wait::ack(record, ts_clock(cx.now, self.link.ts_offset));
                 Some(self.finish_plan(
                     cx,
                     tcp,
-                    Kind::TimeWait,
+                    Kind::Ack,
                     Sendable { seq: record.snd_nxt, len: 0, fin: false },
                 ))
             }
-            State::Closed(Closed { reset, .. }) => {
-                let reset = (*reset)?;
-                let ack = reset.ack.map_or(TcpFlags::EMPTY, |_| TcpFlags::ACK);
-                let tcp = TcpHeader {
-                    seq: reset.seq,
-                    ack: reset.ack.unwrap_or(SeqNum::new(0)),
-                    flags: TcpFlags::RST | ack,
-                    options: self.segment_options(cx.now, reset.ts_recent, SackBlocks::default()),
-                    ..TcpHeader::default()
-                };
-                Some(self.finish_plan(cx, tcp, Kind::Reset, Sendable { seq: reset.seq, len: 0, fin: false }))
+            State::Closed(Closed { last, .. }) => {
+                let Last { flags, seq, ack, window, ts_recent } = (*last)?;
+                let options = self.segment_options(cx.now, ts_recent, SackBlocks::default());
+                let tcp = TcpHeader { seq, ack, flags, window, options, ..TcpHeader::default() };
+                Some(self.finish_plan(cx, tcp, Kind::Last, Sendable { seq, len: 0, fin: false }))
             }
         }
     }
@@ -99,9 +95,15 @@ impl Connection {
             _ => return None,
         };
         let nothing = |seq| Sendable { seq, len: 0, fin: false };
-        if let Some(seq) = opening.stray_reset {
-            let tcp = TcpHeader { seq, flags: TcpFlags::RST, ..TcpHeader::default() };
-            return Some(self.finish_plan(cx, tcp, Kind::Reset, nothing(seq)));
+        if let Some(stray) = opening.stray_reset {
+            let timestamps = stray.ts_val.map(|ecr| Timestamps { val: 0, ecr });
+            let options = TcpOptions { timestamps, ..TcpOptions::default() };
+            let tcp = TcpHeader { seq: stray.ack, flags: TcpFlags::RST, options, ..TcpHeader::default() };
+            return Some(self.finish_plan(cx, tcp, Kind::Stray, nothing(stray.ack)));
+        }
+        if let Some(peer) = peer.filter(|_| self.acks_due > 0 && !opening.due) {
+            let tcp = handshake::ack(&self.config, opening.iss, peer, ts_clock(cx.now, self.link.ts_offset));
+            return Some(self.finish_plan(cx, tcp, Kind::Ack, nothing(opening.iss + 1)));
         }
         if !opening.due {
             return None;
@@ -235,9 +237,11 @@ impl Connection {
         match (&mut self.state, plan.kind) {
             (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Syn) => {
                 opening.due = false;
+                // A SYN,ACK says what an ACK would.
+                self.acks_due = 0;
                 opening.sent_at.get_or_insert(plan.now);
             }
-            (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Reset) => {
+            (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Stray) => {
                 opening.stray_reset = None;
             }
             (State::Open(open), Kind::Segment) => {
@@ -252,8 +256,8 @@ impl Connection {
                 self.acks_due = self.acks_due.saturating_sub(1);
                 self.has_read = false;
             }
-            (State::TimeWait(_), Kind::TimeWait) => self.acks_due = 0,
-            (State::Closed(closed), Kind::Reset) => closed.reset = None,
+            (State::SynReceived(..) | State::TimeWait(_), Kind::Ack) => self.acks_due = 0,
+            (State::Closed(closed), Kind::Last) => closed.last = None,
             _ => {}
         }
         self.rearm(plan.now);

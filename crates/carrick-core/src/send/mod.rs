@@ -126,8 +126,13 @@ impl Sender {
         if ack.at_or_after(self.una) {
             return ack.at_or_before(self.nxt);
         }
+        self.una.distance_from(ack) <= self.acceptable_age()
+    }
+
+    /// How far below SND.UNA an ACK may be.
+    pub(crate) fn acceptable_age(&self) -> u32 {
         let age = if self.young { self.una.distance_from(self.iss + 1) } else { u32::MAX };
-        self.una.distance_from(ack) <= self.max_wnd.min(age)
+        self.max_wnd.min(age)
     }
 
     /// Whether something sent is not acknowledged.

@@ -110,7 +110,9 @@ impl Flow {
         let tcp = &segment.tcp;
         if segment.has(TcpFlags::SYN) {
             let ours = !segment.has(TcpFlags::ACK) || tcp.ack == self.iss + 1;
-            if ours && !self.synchronized {
+            // Once we have acknowledged one, another is not the conversation's.
+            let same = self.peer.is_none_or(|syn| syn.seq == tcp.seq);
+            if ours && same && !self.synchronized {
                 self.note_syn(Syn::of(segment));
             }
         }

@@ -296,11 +296,14 @@ impl Scene {
     #[track_caller]
     pub fn inject(&mut self, seg: Seg) {
         let packet = self.packet(&seg);
-        let end = seg.seq.unwrap_or(self.peer_next)
-            + seg.text.len() as u32
+        let count = seg.text.len() as u32
             + u32::from(seg.flags.contains(TcpFlags::SYN))
             + u32::from(seg.flags.contains(TcpFlags::FIN));
-        self.peer_next = self.peer_next.max(end);
+        let end = seg.seq.unwrap_or(self.peer_next).wrapping_add(count);
+        // Numbers before the first one are no progress.
+        if end < 1 << 31 {
+            self.peer_next = self.peer_next.max(end);
+        }
         if seg.flags.contains(TcpFlags::SYN) {
             self.answered = packet.segment().map(|view| view.tcp.options);
         }
@@ -522,10 +525,13 @@ impl Scene {
     /// The conversation's state, by the RFC's name.
     #[must_use]
     pub fn state(&self) -> TcpState {
-        if let Some(connection) = self.connection() {
+        let endpoint = self.host.endpoint();
+        // What the application still holds of a connection that has ended says nothing of its successors.
+        if let Some(connection) = self.connection()
+            && (connection.state() != TcpState::Closed || endpoint.time_wait() + endpoint.half_open() == 0)
+        {
             return connection.state();
         }
-        let endpoint = self.host.endpoint();
         if endpoint.time_wait() > 0 {
             TcpState::TimeWait
         } else if endpoint.half_open() > 0 {
