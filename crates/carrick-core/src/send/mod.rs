@@ -253,8 +253,8 @@ impl Sender {
             self.timed_at = Instant::NEVER;
         }
         if let Some(rtt) = sample {
-            // Timestamps give a sample with every ACK, of which there is one for two segments (RFC 7323 §4.2).
-            let per_round_trip = outstanding.div_ceil(smss.saturating_mul(2).max(1));
+            // Timestamps give a sample with every ACK: one for two segments (RFC 7323 §4.2), or for a super-segment.
+            let per_round_trip = outstanding.div_ceil(smss.saturating_mul(2).max(acked).max(1));
             self.rtt.sample(rtt, if echoed.is_some() { per_round_trip } else { 1 });
         }
         let flight = self.nxt.distance_from(ack);
