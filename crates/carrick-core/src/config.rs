@@ -91,6 +91,31 @@ pub struct EndpointConfig {
     pub max_time_wait: usize,
     /// Ports for connections that do not name one (RFC 6056). Default 32,768 to 60,999.
     pub ephemeral_ports: RangeInclusive<u16>,
+    /// Most resets to strangers: segments of connections that do not exist. Default 6,400 a second, bursts of
+    /// 100.
+    pub resets: Rate,
+    /// Most ICMP errors (RFC 1122 §3.2.2, RFC 4443 §2.4). Default 1,600 a second, bursts of 20.
+    pub icmp_errors: Rate,
+    /// Most answers to echo requests. Default 6,400 a second, bursts of 100.
+    pub echo_replies: Rate,
+}
+
+/// How many answers of a kind may be sent.
+///
+/// There are 64 classes of destinations, drawn anew each minute with a secret of the stack; each has a token
+/// bucket of its own, and an answer costs between a half and one and a half tokens. So nobody can count in
+/// his own answers what others are told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rate {
+    /// Answers per second in the long run, to all destinations together; 0 means none.
+    pub per_second: u32,
+    /// Answers that the destinations of one class may get at once, at least 1.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// No limit that anybody will reach.
+    pub const UNLIMITED: Self = Self { per_second: u32::MAX, burst: u32::MAX };
 }
 
 impl Default for EndpointConfig {
@@ -104,6 +129,9 @@ impl Default for EndpointConfig {
             max_connections: 1 << 20,
             max_time_wait: 1 << 18,
             ephemeral_ports: 32_768..=60_999,
+            resets: Rate { per_second: 6400, burst: 100 },
+            icmp_errors: Rate { per_second: 1600, burst: 20 },
+            echo_replies: Rate { per_second: 6400, burst: 100 },
         }
     }
 }

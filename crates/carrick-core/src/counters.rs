@@ -49,12 +49,14 @@ pub enum DiscardReason {
     Gone,
     /// A reply was due, and the queue of replies is full.
     ReplyQueueFull,
+    /// A reply was due, and enough of its kind have been sent lately.
+    RateLimited,
 }
 
 impl DiscardReason {
     /// How many kinds there are, each [`ParseError`] being one.
     pub const COUNT: usize = Self::OTHERS + ParseError::COUNT;
-    const OTHERS: usize = 21;
+    const OTHERS: usize = 22;
 
     /// A dense number below [`COUNT`](Self::COUNT), for arrays of counters.
     #[must_use]
@@ -81,6 +83,7 @@ impl DiscardReason {
             Self::TooManyRanges => 18,
             Self::Gone => 19,
             Self::ReplyQueueFull => 20,
+            Self::RateLimited => 21,
             Self::Malformed(error) => Self::OTHERS.saturating_add(error.index()),
         }
     }

@@ -61,7 +61,7 @@ mod time;
 mod transmit;
 mod tuple;
 
-pub use config::{Cidr, CidrParseError, ConnectionConfig, EndpointConfig, ListenAddr, ListenConfig};
+pub use config::{Cidr, CidrParseError, ConnectionConfig, EndpointConfig, ListenAddr, ListenConfig, Rate};
 pub use connection::Connection;
 pub use counters::{Counters, DiscardReason};
 pub use endpoint::{Dispatch, Endpoint};

@@ -31,6 +31,8 @@ enum Purpose {
     Timestamp,
     Port,
     FlowLabel,
+    Class,
+    Noise,
 }
 
 impl Keys {
@@ -60,6 +62,20 @@ impl Keys {
     /// 20 bits, constant for a tuple (RFC 6437).
     pub(crate) fn flow_label(&self, tuple: &Tuple) -> u32 {
         self.keyed(Purpose::FlowLabel, tuple) & 0xf_ffff
+    }
+
+    /// With whom an address shares its limits; of IPv6 the network counts, of which a host may use all.
+    pub(super) fn class(&self, of: IpAddr, slot: u64) -> u32 {
+        let of = match of {
+            IpAddr::V4(address) => u64::from(address.to_bits()),
+            IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or(0),
+        };
+        self.keyed(Purpose::Class, (of, slot))
+    }
+
+    /// A number that nobody can foresee.
+    pub(super) fn noise(&self, of: impl Hash) -> u32 {
+        self.keyed(Purpose::Noise, of)
     }
 
     /// Where the search for a port to that destination starts (RFC 6056 §3.3.3).

@@ -3,6 +3,7 @@
 mod demux;
 mod half_open;
 mod keys;
+mod limits;
 mod listener;
 mod ports;
 mod stray;
@@ -28,6 +29,7 @@ use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
 use demux::{Demux, Entry};
 use keys::Keys;
+use limits::Bucket;
 use listener::Listeners;
 
 /// Most replies that wait for the device. Beyond that what would be answered is dropped, as a full network
@@ -44,6 +46,9 @@ pub struct Endpoint {
     demux: Demux,
     listeners: Listeners,
     replies: VecDeque<Reply>,
+    resets: Bucket,
+    icmp_errors: Bucket,
+    echo_replies: Bucket,
     counters: Counters,
     clock: Instant,
     generation: u32,
@@ -84,6 +89,9 @@ impl Endpoint {
     pub fn new(config: Arc<EndpointConfig>, seed: [u8; 32]) -> Self {
         let keys = Keys::new(seed);
         Self {
+            resets: Bucket::new(config.resets),
+            icmp_errors: Bucket::new(config.icmp_errors),
+            echo_replies: Bucket::new(config.echo_replies),
             config,
             listeners: Listeners::new(keys.clone()),
             keys,
