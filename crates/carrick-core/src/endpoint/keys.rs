@@ -30,9 +30,11 @@ enum Purpose {
     Isn,
     Timestamp,
     Port,
+    PortCounter,
     FlowLabel,
     Class,
     Noise,
+    Cookie,
 }
 
 impl Keys {
@@ -42,11 +44,21 @@ impl Keys {
         Self { table: (word(), word()), secret: (word(), word()) }
     }
 
-    fn keyed(&self, purpose: Purpose, what: impl Hash) -> u32 {
+    fn keyed_wide(&self, purpose: Purpose, what: impl Hash) -> u64 {
         let mut hasher = SipHasher24::new_with_keys(self.secret.0, self.secret.1);
         (purpose, what).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn keyed(&self, purpose: Purpose, what: impl Hash) -> u32 {
         // Half of the 64 bits; which half is all one.
-        u32::try_from(hasher.finish() >> 32).unwrap_or(0)
+        u32::try_from(self.keyed_wide(purpose, what) >> 32).unwrap_or(0)
+    }
+
+    /// The key of the SYN cookies of a slot, of 128 bits as the secret that it comes from.
+    pub(super) fn cookie_key(&self, slot: u64) -> (u64, u64) {
+        let half = |upper: bool| self.keyed_wide(Purpose::Cookie, (upper, slot));
+        (half(false), half(true))
     }
 
     /// ISN = M + F(tuple, secret), M ticking every 4 us (RFC 6528 §3).
@@ -76,6 +88,11 @@ impl Keys {
     /// A number that nobody can foresee.
     pub(super) fn noise(&self, of: impl Hash) -> u32 {
         self.keyed(Purpose::Noise, of)
+    }
+
+    /// Which counter the ports to that destination step on (RFC 6056 §3.3.4).
+    pub(super) fn port_counter(&self, local: IpAddr, remote: IpAddr, remote_port: u16) -> u32 {
+        self.keyed(Purpose::PortCounter, (local, remote, remote_port))
     }
 
     /// Where the search for a port to that destination starts (RFC 6056 §3.3.3).

@@ -146,12 +146,15 @@ impl Endpoint {
         Dispatch::Existing(id, input)
     }
 
-    fn envelope(&self, src: IpAddr, dst: IpAddr) -> Envelope {
+    pub(super) fn envelope(&self, src: IpAddr, dst: IpAddr) -> Envelope {
         Envelope { src, dst, hop_limit: self.config.hop_limit }
     }
 
     /// Queues an ICMP packet that `emit` writes; one that does not fit is not sent.
-    fn reply_icmp(&mut self, emit: impl FnOnce(&mut [u8]) -> Result<usize, carrick_wire::BuildError>) {
+    pub(super) fn reply_icmp(
+        &mut self,
+        emit: impl FnOnce(&mut [u8]) -> Result<usize, carrick_wire::BuildError>,
+    ) {
         let room = usize::from(self.config.mtu).min(ICMP_ROOM);
         let mut packet = alloc::vec![0; room];
         let Ok(len) = emit(&mut packet) else { return };
