@@ -108,3 +108,43 @@ impl BuildHasher for Keys {
         SipHasher13::new_with_keys(self.table.0, self.table.1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shld_1_the_number_is_the_clock_plus_a_keyed_hash_of_the_tuple() {
+        let mut seed = [0; 32];
+        seed[16..24].copy_from_slice(&0x0102_0304_0506_0708u64.to_be_bytes());
+        seed[24..].copy_from_slice(&0x1112_1314_1516_1718u64.to_be_bytes());
+        let keys = Keys::new(seed);
+        let tuple = |local_port| Tuple {
+            local: [192, 0, 2, 2].into(),
+            remote: [203, 0, 113, 1].into(),
+            local_port,
+            remote_port: 80,
+        };
+        let f = |tuple: &Tuple| {
+            let mut hasher = SipHasher24::new_with_keys(0x0102_0304_0506_0708, 0x1112_1314_1516_1718);
+            Purpose::Isn.hash(&mut hasher);
+            tuple.hash(&mut hasher);
+            (hasher.finish() >> 32) as u32
+        };
+        for (nanos, ticks) in [(0, 0), (4_000, 1), (1_000_000_000, 250_000), (4_000 << 32, 0)] {
+            let now = Instant::from_nanos(nanos);
+            assert_eq!(keys.isn(&tuple(5000), now).get(), f(&tuple(5000)).wrapping_add(ticks));
+        }
+        let step = |port| f(&tuple(port + 1)).wrapping_sub(f(&tuple(port)));
+        assert_ne!(step(5000), step(5001), "another tuple's number is unrelated");
+        carrick_covers::covers!("SHLD-1");
+    }
+
+    #[test]
+    fn cookie_keys_are_of_their_slot_alone() {
+        let (one, other) = (Keys::new([1; 32]), Keys::new([2; 32]));
+        let keys = [one.cookie_key(1), one.cookie_key(2), other.cookie_key(1)];
+        assert!(keys.iter().enumerate().all(|(i, key)| key.0 != key.1 && !keys[..i].contains(key)));
+        assert_eq!(one.cookie_key(1), keys[0]);
+    }
+}
