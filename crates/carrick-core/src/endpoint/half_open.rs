@@ -11,22 +11,20 @@ use super::cookies::Spent;
 use super::demux::{PARKED, RETRY_LISTS, UNDECIDED};
 use super::{Dispatch, Endpoint, stray, time_wait};
 use crate::connection::handshake::{self, Peer, ts_clock};
-use crate::connection::{Connection, HalfDone, emit_header};
+use crate::connection::syn_received::{self, Verdict};
+use crate::connection::{Connection, HalfDone, Throttle, emit_header};
 use crate::counters::bump;
 use crate::event::{ConnectionId, ListenerId, TimeWaitRecord};
 use crate::{ConnectionConfig, Cx, DiscardReason, Instant, Pressure, Segment, SynCookies, Tuple};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use carrick_wire::{SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
+use carrick_wire::{SeqNum, TcpFlags, TcpHeader};
 use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
 use core::time::Duration;
 
 /// The first SYN,ACK is repeated after this long, later ones after twice the time before (RFC 6298 §2.1).
 pub(super) const INITIAL_RTO: Duration = Duration::from_secs(1);
-
-/// Most challenge ACKs and resets of one record between two SYN,ACKs.
-const MAX_ANSWERS: u8 = 4;
 
 /// A passive handshake under way.
 #[derive(Clone, Debug)]
@@ -39,12 +37,11 @@ pub(super) struct HalfOpen {
     pub(super) sent_at: Instant,
     pub(super) deadline: Instant,
     pub(super) retries: u8,
-    /// Challenge ACKs and resets since the last SYN,ACK.
-    answers: u8,
+    challenges: Throttle,
     /// No SYN,ACK has been sent, until somebody decides.
     pub(super) parked: Option<Parked>,
-    /// Whose place this record has taken.
-    former: Option<Box<TimeWaitRecord>>,
+    /// The TIME-WAIT that the SYN ended.
+    old: Option<Box<TimeWaitRecord>>,
 }
 
 /// A SYN that waits for a decision.
@@ -77,13 +74,14 @@ impl HalfOpen {
     }
 
     pub(super) fn digest(&self, now: Instant, state: &mut impl Hasher) {
-        let Self { tuple, listener, iss: _, peer, sent_at, deadline, retries, answers, parked, former } =
+        let Self { tuple, listener, iss: _, peer, sent_at, deadline, retries, challenges, parked, old } =
             self;
         let peer = Peer { irs: SeqNum::new(0), ..*peer };
         let seen = parked.map(|parked| parked.seen);
-        (tuple, listener, peer, now.since(*sent_at), deadline.since(now), retries, answers, seen).hash(state);
-        if let Some(former) = former {
-            former.digest(now, state);
+        (tuple, listener, peer, now.since(*sent_at), deadline.since(now), retries, seen).hash(state);
+        challenges.digest(now, state);
+        if let Some(old) = old {
+            old.digest(now, state);
         }
     }
 
@@ -101,16 +99,16 @@ impl HalfOpen {
 }
 
 impl Endpoint {
-    /// A SYN that a listener wants, on a tuple that nobody has, or whose TIME-WAIT record it may take over.
+    /// A SYN that a listener wants, on a tuple that nobody has, or whose TIME-WAIT record `old` it may take over.
     pub(super) fn syn_to_listener<'f>(
         &mut self,
         cx: &Cx,
         id: ListenerId,
         tuple: Tuple,
         segment: &Segment<'f>,
-        former: Option<u32>,
+        old: Option<u32>,
     ) -> Dispatch<'f> {
-        match self.admit(cx, id, tuple.remote, former.is_some()) {
+        match self.admit(cx, id, tuple.remote, old.is_some()) {
             Admission::Record => {}
             Admission::Cookie => return self.send_cookie(cx, id, tuple, segment),
             Admission::Refused(DiscardReason::SourceLimit) => return self.refuse_source(&tuple, segment),
@@ -118,11 +116,9 @@ impl Endpoint {
         }
         let Some(listener) = self.listeners.get(id) else { return self.stray(tuple, segment) };
         let (config, park) = (listener.connection.clone(), listener.config.park);
-        let former = former.and_then(|index| self.demux.remove_time_wait(&self.keys, index));
-        let iss = config.initial_sequence.unwrap_or_else(|| {
-            let iss = self.keys.isn(&tuple, cx.now);
-            former.as_ref().map_or(iss, |record| time_wait::reopened_iss(record, iss))
-        });
+        let old = old.and_then(|index| self.demux.remove_time_wait(&self.keys, index));
+        let iss = config.initial_sequence.unwrap_or_else(|| self.keys.isn(&tuple, cx.now));
+        let iss = old.as_ref().map_or(iss, |old| time_wait::reopened_iss(old, iss));
         let parked = park.then(|| Parked { generation: self.next_generation(), seen: false });
         let record = HalfOpen {
             tuple,
@@ -132,9 +128,9 @@ impl Endpoint {
             sent_at: cx.now,
             deadline: cx.now + if park { self.config.park_for } else { INITIAL_RTO },
             retries: 0,
-            answers: 0,
+            challenges: Throttle::default(),
             parked,
-            former: former.map(Box::new),
+            old: old.map(Box::new),
         };
         if !park {
             self.send_syn_ack(cx, &record);
@@ -305,52 +301,53 @@ impl Endpoint {
         Some(record)
     }
 
-    /// The handshake came to nothing: back to LISTEN, or to TIME-WAIT, if the tuple was there before.
-    pub(super) fn forget_half_open(&mut self, index: u32) -> Option<HalfOpen> {
+    /// The handshake has come to nothing: back to LISTEN, or to the TIME-WAIT that the SYN ended (RFC 9293 §3.6.1
+    /// MAY-2), which begins anew.
+    pub(super) fn forget_half_open(&mut self, cx: &Cx, index: u32) -> Option<HalfOpen> {
         let mut record = self.remove_half_open(index)?;
         bump(&mut self.counters.half_open_failed);
-        if let Some(former) = record.former.take().filter(|former| former.deadline > self.clock) {
-            self.demux.insert_time_wait(&self.keys, *former);
+        if let Some(old) = record.old.take() {
+            let deadline = cx.now + self.config.msl.saturating_mul(2);
+            self.keep_time_wait(TimeWaitRecord { deadline, ..*old });
         }
         Some(record)
     }
 
-    /// Whether one more segment may be answered in this handshake.
-    fn may_answer(&mut self, index: u32) -> bool {
-        let Some(record) = self.demux.half_open.get_mut(index) else { return false };
-        let permitted = record.answers < MAX_ANSWERS;
-        record.answers = record.answers.saturating_add(1);
-        permitted && !self.replies_full()
-    }
-
-    /// An empty ACK says what we know, so many times.
-    fn challenge_half_open<'f>(
-        &mut self,
-        cx: &Cx,
-        index: u32,
-        record: &HalfOpen,
-        config: &ConnectionConfig,
-    ) -> Dispatch<'f> {
-        if !self.may_answer(index) {
-            return self.discard(DiscardReason::RateLimited);
+    /// A segment that cannot be used draws an ACK, under the throttle.
+    fn challenge_half_open<'f>(&mut self, cx: &Cx, index: u32, reason: DiscardReason) -> Dispatch<'f> {
+        let Some(record) = self.demux.half_open.get_mut(index) else {
+            return self.discard(DiscardReason::Gone);
+        };
+        if !record.challenges.permits(cx.now) {
+            return self.discard(reason);
         }
-        self.send_half_open_ack(cx, record, config);
+        let (tuple, iss, peer, listener) = (record.tuple, record.iss, record.peer, record.listener);
+        if self.replies_full() {
+            return self.discard(DiscardReason::ReplyQueueFull);
+        }
+        if let Some(listener) = self.listeners.get(listener) {
+            let ts_now = ts_clock(cx.now, self.keys.ts_offset(&tuple));
+            let tcp = handshake::ack(&listener.connection, iss, &peer, ts_now);
+            self.reply_tcp(&tuple, tcp);
+        }
         self.answered()
     }
 
-    /// An empty ACK: what a segment outside the window is told.
-    fn send_half_open_ack(&mut self, cx: &Cx, record: &HalfOpen, config: &ConnectionConfig) {
-        let ts_now = ts_clock(cx.now, self.keys.ts_offset(&record.tuple));
-        let timestamps = record.peer.ts_recent.map(|ecr| Timestamps { val: ts_now, ecr });
-        let tcp = TcpHeader {
-            seq: record.iss + 1,
-            ack: record.peer.irs + 1,
-            flags: TcpFlags::ACK,
-            window: handshake::first_window(config, &record.peer),
-            options: TcpOptions { timestamps, ..TcpOptions::default() },
-            ..TcpHeader::default()
+    /// The peer's SYN has come again: our SYN,ACK was lost, or is still under way.
+    fn repeat_syn_ack<'f>(&mut self, cx: &Cx, index: u32, segment: &Segment<'f>) -> Dispatch<'f> {
+        let Some(record) = self.demux.half_open.get_mut(index) else {
+            return self.discard(DiscardReason::Gone);
         };
-        self.reply_tcp(&record.tuple, tcp);
+        record.peer.repeated(segment);
+        if !record.challenges.permits(cx.now) {
+            return self.discard(DiscardReason::UnexpectedSyn);
+        }
+        let record = record.clone();
+        if self.replies_full() {
+            return self.discard(DiscardReason::ReplyQueueFull);
+        }
+        self.send_syn_ack(cx, &record);
+        self.answered()
     }
 
     /// SEGMENT ARRIVES in SYN-RECEIVED, of passive origin.
@@ -360,60 +357,32 @@ impl Endpoint {
         index: u32,
         segment: Segment<'f>,
     ) -> Dispatch<'f> {
-        let Some(record) = self.demux.half_open.get(index).cloned() else {
+        let Some(record) = self.demux.half_open.get(index) else {
             return self.discard(DiscardReason::Gone);
         };
+        let tuple = record.tuple;
         let Some(listener) = self.listeners.get(record.listener) else {
-            self.forget_half_open(index);
-            return self.stray(record.tuple, &segment);
+            self.remove_half_open(index);
+            return self.stray(tuple, &segment);
         };
-        let config = listener.connection.clone();
         if record.parked.is_some() {
-            return self.parked_segment(index, &record, &segment);
+            let irs = record.peer.irs;
+            return self.parked_segment(cx, index, irs, &tuple, &segment);
         }
-        let peer = &record.peer;
-        if segment.seq == peer.irs && segment.has(TcpFlags::SYN) && !segment.intersects_rst_ack() {
-            // A repeated SYN: our SYN,ACK was lost, or is still under way.
-            if self.replies_full() {
-                return self.discard(DiscardReason::ReplyQueueFull);
+        let window = u32::from(handshake::initial_window(&listener.connection).get());
+        match syn_received::segment_arrives(record.iss, &record.peer, window, &segment) {
+            Verdict::Drop(reason) => return self.discard(reason),
+            Verdict::Challenge(reason) => return self.challenge_half_open(cx, index, reason),
+            Verdict::Stray => return self.stray(tuple, &segment),
+            Verdict::RepeatedSyn => return self.repeat_syn_ack(cx, index, &segment),
+            // A passive open returns to LISTEN without a word.
+            Verdict::OtherSyn | Verdict::Reset => {
+                self.forget_half_open(cx, index);
+                return self.answered();
             }
-            self.send_syn_ack(cx, &record);
-            return self.answered();
+            Verdict::Established | Verdict::EstablishedBySyn => {}
         }
-        // First, the sequence number.
-        let ahead = segment.seq.distance_from(peer.irs + 1);
-        if ahead > u32::from(handshake::initial_window(&config).get()) {
-            if segment.has(TcpFlags::RST) {
-                return self.discard(DiscardReason::OutOfWindow);
-            }
-            return self.challenge_half_open(cx, index, &record, &config);
-        }
-        // Second, the RST bit: back to LISTEN without a word (RFC 5961 §3.2 for the inexact ones).
-        if segment.has(TcpFlags::RST) {
-            if ahead > 0 {
-                return self.challenge_half_open(cx, index, &record, &config);
-            }
-            self.forget_half_open(index);
-            return self.answered();
-        }
-        // Fourth, the SYN bit: a passive open returns to LISTEN.
-        if segment.has(TcpFlags::SYN) {
-            self.forget_half_open(index);
-            return self.answered();
-        }
-        // Fifth, the ACK field.
-        if !segment.has(TcpFlags::ACK) {
-            return self.discard(DiscardReason::Unexpected);
-        }
-        if segment.ack != record.iss + 1 {
-            if !self.may_answer(index) {
-                return self.discard(DiscardReason::RateLimited);
-            }
-            bump(&mut self.counters.resets);
-            self.reply_tcp(&record.tuple, stray::reset_for(&segment));
-            return self.answered();
-        }
-        let HalfOpen { tuple, listener, iss, peer, sent_at, retries, .. } = record;
+        let &HalfOpen { listener, iss, peer, sent_at, retries, .. } = record;
         let done = HalfDone { iss, peer, sent_at: Some(sent_at), retries };
         self.open(cx, listener, tuple, Some(index), done, segment)
     }
@@ -429,13 +398,12 @@ impl Endpoint {
                 let retries = record.retries;
                 let listener = self.listeners.get(record.listener);
                 if listener.is_none_or(|l| retries >= l.connection.syn_retries.saturating_sub(2)) {
-                    self.forget_half_open(index);
+                    self.forget_half_open(cx, index);
                     continue;
                 }
                 self.demux.requeue_half_open(index, |record| {
                     record.retries = record.retries.saturating_add(1);
                     record.deadline = cx.now + record.wait();
-                    record.answers = 0;
                 });
                 let Some(record) = self.demux.half_open.get(index).cloned() else { break };
                 self.send_syn_ack(cx, &record);
@@ -458,7 +426,7 @@ impl Endpoint {
         let of_it = self.demux.half_open.iter().filter(|(_, record)| record.listener == listener);
         let indices: alloc::vec::Vec<u32> = of_it.map(|(index, _)| index).collect();
         for index in indices {
-            let Some(record) = self.forget_half_open(index) else { continue };
+            let Some(record) = self.remove_half_open(index) else { continue };
             let tcp = record.reset();
             // Beyond what the reply queue takes, the peer's next segment meets a reset as a stranger's.
             if !self.replies_full() {
@@ -472,7 +440,8 @@ impl Endpoint {
         let record = self.demux.half_open.get(index);
         let matches = record.is_some_and(|record| record.iss == error.seq && record.parked.is_none());
         if matches && error.kind == crate::IcmpErrorKind::Refused {
-            self.forget_half_open(index);
+            let cx = Cx::new(self.clock);
+            self.forget_half_open(&cx, index);
             return self.answered();
         }
         self.discard(DiscardReason::IcmpIgnored)

@@ -14,7 +14,7 @@ pub(crate) mod time_wait;
 use crate::connection::handshake::ts_clock;
 use crate::connection::{Connection, Link};
 use crate::counters::bump;
-use crate::event::{ConnectionId, EndpointEvent, ListenerId, Outcome};
+use crate::event::{ConnectionId, EndpointEvent, ListenerId, Outcome, TimeWaitRecord};
 use crate::frame::{Checksum, Frame, Input, Segment};
 use crate::recv::Text;
 use crate::transmit::{HeaderBytes, Transmit};
@@ -36,6 +36,7 @@ use limits::Bucket;
 use listener::Listeners;
 pub use park::{ParkedId, ParkedSyn, Refusal};
 use ports::Counters as PortCounters;
+use time_wait::Verdict;
 
 /// Most replies that wait for the device. Beyond that what would be answered is dropped, as a full network
 /// queue would.
@@ -275,38 +276,47 @@ impl Endpoint {
         let Some(record) = self.demux.time_waits.get_mut(index) else {
             return self.discard(DiscardReason::Gone);
         };
-        let bare_syn = segment.has(TcpFlags::SYN) && !segment.intersects_rst_ack();
-        if bare_syn
-            && time_wait::may_reopen(record, segment)
-            && let Some(id) = self.listeners.find(tuple.local, tuple.local_port)
-        {
-            // A SYN that is turned away leaves the record as it was.
-            return self.syn_to_listener(cx, id, tuple, segment, Some(index));
-        }
-        let before = record.deadline;
-        let verdict = time_wait::segment_arrives(record, segment, cx.now, self.config.msl.saturating_mul(2));
-        let tcp = time_wait::answer(record, ts_clock(cx.now, self.keys.ts_offset(&tuple)));
-        if verdict.restart {
-            self.demux.renew_time_wait(index, before);
-        }
-        if !verdict.answer {
-            return self.discard(DiscardReason::Unexpected);
+        match time_wait::segment_arrives(record, segment, self.config.rfc1337) {
+            Verdict::Drop(reason) => return self.discard(reason),
+            Verdict::Answer => {}
+            Verdict::Restart => {
+                let before = record.deadline;
+                record.deadline = cx.now + self.config.msl.saturating_mul(2);
+                self.demux.renew_time_wait(index, before);
+            }
+            Verdict::Close => {
+                self.demux.remove_time_wait(&self.keys, index);
+                return self.answered();
+            }
+            Verdict::Reopen => return self.reopen_time_wait(cx, index, tuple, segment),
         }
         if self.replies_full() {
             return self.discard(DiscardReason::ReplyQueueFull);
         }
+        let Some(record) = self.demux.time_waits.get(index) else { return self.discard(DiscardReason::Gone) };
+        let tcp = time_wait::ack(record, ts_clock(cx.now, self.keys.ts_offset(&tuple)));
         self.reply_tcp(&tuple, tcp);
         self.answered()
     }
 
-    /// What a connection's [`poll_endpoint_event`](Connection::poll_endpoint_event) said. After it `id` is
-    /// nobody's.
-    pub fn handle_event(&mut self, cx: &Cx, id: ConnectionId, event: EndpointEvent) {
-        self.advance_clock(cx);
-        if self.demux.remove_connection(&self.keys, id.index, id.generation).is_none() {
-            return;
-        }
-        let EndpointEvent::TimeWait(record) = event else { return };
+    /// A SYN that RFC 6191 admits: a half-open record takes the place of the TIME-WAIT record, and keeps it for the
+    /// case that the SYN turns out to be an old duplicate (RFC 9293 §3.6.1 MAY-2).
+    fn reopen_time_wait<'f>(
+        &mut self,
+        cx: &Cx,
+        index: u32,
+        tuple: Tuple,
+        segment: &Segment<'f>,
+    ) -> Dispatch<'f> {
+        let Some(id) = self.listeners.find(tuple.local, tuple.local_port) else {
+            return self.discard(DiscardReason::UnexpectedSyn);
+        };
+        // A SYN that is turned away leaves the record as it was.
+        self.syn_to_listener(cx, id, tuple, segment, Some(index))
+    }
+
+    /// Keeps a TIME-WAIT record; the oldest goes where there are too many.
+    fn keep_time_wait(&mut self, record: TimeWaitRecord) {
         if self.config.max_time_wait == 0 {
             return;
         }
@@ -316,6 +326,18 @@ impl Endpoint {
             bump(&mut self.counters.time_wait_recycled);
         }
         self.demux.insert_time_wait(&self.keys, record);
+    }
+
+    /// What a connection's [`poll_endpoint_event`](Connection::poll_endpoint_event) said. After it `id` is
+    /// nobody's.
+    pub fn handle_event(&mut self, cx: &Cx, id: ConnectionId, event: EndpointEvent) {
+        self.advance_clock(cx);
+        if self.demux.remove_connection(&self.keys, id.index, id.generation).is_none() {
+            return;
+        }
+        if let EndpointEvent::TimeWait(record) = event {
+            self.keep_time_wait(record);
+        }
     }
 
     /// Does what is due at `cx.now`: SYN,ACKs again, parked SYNs and TIME-WAIT over. Afterwards, drain.
@@ -396,6 +418,7 @@ impl Endpoint {
             flow_label: self.keys.flow_label(tuple),
             ts_offset: self.keys.ts_offset(tuple),
             msl: u32::try_from(self.config.msl.as_millis()).unwrap_or(u32::MAX),
+            rfc1337: self.config.rfc1337,
         }
     }
 
@@ -436,6 +459,7 @@ impl Endpoint {
             Outcome::Answered(reason) | Outcome::Discarded(reason) => {
                 self.counters.connection_discard(reason);
             }
+            Outcome::HandedBack => self.counters.connection_discard(DiscardReason::Gone),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::connection::emit_header;
 use crate::event::ListenerId;
 use crate::{Cx, DiscardReason, Instant, Segment, Tuple};
 use carrick_wire::icmp;
-use carrick_wire::{TcpFlags, TcpHeader};
+use carrick_wire::{SeqNum, TcpFlags, TcpHeader};
 
 /// Names a parked SYN.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -77,11 +77,11 @@ impl Endpoint {
     /// Refuses a parked SYN. False if it is not there any more. An answer that no longer fits the queue of
     /// replies is lost, and the peer's next SYN asks again. Afterwards, drain.
     pub fn refuse_parked(&mut self, cx: &Cx, id: ParkedId, how: Refusal) -> bool {
-        self.advance_clock(cx);
+        let cx = self.advance_clock(cx);
         if self.parked(id).is_none() {
             return false;
         }
-        let Some(record) = self.forget_half_open(id.index) else { return false };
+        let Some(record) = self.forget_half_open(&cx, id.index) else { return false };
         let v4 = record.tuple.local.is_ipv4();
         match how {
             Refusal::Reset => {
@@ -116,21 +116,23 @@ impl Endpoint {
     /// A segment for a tuple whose SYN is parked: to the peer we are still in LISTEN.
     pub(super) fn parked_segment<'f>(
         &mut self,
+        cx: &Cx,
         index: u32,
-        record: &HalfOpen,
+        irs: SeqNum,
+        tuple: &Tuple,
         segment: &Segment<'f>,
     ) -> Dispatch<'f> {
         if segment.has(TcpFlags::RST) {
-            if segment.seq != record.peer.irs + 1 {
+            if segment.seq != irs + 1 {
                 return self.discard(DiscardReason::StrayReset);
             }
-            self.forget_half_open(index);
+            self.forget_half_open(cx, index);
             return self.answered();
         }
         if segment.has(TcpFlags::ACK) {
-            return self.stray(record.tuple, segment);
+            return self.stray(*tuple, segment);
         }
-        if segment.has(TcpFlags::SYN) && segment.seq == record.peer.irs {
+        if segment.has(TcpFlags::SYN) && segment.seq == irs {
             return self.held();
         }
         self.discard(DiscardReason::Unexpected)
@@ -142,7 +144,7 @@ impl Endpoint {
             while let Some((index, record)) = self.demux.first_half_open(list)
                 && record.deadline <= cx.now
             {
-                if self.forget_half_open(index).is_none() {
+                if self.forget_half_open(cx, index).is_none() {
                     break;
                 }
             }

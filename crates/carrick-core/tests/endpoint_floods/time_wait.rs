@@ -104,8 +104,10 @@ fn tw_7_a_reopened_tuple_has_greater_numbers_and_falls_back_to_time_wait() {
         );
         let answer = node.only();
         assert_eq!((answer.tcp.seq.get(), answer.tcp.ack.get()), (old_iss.wrapping_add(2), 5002));
-        // It ends when it would have ended.
+        // The wait has begun anew.
         node.wait_until(start() + 240.secs());
+        assert_eq!(node.endpoint.time_wait(), 1);
+        node.wait_until(later + (240 + 64).secs());
         assert_eq!(node.endpoint.time_wait(), 0);
     }
     // The handshake completes, and the record is gone for good.
@@ -221,8 +223,8 @@ fn tw_11_records_are_small_and_capped_and_the_oldest_goes_first() {
     assert_eq!((node.endpoint.time_wait(), node.endpoint.counters().time_wait_recycled), (1000, 300));
     // Of those that went, an old segment is a stranger's; of the others it is not.
     for (n, known) in [(0, false), (299, false), (300, true), (1299, true)] {
-        let old = segment(peer(n), addr(HTTP), TcpFlags::ACK, 1, 1, TcpOptions::default(), b"");
-        node.receive(now, &old);
+        let options = if n % 2 == 0 { ts(1) } else { TcpOptions::default() };
+        node.receive(now, &segment(peer(n), addr(HTTP), TcpFlags::ACK, 1, 1, options, b""));
         assert_eq!(!node.only().is(TcpFlags::RST), known, "{n}");
     }
     node.wait_until(now + 240.secs());
