@@ -78,6 +78,7 @@ impl DeviceTask {
         let mut more = !dry;
         more |= self.expire(began, dry);
         more |= self.tell_mtu();
+        self.shared.reclaim();
         more |= self.reply(REPLIES_PER_TURN);
         more |= self.serve(cx).map_err(|error| Failure::device(&error))?;
         if self.is_over() {

@@ -163,7 +163,7 @@ impl Connection {
         if opening && error.kind == IcmpErrorKind::Refused {
             self.end(Some(reason), None);
         } else {
-            self.soft_error = Some(reason);
+            self.note_soft_error(reason);
         }
         Outcome::Accepted
     }

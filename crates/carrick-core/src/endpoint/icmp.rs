@@ -19,7 +19,7 @@ use core::net::{IpAddr, Ipv6Addr};
 /// IP and ICMP header bytes, at most.
 const HEADERS: usize = 48;
 /// The longest error in all (RFC 4443 §2.4 c); those of IPv4 are shorter.
-const MAX_ERROR: usize = 1280;
+pub(super) const MAX_ERROR: usize = 1280;
 
 /// An error about a packet.
 #[derive(Clone, Copy)]
@@ -181,7 +181,7 @@ impl Endpoint {
     }
 
     /// Queues an ICMP packet of at most `room` bytes that `emit` writes.
-    fn reply_icmp(
+    pub(super) fn reply_icmp(
         &mut self,
         src: IpAddr,
         dst: IpAddr,

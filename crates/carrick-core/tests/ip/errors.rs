@@ -268,7 +268,7 @@ fn t_icm_6_icmp_12_icmp_13_quotes_are_read_with_care() {
 #[test]
 fn errors_about_connections_of_any_address_find_them() {
     // Whose an error is its tuple decides, not the list of addresses.
-    let mut s = Scene::listening();
+    let mut s = Scene::builder().endpoint(|endpoint| endpoint.any_address = true).listening();
     let away = "198.51.100.77".parse().unwrap();
     let syn = s.packet(&seg().syn().seq(0).mss(1460)).bytes.to_vec();
     let retarget = |bytes: &[u8], src: std::net::IpAddr, dst: std::net::IpAddr| {

@@ -558,15 +558,19 @@ fn frag_16_parts_of_one_packet_are_bounded_and_connections_go_on() {
 
 #[test]
 fn fragments_for_others_are_not_kept() {
-    for mut s in scenes() {
-        let other: IpAddr =
-            if s.local().is_ipv4() { [198, 51, 100, 3].into() } else { "2001:db8:3::3".parse().unwrap() };
-        let packet = echo(s.remote().ip(), other, &[0; 100]);
-        // A listener for any address takes SYNs for any.
-        s.inject_bytes(part(&packet, ID, 0, 48));
-        assert_eq!(held(&s), 1);
-        s.unlisten();
-        assert_dropped(&mut s, &part(&packet, ID + 1, 0, 48), DiscardReason::NotOurs);
+    for v6 in [false, true] {
+        for any in [false, true] {
+            let builder = if v6 { Scene::builder().v6() } else { Scene::builder() };
+            let mut s = builder.endpoint(|endpoint| endpoint.any_address = any).listening();
+            let other: IpAddr = if v6 { "2001:db8:3::3".parse().unwrap() } else { [198, 51, 100, 3].into() };
+            let packet = part(&echo(s.remote().ip(), other, &[0; 100]), ID, 0, 48);
+            if any {
+                s.inject_bytes(packet);
+                assert_eq!(held(&s), 1);
+            } else {
+                assert_dropped(&mut s, &packet, DiscardReason::NotOurs);
+            }
+        }
     }
 }
 
