@@ -16,7 +16,7 @@ use carrick_core::{
 };
 use carrick_wire::SeqNum;
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -54,8 +54,8 @@ impl HostConfig {
     }
 }
 
-/// An endpoint and what it serves.
-#[derive(Debug)]
+/// An endpoint and what it serves. A clone goes its own way, and does the same when the same is done to it.
+#[derive(Clone, Debug)]
 pub struct Host {
     endpoint: Endpoint,
     cells: BTreeMap<ConnectionId, Cell>,
@@ -74,7 +74,7 @@ pub struct Host {
     planted: Option<Planted>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Cell {
     connection: Box<Connection>,
     /// Memory when it was last looked at.
@@ -185,6 +185,12 @@ impl Host {
         let id = self.backlog.get_mut(&listener)?.pop_front()?;
         self.endpoint.accepted(listener);
         Some(id)
+    }
+
+    /// How many connections wait at a listener.
+    #[must_use]
+    pub fn waiting(&self, listener: ListenerId) -> usize {
+        self.backlog.get(&listener).map_or(0, VecDeque::len)
     }
 
     /// Writes what fits.
@@ -550,13 +556,17 @@ impl Host {
         &self.monitor
     }
 
-    /// A hash over everything that the endpoint and its connections know.
+    /// A hash over everything that the endpoint and its connections know, and who still holds them.
     #[must_use]
     pub fn digest(&self, now: Instant) -> u64 {
         let mut state = DefaultHasher::new();
         self.endpoint.digest(now, &mut state);
         for cell in self.cells.values() {
             cell.connection.digest(now, &mut state);
+            (cell.live, cell.released).hash(&mut state);
+        }
+        for queue in self.backlog.values() {
+            queue.len().hash(&mut state);
         }
         state.finish()
     }

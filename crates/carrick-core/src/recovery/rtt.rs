@@ -4,6 +4,7 @@
 //! The timeout stays within the configured floor and ceiling, and stays backed off until a new sample
 //! comes (§5).
 
+use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 /// Clock granularity G (RFC 6298 §2): what the variance term is at least.
@@ -14,7 +15,7 @@ const INITIAL_RTO: Duration = Duration::from_secs(1);
 const RTO_AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
 
 /// All times in microseconds: up to 71 minutes, and small, since every connection has one.
-#[derive(Clone, Copy, Debug, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Rtt {
     /// SRTT and RTTVAR; SRTT is 0 until there has been a sample.
     srtt: u32,
@@ -24,6 +25,18 @@ pub(crate) struct Rtt {
     max_rto: u32,
     /// How often the timeout has been doubled since the last sample or progress.
     backoff: u8,
+}
+
+impl Hash for Rtt {
+    /// Where floor and ceiling are one, no measurement changes the timeout: all such situations are one.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { srtt, rttvar, rto, min_rto, max_rto, backoff } = *self;
+        if min_rto == max_rto {
+            max_rto.hash(state);
+        } else {
+            (srtt, rttvar, rto, min_rto, max_rto, backoff).hash(state);
+        }
+    }
 }
 
 fn micros(duration: Duration) -> u32 {

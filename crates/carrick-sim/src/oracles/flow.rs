@@ -100,8 +100,10 @@ impl Flow {
         self.credit += wire_packets;
         let tcp = &segment.tcp;
         if segment.has(TcpFlags::SYN) {
+            // Once there is a SYN, another number is somebody else's, or the next incarnation's.
+            let first = self.peer.is_none_or(|syn| syn.seq == tcp.seq);
             let ours = !segment.has(TcpFlags::ACK) || tcp.ack == self.iss + 1;
-            if ours && !self.synchronized {
+            if first && ours && !self.synchronized {
                 self.note_syn(Syn::of(segment));
             }
         }
