@@ -91,6 +91,9 @@ pub struct EndpointConfig {
     pub max_time_wait: usize,
     /// Ports for connections that do not name one (RFC 6056). Default 32,768 to 60,999.
     pub ephemeral_ports: RangeInclusive<u16>,
+    /// A mistake to be found. Default none.
+    #[cfg(carrick_faults)]
+    pub fault: Option<crate::Fault>,
 }
 
 impl Default for EndpointConfig {
@@ -104,6 +107,8 @@ impl Default for EndpointConfig {
             max_connections: 1 << 20,
             max_time_wait: 1 << 18,
             ephemeral_ports: 32_768..=60_999,
+            #[cfg(carrick_faults)]
+            fault: None,
         }
     }
 }
@@ -164,6 +169,9 @@ pub struct ConnectionConfig {
     pub congestion: Option<Box<dyn Controller>>,
     /// Fixes the initial sequence number, for tests and teaching. Default none: RFC 6528.
     pub initial_sequence: Option<SeqNum>,
+    /// A mistake to be found. Default none.
+    #[cfg(carrick_faults)]
+    pub fault: Option<crate::Fault>,
 }
 
 impl Default for ConnectionConfig {
@@ -181,6 +189,8 @@ impl Default for ConnectionConfig {
             fin_wait_2: Duration::from_secs(60),
             congestion: None,
             initial_sequence: None,
+            #[cfg(carrick_faults)]
+            fault: None,
         }
     }
 }

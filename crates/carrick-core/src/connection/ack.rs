@@ -27,7 +27,9 @@ impl Connection {
         if !segment.has(TcpFlags::ACK) {
             return Err(Outcome::Discarded(DiscardReason::Unexpected));
         }
-        if !open.snd.acceptable_ack(segment.ack) {
+        let refused = !open.snd.acceptable_ack(segment.ack) && !fault!(self.config, FutureAckTaken)
+            || fault!(self.config, OldAckRefused) && !segment.ack.after(open.snd.una);
+        if refused {
             self.challenge(cx.now);
             return Err(Outcome::Answered(DiscardReason::BadAck));
         }
@@ -42,7 +44,8 @@ impl Connection {
         if advanced {
             let queued = self.to_send.len();
             let acked = segment.ack.distance_from(snd.una) as usize;
-            fin_acked = snd.fin && !snd.fin_done && acked > queued;
+            let all = acked > queued || fault!(self.config, FinAckedByText) && acked == queued;
+            fin_acked = snd.fin && !snd.fin_done && all;
             snd.fin_done |= fin_acked;
             self.to_send.advance(acked.min(queued));
             // An echo from before the connection began cannot be ours.
@@ -52,7 +55,12 @@ impl Connection {
             snd.on_ack(segment.ack, cx.now, ts_rtt);
             self.soft_error = None;
         }
-        snd.update_window(segment.seq, segment.ack, segment.window.scaled(snd.scale));
+        let window = segment.window.scaled(snd.scale);
+        if fault!(self.config, StaleWindowTaken) {
+            snd.set_window(segment.seq, segment.ack, window);
+        } else if advanced || !fault!(self.config, WindowUpdateIgnored) {
+            snd.update_window(segment.seq, segment.ack, window);
+        }
         if snd.wnd == 0 {
             // The peer lives and keeps its window closed: that may last (MUST-37).
             snd.retries = 0;

@@ -35,7 +35,7 @@ impl Connection {
         }
         self.released = true;
         let now = self.advance_clock(cx).now;
-        let lost = !self.received.is_empty();
+        let lost = !self.received.is_empty() && !fault!(self.config, UnreadLost);
         self.received = ChunkQueue::default();
         match &self.state {
             // The text deletes the record without a word; text already written stays due.

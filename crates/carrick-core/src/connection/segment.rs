@@ -28,8 +28,9 @@ impl Connection {
     fn in_syn_sent(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         let State::SynSent(opening) = &mut self.state else { return Ok(()) };
         // First, the ACK bit. SND.NXT is ISS+1: a SYN of ours carries no text.
-        let acks_syn =
-            segment.has(TcpFlags::ACK) && segment.ack == opening.iss + 1 && opening.sent_at.is_some();
+        let acks_syn = segment.has(TcpFlags::ACK)
+            && (segment.ack == opening.iss + 1 || fault!(self.config, AnyAckOpens))
+            && opening.sent_at.is_some();
         if segment.has(TcpFlags::ACK) && !acks_syn {
             if segment.has(TcpFlags::RST) {
                 return Err(Outcome::Discarded(DiscardReason::BadAck));
@@ -56,6 +57,9 @@ impl Connection {
             self.set_first_window(segment, false);
             self.acks_due = 1;
             return self.sixth_and_later(cx, segment);
+        }
+        if fault!(self.config, NoSimultaneousOpen) {
+            return Err(Outcome::Discarded(DiscardReason::UnexpectedSyn));
         }
         // A simultaneous open: our SYN goes out again, as a SYN,ACK.
         opening.due = true;
@@ -131,13 +135,16 @@ impl Connection {
         self.second_reset(cx, segment)?;
         self.fourth_syn(cx, segment)?;
         self.fifth_ack(cx, segment)?;
+        if fault!(self.config, AckForAck) {
+            self.acks_due = self.acks_due.max(1);
+        }
         self.sixth_and_later(cx, segment)
     }
 
     /// RFC 7323 §3.2 and §5.3 R1; a reset is exempt.
     fn timestamps(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         let State::Open(open) = &self.state else { return Ok(()) };
-        if open.rcv.ts_recent.is_none() || segment.has(TcpFlags::RST) {
+        if open.rcv.ts_recent.is_none() || segment.has(TcpFlags::RST) || fault!(self.config, PawsOff) {
             return Ok(());
         }
         let Some(timestamps) = segment.options.timestamps else {
@@ -194,7 +201,10 @@ impl Connection {
         if !segment.has(TcpFlags::RST) {
             return Ok(());
         }
-        if segment.seq != open.rcv.nxt {
+        if fault!(self.config, ResetIgnored) {
+            return Err(Outcome::Discarded(DiscardReason::StrayReset));
+        }
+        if segment.seq != open.rcv.nxt && !fault!(self.config, ResetInWindow) {
             self.challenge(cx.now);
             return Err(Outcome::Answered(DiscardReason::InexactReset));
         }
@@ -205,6 +215,10 @@ impl Connection {
     /// Fourth, the SYN bit (RFC 5961 §4.2).
     fn fourth_syn(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         if segment.has(TcpFlags::SYN) {
+            if fault!(self.config, SynEnds) {
+                self.end(Some(ConnectionError::Reset), None);
+                return Err(Outcome::Accepted);
+            }
             self.challenge(cx.now);
             return Err(Outcome::Answered(DiscardReason::UnexpectedSyn));
         }
@@ -226,7 +240,7 @@ impl Connection {
         }
         let seq = segment.seq + u32::from(segment.has(TcpFlags::SYN));
         let new_text = (seq + segment.text_seqs()).after(open.rcv.nxt);
-        if self.released && new_text {
+        if self.released && new_text && !fault!(self.config, LateTextTaken) {
             // The application will never read it: half-duplex close (RFC 9293 §3.6.1, SHLD-3). The reset has the
             // number after all that we sent: if our FIN is on its way, the peer will have taken it by then, and a
             // reset with the segment's ACK number would be too old to be believed.
@@ -234,6 +248,9 @@ impl Connection {
             self.end(Some(ConnectionError::Aborted), Some(reset));
             return Ok(());
         }
+        let seq = if fault!(self.config, OrderIgnored) { open.rcv.nxt } else { seq };
+        let unlimited = Cx::new(cx.now);
+        let cx = if fault!(self.config, MemoryIgnored) { &unlimited } else { cx };
         let taken = open.rcv.take_text(cx, seq, segment.text, &mut self.received);
         match taken {
             Taken::Advanced => {
@@ -266,8 +283,12 @@ impl Connection {
             self.acks_due = self.acks_due.max(1);
         }
         let State::Open(open) = &mut self.state else { return };
-        if !open.phase.receives() || !open.rcv.take_fin() {
+        let early = fault!(self.config, FinBeforeText) && segment.has(TcpFlags::FIN);
+        if !open.phase.receives() || !(open.rcv.take_fin() || early) {
             return;
+        }
+        if fault!(self.config, FinNotCounted) {
+            open.rcv.nxt = open.rcv.nxt - 1;
         }
         self.acks_due = self.acks_due.max(1);
         let next = open.phase.on_fin_received();
@@ -287,10 +308,14 @@ impl Connection {
         let State::TimeWait(record) = &mut self.state else { return Ok(()) };
         let verdict =
             crate::endpoint::time_wait::segment_arrives(record, segment, cx.now, self.link.time_wait());
-        if verdict.restart {
+        if segment.has(TcpFlags::RST) && fault!(self.config, TimeWaitAssassinated) {
+            self.end(None, None);
+            return Ok(());
+        }
+        if verdict.restart && !fault!(self.config, TimeWaitNotRestarted) {
             self.timers.set(super::timers::Timer::TimeWait, record.deadline);
         }
-        if verdict.answer {
+        if verdict.answer && !fault!(self.config, TimeWaitSilent) {
             self.challenge(cx.now);
             return Err(Outcome::Answered(DiscardReason::Unexpected));
         }
@@ -302,6 +327,7 @@ impl Connection {
         let State::Open(open) = &mut self.state else { return };
         match next {
             Next::Phase(phase) => open.phase = phase,
+            Next::TimeWait if fault!(self.config, TimeWaitSkipped) => self.end(None, None),
             Next::TimeWait => self.enter_time_wait(now),
             Next::Closed => self.end(None, None),
         }
@@ -315,7 +341,7 @@ impl Connection {
 
     /// An ACK under the throttle (RFC 5961 §7).
     pub(super) fn challenge(&mut self, now: Instant) {
-        if self.challenges.permits(now) {
+        if self.challenges.permits(now) || fault!(self.config, ChallengesUnlimited) {
             if let State::SynReceived(opening, _) = &mut self.state {
                 // Before the connection is established its SYN,ACK says the same and repairs more.
                 opening.due = true;
@@ -337,7 +363,7 @@ impl Connection {
             }
             State::TimeWait(_) | State::Closed(_) => false,
         };
-        if !in_flight {
+        if !in_flight && !fault!(self.config, QuoteUnchecked) {
             return Outcome::Discarded(DiscardReason::IcmpIgnored);
         }
         let (reason, hard) = match error.kind {
@@ -350,7 +376,8 @@ impl Connection {
                 return Outcome::Discarded(DiscardReason::IcmpIgnored);
             }
         };
-        if hard && matches!(self.state, State::SynSent(_) | State::SynReceived(..)) {
+        let opening = matches!(self.state, State::SynSent(_) | State::SynReceived(..));
+        if hard && (opening || fault!(self.config, UnreachableEnds)) {
             self.end(Some(reason), None);
         } else {
             self.soft_error = Some(reason);

@@ -100,13 +100,20 @@ impl Connection {
                 *due = true;
                 *retries > self.config.syn_retries
             }
+            State::Open(_) if fault!(self.config, FinNotRepeated) && self.to_send.is_empty() => false,
             State::Open(open) => {
                 open.snd.on_timeout(cx.now);
+                if fault!(self.config, NothingRepeated) {
+                    open.snd.next = open.snd.nxt;
+                }
+                if fault!(self.config, NoBackoff) {
+                    open.snd.rtt.sample(open.snd.rtt.srtt().unwrap_or_default());
+                }
                 open.snd.retries > self.config.retries
             }
             State::TimeWait(_) | State::Closed(_) => false,
         };
-        if gave_up {
+        if gave_up && !fault!(self.config, NeverGivesUp) {
             self.end(Some(self.soft_error.unwrap_or(ConnectionError::TimedOut)), None);
         }
     }
@@ -135,7 +142,7 @@ impl Connection {
                 if snd.outstanding() && snd.wnd > 0 {
                     self.timers.start(Timer::Retransmit, now + rto);
                     self.timers.stop(Timer::Persist);
-                } else if snd.outstanding() || snd.pending(queued) {
+                } else if (snd.outstanding() || snd.pending(queued)) && !fault!(self.config, NoPersist) {
                     self.timers.start(Timer::Persist, now + snd.persist_interval(self.config.max_rto));
                     self.timers.stop(Timer::Retransmit);
                 } else {

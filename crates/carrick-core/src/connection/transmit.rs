@@ -7,7 +7,7 @@ use crate::transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 use crate::{Cx, Instant, Pressure, Tuple};
 use bytes::Bytes;
 use carrick_wire::{
-    Checksum, IpHeader, Protocol, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps,
+    Checksum, IpHeader, Protocol, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps, WireWindow,
 };
 use core::num::{NonZeroU16, NonZeroUsize};
 
@@ -123,10 +123,14 @@ impl Connection {
         let options = self.segment_options(cx.now, ts_recent, sack);
         let sack_len = u16::try_from(sack.len().saturating_mul(8).saturating_add(4)).unwrap_or(u16::MAX);
         let sack_len = if sack.is_empty() { 0 } else { sack_len };
-        let mss = open.segment_size(self.tuple.local, &self.link, sack_len);
+        let mut mss = open.segment_size(self.tuple.local, &self.link, sack_len);
+        if fault!(self.config, MssIgnored) {
+            mss = handshake::local_mss(self.tuple.local, self.link.mtu);
+        }
 
         let queued = self.to_send.len();
-        let sendable = snd.sendable(queued, u32::from(mss)).map(|mut sendable| {
+        let worth = if fault!(self.config, SillySender) { 1 } else { mss };
+        let sendable = snd.sendable(queued, u32::from(worth)).map(|mut sendable| {
             let fixed: usize = if self.tuple.local.is_ipv4() { 40 } else { 60 };
             let headers = fixed.saturating_add(options.encoded_len());
             let limit = max.get().min(usize::from(u16::MAX)).saturating_sub(headers);
@@ -135,7 +139,12 @@ impl Connection {
         });
         let limit = self.config.receive_buffer;
         let reads = self.has_read && open.phase.receives();
-        let update_due = || reads && open.rcv.update_due(cx.memory.pressure, self.received.len(), limit);
+        let update_due = || {
+            reads
+                && !fault!(self.config, NoWindowUpdate)
+                && (open.rcv.update_due(cx.memory.pressure, self.received.len(), limit)
+                    || fault!(self.config, SillyReceiver))
+        };
         if sendable.is_none() && self.acks_due == 0 && !update_due() {
             return None;
         }
@@ -143,8 +152,17 @@ impl Connection {
 
         // After the peer's FIN nothing can come any more: the edge stays where it is.
         let pressure = if open.phase.receives() { cx.memory.pressure } else { Pressure::Limit };
-        let (window, edge) = open.rcv.offer(pressure, self.received.len(), limit);
-        let offset = sendable.seq.distance_from(snd.una) as usize;
+        let (mut window, edge) = open.rcv.offer(pressure, self.received.len(), limit);
+        if fault!(self.config, WindowTakenBack) && !self.received.is_empty() {
+            window = WireWindow::new(0);
+        }
+        let mut offset = sendable.seq.distance_from(snd.una) as usize;
+        if fault!(self.config, TextShifted)
+            && snd.next != snd.nxt
+            && offset.saturating_add(sendable.len) < queued
+        {
+            offset = offset.saturating_add(1);
+        }
         let last = sendable.len > 0 && offset.saturating_add(sendable.len) == queued;
         let mut flags = TcpFlags::ACK;
         if last {

@@ -65,6 +65,7 @@ impl Endpoint {
         let Some(listener) = self.listeners.get(id) else { return self.stray(tuple, segment) };
         let config = listener.connection.clone();
         let iss = config.initial_sequence.unwrap_or_else(|| choose_iss(self.keys.isn(&tuple, cx.now)));
+        let iss = if fault!(self.config, IsnConstant) { SeqNum::new(1) } else { iss };
         let record = HalfOpen {
             tuple,
             listener: id,
@@ -83,7 +84,8 @@ impl Endpoint {
 
     /// Why a SYN to that listener is dropped, if it is: the peer will ask again.
     pub(super) fn refuses_syn(&self, cx: &Cx, id: ListenerId) -> Option<DiscardReason> {
-        let full = self.listeners.get(id).is_some_and(|l| l.pending >= l.config.backlog.max(1))
+        let unbounded = fault!(self.config, BacklogUnbounded);
+        let full = self.listeners.get(id).is_some_and(|l| l.pending >= l.config.backlog.max(1) && !unbounded)
             || self.demux.half_open.len() >= self.config.max_half_open
             || cx.memory.pressure >= Pressure::High;
         if full {
@@ -138,7 +140,8 @@ impl Endpoint {
             return self.stray(record.tuple, &segment);
         };
         let config = listener.connection.clone();
-        let accept_queue_full = listener.pending >= listener.config.backlog.max(1);
+        let accept_queue_full =
+            listener.pending >= listener.config.backlog.max(1) && !fault!(self.config, BacklogUnbounded);
         let peer = &record.peer;
         if segment.seq == peer.irs && segment.has(TcpFlags::SYN) && !segment.intersects_rst_ack() {
             // A repeated SYN: our SYN,ACK was lost, or is still under way.
@@ -156,6 +159,9 @@ impl Endpoint {
         }
         // Second, the RST bit: back to LISTEN without a word (RFC 5961 §3.2 for the inexact ones).
         if segment.has(TcpFlags::RST) {
+            if fault!(self.config, HalfOpenResetIgnored) {
+                return self.discard(DiscardReason::StrayReset);
+            }
             if ahead > 0 {
                 self.send_half_open_ack(cx, &record, &config);
                 return self.answered();
@@ -216,7 +222,9 @@ impl Endpoint {
                 }
                 record.retries = record.retries.saturating_add(1);
                 record.deadline = cx.now + record.wait();
-                self.send_syn_ack(cx, &record);
+                if !fault!(self.config, SynAckNotRepeated) {
+                    self.send_syn_ack(cx, &record);
+                }
                 self.demux.insert_half_open(&self.keys, record);
             }
         }

@@ -152,6 +152,7 @@ impl Endpoint {
         }
         let tuple = self.choose_local(local, remote)?;
         let iss = config.initial_sequence.unwrap_or_else(|| self.keys.isn(&tuple, now));
+        let iss = if fault!(self.config, IsnConstant) { carrick_wire::SeqNum::new(1) } else { iss };
         let iss = self.take_over_time_wait(&tuple, iss);
         let generation = self.next_generation();
         let index = self.demux.insert_connection(&self.keys, tuple, generation).ok_or(ConnectError::Limit)?;
@@ -261,7 +262,7 @@ impl Endpoint {
         };
         let bare_syn = segment.has(TcpFlags::SYN) && !segment.intersects_rst_ack();
         if bare_syn
-            && time_wait::may_reopen(record, segment)
+            && (time_wait::may_reopen(record, segment) || fault!(self.config, TimeWaitReopened))
             && let Some(id) = self.listeners.find(tuple.local, tuple.local_port)
         {
             let record = record.clone();
@@ -272,12 +273,16 @@ impl Endpoint {
             self.demux.remove_time_wait(&self.keys, index);
             return self.syn_to_listener(cx, id, tuple, segment, |iss| time_wait::reopened_iss(&record, iss));
         }
+        if segment.has(TcpFlags::RST) && fault!(self.config, TimeWaitAssassinated) {
+            self.demux.remove_time_wait(&self.keys, index);
+            return self.discard(DiscardReason::StrayReset);
+        }
         let verdict = time_wait::segment_arrives(record, segment, cx.now, self.config.msl.saturating_mul(2));
         let tcp = time_wait::answer(record, ts_clock(cx.now, self.keys.ts_offset(&tuple)));
         if verdict.restart {
             self.demux.renew_time_wait(index);
         }
-        if !verdict.answer {
+        if !verdict.answer || fault!(self.config, TimeWaitSilent) {
             return self.discard(DiscardReason::Unexpected);
         }
         if self.replies_full() {
@@ -439,6 +444,7 @@ impl Endpoint {
 
     /// Feeds what is known of tuples to a hash; times relative to `now`.
     pub fn digest(&self, now: Instant, state: &mut impl Hasher) {
+        self.listeners.digest(state);
         for (_, place) in self.demux.connections.iter() {
             place.tuple.hash(state);
         }
