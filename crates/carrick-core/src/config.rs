@@ -83,6 +83,9 @@ pub struct EndpointConfig {
     pub hop_limit: u8,
     /// Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 §3.4.2). Default 120 s.
     pub msl: Duration,
+    /// Ignore resets in TIME-WAIT, so that an old one does not end the wait (RFC 1337 §3). With false an exact
+    /// reset ends it, as RFC 9293 §3.10.7.4 has it. Default true.
+    pub rfc1337: bool,
     /// Most half-open records (passive handshakes) of all listeners together. Default 65,536.
     pub max_half_open: usize,
     /// Most connections. Default 1,048,576.
@@ -103,6 +106,7 @@ impl Default for EndpointConfig {
             mtu: 1500,
             hop_limit: 64,
             msl: Duration::from_secs(120),
+            rfc1337: true,
             max_half_open: 65_536,
             max_connections: 1 << 20,
             max_time_wait: 1 << 18,
@@ -151,6 +155,9 @@ pub struct ConnectionConfig {
     pub timestamps: bool,
     /// Offer selective acknowledgements (RFC 2018). Default true.
     pub sack: bool,
+    /// Send what does not fill a segment at once, even while such a segment is not acknowledged yet (Nagle's rule,
+    /// RFC 9293 §3.7.4, off). Default false: small writes wait for up to a round trip, and share packets.
+    pub nodelay: bool,
     /// Least retransmission timeout. RFC 6298 asks for 1 s; the default is 200 ms, as in Linux, because the
     /// variance term already covers the peer's delayed acknowledgement.
     pub min_rto: Duration,
@@ -182,6 +189,7 @@ impl Default for ConnectionConfig {
             window_scale: true,
             timestamps: true,
             sack: true,
+            nodelay: false,
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
             syn_retries: 7,

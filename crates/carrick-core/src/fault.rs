@@ -79,6 +79,8 @@ pub enum Fault {
     FinNotRepeated,
     /// After a timeout nothing is sent again.
     NothingRepeated,
+    /// Duplicate ACKs tell of no loss.
+    NoFastRetransmit,
     /// What is sent again is not what was sent.
     TextShifted,
     /// The timeout is not doubled.
@@ -122,7 +124,7 @@ pub enum Fault {
 #[cfg(carrick_faults)]
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::AnyAckOpens,
         Self::NoSimultaneousOpen,
         Self::SynWindowScaled,
@@ -148,6 +150,7 @@ impl Fault {
         Self::FinNotCounted,
         Self::FinNotRepeated,
         Self::NothingRepeated,
+        Self::NoFastRetransmit,
         Self::TextShifted,
         Self::NoBackoff,
         Self::NeverGivesUp,

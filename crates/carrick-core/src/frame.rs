@@ -130,11 +130,6 @@ impl<'f> Segment<'f> {
         u32::try_from(self.text.len()).unwrap_or(u32::MAX >> 1)
     }
 
-    /// Whether the segment resets or acknowledges.
-    pub(crate) fn intersects_rst_ack(&self) -> bool {
-        self.flags.intersects(TcpFlags::RST | TcpFlags::ACK)
-    }
-
     /// Whether a flag is set.
     pub(crate) fn has(&self, flag: TcpFlags) -> bool {
         self.flags.contains(flag)

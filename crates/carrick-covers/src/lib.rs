@@ -5,15 +5,17 @@
 //! counts: comments and names do not. The binary of this crate makes `docs/requirements.md` of it:
 //!
 //! ```text
-//! CARRICK_COVERS=/tmp/covers cargo test --workspace
-//! cargo run -p carrick-covers -- /tmp/covers            # fails if the page is stale or an id is missing
-//! cargo run -p carrick-covers -- /tmp/covers --write    # writes the page
+//! CARRICK_COVERS=target/covers cargo test --workspace
+//! cargo run -p carrick-covers -- target/covers          # fails if the page is stale or an id is missing
+//! cargo run -p carrick-covers -- target/covers --write  # writes the page
 //! ```
+//!
+//! A relative directory is meant from the root of the repository.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
 /// The environment variable that names the directory for what tests say.
@@ -33,7 +35,7 @@ macro_rules! covers {
     ($($id:expr),+ $(,)?) => {{
         // The path of a closure is the path of what it stands in, and `::{{closure}}`.
         let here = || ();
-        $($crate::record($id, file!(), std::any::type_name_of_val(&here));)+
+        $($crate::record($id, file!(), core::any::type_name_of_val(&here));)+
     }};
 }
 
@@ -55,6 +57,12 @@ pub fn record(id: &str, file: &str, path: &str) {
     }
 }
 
+/// The root of the repository.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 fn ids() -> &'static HashSet<&'static str> {
     static KNOWN: OnceLock<HashSet<&'static str>> = OnceLock::new();
     KNOWN.get_or_init(|| IDS.lines().filter_map(|line| line.split('\t').next()).collect())
@@ -73,7 +81,8 @@ struct Sink {
 
 impl Sink {
     fn open() -> Option<Mutex<Self>> {
-        let directory = PathBuf::from(std::env::var_os(DIRECTORY)?);
+        // Tests run in the directories of their packages.
+        let directory = root().join(std::env::var_os(DIRECTORY)?);
         std::fs::create_dir_all(&directory).expect("the directory for what is covered can be made");
         let path = directory.join(format!("{}.tsv", std::process::id()));
         let file = OpenOptions::new().create(true).append(true).open(path);

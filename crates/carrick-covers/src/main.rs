@@ -15,7 +15,7 @@ const NAMED: usize = 3;
 /// Shows which test covers which requirement.
 #[derive(Parser)]
 struct Arguments {
-    /// The directory that CARRICK_COVERS named when the tests ran.
+    /// The directory that CARRICK_COVERS named when the tests ran; a relative one from the root.
     directory: PathBuf,
     /// Write the page instead of comparing it.
     #[arg(long)]
@@ -40,8 +40,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let tests = read_records(&arguments.directory)?;
+    let root = carrick_covers::root();
+    let tests = read_records(&root.join(&arguments.directory))?;
     let exceptions = exceptions(&read(&root.join(EXCEPTIONS))?)?;
 
     let mut problems = String::new();

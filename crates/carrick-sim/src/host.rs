@@ -202,6 +202,25 @@ impl Host {
             .unwrap_or(Err(SendError::Finished))
     }
 
+    /// Writes what fits as urgent.
+    ///
+    /// # Errors
+    /// As [`Connection::send_urgent`]; [`SendError::Finished`] for a connection that is gone.
+    pub fn send_urgent(&mut self, now: Instant, id: ConnectionId, data: &[u8]) -> Result<usize, SendError> {
+        self.act(now, id, Prompts::Yes, |connection, cx| connection.send_urgent(cx, data))
+            .unwrap_or(Err(SendError::Finished))
+    }
+
+    /// Switches Nagle's rule off or on.
+    pub fn set_nodelay(&mut self, now: Instant, id: ConnectionId, nodelay: bool) {
+        self.act(now, id, Prompts::No, |connection, cx| connection.set_nodelay(cx, nodelay));
+    }
+
+    /// Holds back what does not fill a segment, or lets it go.
+    pub fn set_cork(&mut self, now: Instant, id: ConnectionId, corked: bool) {
+        self.act(now, id, Prompts::No, |connection, cx| connection.set_cork(cx, corked));
+    }
+
     /// Reads up to `max` bytes.
     pub fn read(&mut self, now: Instant, id: ConnectionId, max: usize) -> Vec<u8> {
         let misread = self.faulty(Fault::Misread);
@@ -276,12 +295,21 @@ impl Host {
             assert!(planted.fault != Fault::Panic || planted.received < 10, "the planted panic");
         }
         self.monitor.received(packet);
+        if self.dispatch(now, packet) == Some(Outcome::HandedBack) {
+            self.dispatch(now, packet);
+        }
+        self.settle_endpoint(now);
+        self.check_counters(now);
+    }
+
+    /// Gives the packet to whom it concerns; what a connection made of it.
+    fn dispatch(&mut self, now: Instant, packet: &Packet) -> Option<Outcome> {
         self.tally.frames += 1;
         let cx = self.cx(now);
         match self.endpoint.handle_frame(&cx, packet.frame()) {
             Dispatch::Existing(id, input) => {
                 self.tally.to_connections += 1;
-                self.input(now, id, input);
+                return self.input(now, id, input);
             }
             Dispatch::Opened(listener, id, connection, segment) => {
                 self.tally.to_connections += 1;
@@ -297,8 +325,7 @@ impl Host {
             Dispatch::Held => self.tally.held += 1,
             Dispatch::Discard(_) => self.tally.discarded += 1,
         }
-        self.settle_endpoint(now);
-        self.check_counters(now);
+        None
     }
 
     fn insert(&mut self, id: ConnectionId, connection: Box<Connection>) {
@@ -307,11 +334,11 @@ impl Host {
         self.cells.insert(id, cell);
     }
 
-    fn input(&mut self, now: Instant, id: ConnectionId, input: Input<'_>) {
+    fn input(&mut self, now: Instant, id: ConnectionId, input: Input<'_>) -> Option<Outcome> {
         let cx = self.cx(now);
         let Some(cell) = self.cells.get_mut(&id) else {
             self.monitor.report(Oracle::O11, now, format!("a frame for {id:?}, which does not exist"));
-            return;
+            return None;
         };
         let outcome: Outcome = cell.connection.handle_input(&cx, input);
         self.tally.outcomes += 1;
@@ -319,6 +346,7 @@ impl Host {
             self.endpoint.record_outcome(outcome);
         }
         self.settle(now, id);
+        Some(outcome)
     }
 
     /// When a timer is due next.

@@ -154,6 +154,14 @@ impl StackBuilder {
         self
     }
 
+    /// Whether resets are ignored in TIME-WAIT (RFC 1337 §3). With false an exact one ends it, as RFC 9293 has it.
+    /// Default true.
+    #[must_use]
+    pub fn rfc1337(mut self, ignore: bool) -> Self {
+        self.endpoint.rfc1337 = ignore;
+        self
+    }
+
     /// Settings of the connections. Default: the core's.
     #[must_use]
     pub fn connection_config(self, connection: ConnectionConfig) -> Self {

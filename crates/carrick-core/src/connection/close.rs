@@ -1,11 +1,12 @@
 //! Closing: by the application, by both sides, by force (RFC 9293 §3.6, §3.10.4, §3.10.5).
 
 use super::timers::{Timer, Timers};
-use super::{Closed, Connection, End, Reset, State};
+use super::{Closed, Connection, End, Last, State};
 use crate::event::TimeWaitRecord;
 use crate::queue::ChunkQueue;
 use crate::state::Phase;
 use crate::{ConnectionError, Cx, Event, Instant};
+use carrick_wire::{TcpFlags, WireWindow};
 
 impl Connection {
     /// No more will be written: a FIN follows what has been. Reading goes on. Calling it again does
@@ -58,12 +59,16 @@ impl Connection {
         let before = self.state();
         let reset = match &self.state {
             State::SynSent(_) => None,
-            State::SynReceived(opening, peer) => {
-                Some(Reset { seq: opening.iss + 1, ack: Some(peer.irs + 1), ts_recent: peer.ts_recent })
-            }
+            State::SynReceived(opening, peer) => Some(Last {
+                flags: TcpFlags::RST | TcpFlags::ACK,
+                seq: opening.iss + 1,
+                ack: peer.irs + 1,
+                window: WireWindow::new(0),
+                ts_recent: peer.ts_recent,
+            }),
             State::Open(open) => match open.phase {
                 Phase::Established | Phase::FinWait1 | Phase::FinWait2 | Phase::CloseWait => {
-                    Some(Reset::after(open))
+                    Some(Last::reset(open))
                 }
                 Phase::Closing | Phase::LastAck => None,
             },
@@ -76,8 +81,8 @@ impl Connection {
     }
 
     /// The end, for whatever reason. What was received can still be read; what was to be sent is gone.
-    pub(super) fn end(&mut self, error: Option<ConnectionError>, reset: Option<Reset>) {
-        self.state = State::Closed(Closed { error, reset });
+    pub(super) fn end(&mut self, error: Option<ConnectionError>, last: Option<Last>) {
+        self.state = State::Closed(Closed { error, last });
         self.to_send = ChunkQueue::default();
         self.timers = Timers::default();
         self.acks_due = 0;
@@ -88,6 +93,14 @@ impl Connection {
         self.note(Event::Closed);
     }
 
+    /// The peer's FIN has come again: an ACK, and the wait begins anew.
+    pub(super) fn restart_time_wait(&mut self, now: Instant) {
+        let State::TimeWait(record) = &mut self.state else { return };
+        record.deadline = now + self.link.time_wait();
+        self.timers.set(Timer::TimeWait, record.deadline);
+        self.acks_due = 1;
+    }
+
     /// Both sides have closed, and the peer may have to hear it again.
     pub(super) fn enter_time_wait(&mut self, now: Instant) {
         let State::Open(open) = &self.state else { return };
@@ -96,6 +109,7 @@ impl Connection {
             snd_nxt: open.snd.nxt,
             rcv_nxt: open.rcv.nxt,
             window: open.rcv.window(),
+            max_age: open.snd.acceptable_age(),
             scale: open.rcv.scale,
             answers: 0,
             ts_recent: open.rcv.ts_recent.map(|(recent, _)| recent),

@@ -39,8 +39,9 @@ impl Connection {
 
         let mut snd = Sender::new(opening.iss, peer.mss.get(), snd_scale, &self.config);
         snd.rtt = opening.rtt;
+        snd.born = handshake::ts_clock(opening.sent_at.unwrap_or(now), self.link.ts_offset);
         if let (0, Some(sent_at)) = (opening.retries, opening.sent_at) {
-            snd.rtt.sample(now.since(sent_at));
+            snd.rtt.sample(now.since(sent_at), 1);
         }
         snd.rtt.on_established(opening.retries > 0);
 

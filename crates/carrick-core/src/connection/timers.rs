@@ -1,6 +1,7 @@
 //! Deadlines: one of each kind at most (RFC 9293 §3.10.8, RFC 6298 §5).
 
 use super::{Connection, Opening, State};
+use crate::send::CORK;
 use crate::{ConnectionError, Cx, Instant};
 use core::hash::{Hash, Hasher};
 
@@ -8,7 +9,8 @@ use core::hash::{Hash, Hasher};
 pub(super) enum Timer {
     /// Something sent is not acknowledged.
     Retransmit,
-    /// The window is closed, or too small to be worth using.
+    /// The window is closed, or too small to be worth using; or the application holds back what does not fill a
+    /// segment.
     Persist,
     /// The application has gone and the peer does not close.
     FinWait2,
@@ -107,7 +109,7 @@ impl Connection {
                     open.snd.next = open.snd.nxt;
                 }
                 if fault!(self.config, NoBackoff) {
-                    open.snd.rtt.sample(open.snd.rtt.srtt().unwrap_or_default());
+                    open.snd.rtt.sample(open.snd.rtt.srtt().unwrap_or_default(), 1);
                 }
                 open.snd.retries > self.config.retries
             }
@@ -139,9 +141,18 @@ impl Connection {
             State::Open(open) => {
                 let snd = &open.snd;
                 let rto = snd.rtt.rto();
+                let segment_size = || u32::from(open.segment_size(self.tuple.local, &self.link, 0));
+                let corked = self.corked && snd.wnd > 0 && snd.only_partial(queued, segment_size());
                 if snd.outstanding() && snd.wnd > 0 {
                     self.timers.start(Timer::Retransmit, now + rto);
-                    self.timers.stop(Timer::Persist);
+                    if corked {
+                        self.timers.start(Timer::Persist, now + CORK);
+                    } else {
+                        self.timers.stop(Timer::Persist);
+                    }
+                } else if corked {
+                    self.timers.start(Timer::Persist, now + CORK);
+                    self.timers.stop(Timer::Retransmit);
                 } else if (snd.outstanding() || snd.pending(queued)) && !fault!(self.config, NoPersist) {
                     self.timers.start(Timer::Persist, now + snd.persist_interval(self.config.max_rto));
                     self.timers.stop(Timer::Retransmit);

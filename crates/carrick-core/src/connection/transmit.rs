@@ -1,8 +1,8 @@
 //! What leaves: planned first, committed when the device has taken it.
 
 use super::handshake::{self, ts_clock};
-use super::{Closed, Connection, State};
-use crate::send::Sendable;
+use super::{Closed, Connection, Last, State};
+use crate::send::{Sendable, Terms};
 use crate::transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 use crate::{Cx, Instant, Pressure, Tuple};
 use bytes::Bytes;
@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) len: usize,
     fin: bool,
     pub(crate) segment_size: Option<NonZeroU16>,
+    /// Text of a full segment.
+    mss: u16,
     /// The right edge that it advertises.
     edge: SeqNum,
     now: Instant,
@@ -35,16 +37,21 @@ enum Kind {
     Syn,
     /// Text, a FIN, or just an ACK.
     Segment,
-    /// A reset that ends the connection, or one to a stranger during the handshake.
-    Reset,
-    /// An ACK in TIME-WAIT.
-    TimeWait,
+    /// A reset to a stranger during the handshake.
+    Stray,
+    /// What ends the connection.
+    Last,
+    /// An ACK in SYN-RECEIVED or TIME-WAIT.
+    Ack,
 }
 
 impl Connection {
     /// The next packet that is due, of at most `max` bytes with its headers: a packet longer than the MTU is
     /// a super-segment, which stands for segments of [`Transmit::segment_size`] each. Call it until it gives
     /// nothing.
+    ///
+    /// Text is cut to fit `max`, into segments smaller than the path would take if need be. Headers are never
+    /// cut: they take up to 120 bytes, and where they leave no room text waits.
     ///
     /// Nothing has changed until [`Transmit::sent`].
     pub fn poll_transmit<'c>(&'c mut self, cx: &Cx, max: NonZeroUsize) -> Option<Transmit<'c>> {
@@ -64,25 +71,19 @@ impl Connection {
                 if self.acks_due == 0 {
                     return None;
                 }
-                let tcp = crate::endpoint::time_wait::answer(record, ts_clock(cx.now, self.link.ts_offset));
+                let tcp = crate::endpoint::time_wait::ack(record, ts_clock(cx.now, self.link.ts_offset));
                 Some(self.finish_plan(
                     cx,
                     tcp,
-                    Kind::TimeWait,
+                    Kind::Ack,
                     Sendable { seq: record.snd_nxt, len: 0, fin: false },
                 ))
             }
-            State::Closed(Closed { reset, .. }) => {
-                let reset = (*reset)?;
-                let ack = reset.ack.map_or(TcpFlags::EMPTY, |_| TcpFlags::ACK);
-                let tcp = TcpHeader {
-                    seq: reset.seq,
-                    ack: reset.ack.unwrap_or(SeqNum::new(0)),
-                    flags: TcpFlags::RST | ack,
-                    options: self.segment_options(cx.now, reset.ts_recent, SackBlocks::default()),
-                    ..TcpHeader::default()
-                };
-                Some(self.finish_plan(cx, tcp, Kind::Reset, Sendable { seq: reset.seq, len: 0, fin: false }))
+            State::Closed(Closed { last, .. }) => {
+                let Last { flags, seq, ack, window, ts_recent } = (*last)?;
+                let options = self.segment_options(cx.now, ts_recent, SackBlocks::default());
+                let tcp = TcpHeader { seq, ack, flags, window, options, ..TcpHeader::default() };
+                Some(self.finish_plan(cx, tcp, Kind::Last, Sendable { seq, len: 0, fin: false }))
             }
         }
     }
@@ -94,9 +95,15 @@ impl Connection {
             _ => return None,
         };
         let nothing = |seq| Sendable { seq, len: 0, fin: false };
-        if let Some(seq) = opening.stray_reset {
-            let tcp = TcpHeader { seq, flags: TcpFlags::RST, ..TcpHeader::default() };
-            return Some(self.finish_plan(cx, tcp, Kind::Reset, nothing(seq)));
+        if let Some(stray) = opening.stray_reset {
+            let timestamps = stray.ts_val.map(|ecr| Timestamps { val: 0, ecr });
+            let options = TcpOptions { timestamps, ..TcpOptions::default() };
+            let tcp = TcpHeader { seq: stray.ack, flags: TcpFlags::RST, options, ..TcpHeader::default() };
+            return Some(self.finish_plan(cx, tcp, Kind::Stray, nothing(stray.ack)));
+        }
+        if let Some(peer) = peer.filter(|_| self.acks_due > 0 && !opening.due) {
+            let tcp = handshake::ack(&self.config, opening.iss, peer, ts_clock(cx.now, self.link.ts_offset));
+            return Some(self.finish_plan(cx, tcp, Kind::Ack, nothing(opening.iss + 1)));
         }
         if !opening.due {
             return None;
@@ -129,13 +136,18 @@ impl Connection {
         }
 
         let queued = self.to_send.len();
+        let terms = self.terms();
         let worth = if fault!(self.config, SillySender) { 1 } else { mss };
-        let sendable = snd.sendable(queued, u32::from(worth)).map(|mut sendable| {
+        let sendable = snd.sendable(&terms, u32::from(worth)).and_then(|mut sendable| {
             let fixed: usize = if self.tuple.local.is_ipv4() { 40 } else { 60 };
             let headers = fixed.saturating_add(options.encoded_len());
-            let limit = max.get().min(usize::from(u16::MAX)).saturating_sub(headers);
-            self.shorten(&mut sendable, limit.max(usize::from(mss)), usize::from(mss));
-            sendable
+            let mut limit = max.get().min(usize::from(u16::MAX)).saturating_sub(headers);
+            if terms.urgent {
+                // Each segment has a pointer of its own.
+                limit = limit.min(usize::from(mss));
+            }
+            self.shorten(&mut sendable, limit, usize::from(mss));
+            (sendable.len > 0 || sendable.fin).then_some(sendable)
         });
         let limit = self.config.receive_buffer;
         let reads = self.has_read && open.phase.receives();
@@ -158,7 +170,7 @@ impl Connection {
         }
         let mut offset = sendable.seq.distance_from(snd.una) as usize;
         if fault!(self.config, TextShifted)
-            && snd.next != snd.nxt
+            && sendable.seq.before(snd.nxt)
             && offset.saturating_add(sendable.len) < queued
         {
             offset = offset.saturating_add(1);
@@ -171,19 +183,32 @@ impl Connection {
         if sendable.fin {
             flags |= TcpFlags::FIN;
         }
+        // What urgent text lies ahead of this segment's number (RFC 9293 §3.8.5).
+        let ahead = (self.urgent as usize).saturating_sub(offset);
+        if ahead > 0 {
+            flags |= TcpFlags::URG;
+        }
         let tcp = TcpHeader {
             seq: sendable.seq,
             ack: open.rcv.nxt,
             flags,
             window,
+            urgent: u16::try_from(ahead).unwrap_or(u16::MAX),
             options,
             ..TcpHeader::default()
         };
         let (header, mut plan) = self.finish_plan(cx, tcp, Kind::Segment, sendable);
         plan.offset = offset;
+        plan.mss = mss;
         plan.edge = edge;
         plan.segment_size = NonZeroU16::new(mss).filter(|_| sendable.len > usize::from(mss));
         Some((header, plan))
+    }
+
+    /// How the application wants what it has written to be sent.
+    fn terms(&self) -> Terms {
+        let Self { nodelay, corked, .. } = *self;
+        Terms { queued: self.to_send.len(), urgent: self.urgent > 0, nodelay, corked }
     }
 
     /// Cuts what may be sent to `limit` bytes and to [`MAX_PARTS`] slices, in full segments.
@@ -208,7 +233,7 @@ impl Connection {
     fn finish_plan(&self, cx: &Cx, tcp: TcpHeader, kind: Kind, sent: Sendable) -> (HeaderBytes, Plan) {
         let header = emit_header(&self.tuple, self.link.hop_limit, self.link.flow_label, tcp, sent.len);
         let Sendable { seq, len, fin } = sent;
-        (header, Plan { kind, seq, offset: 0, len, fin, segment_size: None, edge: seq, now: cx.now })
+        (header, Plan { kind, seq, offset: 0, len, fin, segment_size: None, mss: 0, edge: seq, now: cx.now })
     }
 
     pub(crate) fn payload_parts<'a>(&'a self, plan: &Plan, parts: &mut [&'a [u8]; MAX_PARTS]) -> usize {
@@ -230,13 +255,18 @@ impl Connection {
         match (&mut self.state, plan.kind) {
             (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Syn) => {
                 opening.due = false;
+                // A SYN,ACK says what an ACK would.
+                self.acks_due = 0;
                 opening.sent_at.get_or_insert(plan.now);
             }
-            (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Reset) => {
+            (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Stray) => {
                 opening.stray_reset = None;
             }
             (State::Open(open), Kind::Segment) => {
-                open.snd.on_sent(Sendable { seq: plan.seq, len, fin }, plan.now);
+                let sent = Sendable { seq: plan.seq, len, fin };
+                if open.snd.on_sent(sent, plan.mss.into(), plan.now) {
+                    self.timers.restart_retransmission();
+                }
                 if open.rcv.edge.before(plan.edge) {
                     open.rcv.edge = plan.edge;
                 }
@@ -244,8 +274,8 @@ impl Connection {
                 self.acks_due = self.acks_due.saturating_sub(1);
                 self.has_read = false;
             }
-            (State::TimeWait(_), Kind::TimeWait) => self.acks_due = 0,
-            (State::Closed(closed), Kind::Reset) => closed.reset = None,
+            (State::SynReceived(..) | State::TimeWait(_), Kind::Ack) => self.acks_due = 0,
+            (State::Closed(closed), Kind::Last) => closed.last = None,
             _ => {}
         }
         self.rearm(plan.now);

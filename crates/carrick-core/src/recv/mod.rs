@@ -15,8 +15,8 @@ mod ranges;
 mod text;
 
 use crate::queue::ChunkQueue;
-use crate::{Cx, Instant, Pressure};
-use carrick_wire::{SackBlock, SackBlocks, SeqNum, WindowScale, WireWindow};
+use crate::{Cx, DiscardReason, Instant, Pressure, Segment};
+use carrick_wire::{SackBlock, SackBlocks, SeqNum, TcpFlags, WindowScale, WireWindow};
 use core::time::Duration;
 pub(crate) use ranges::{Ranges, Refused};
 pub(crate) use text::Text;
@@ -89,19 +89,9 @@ impl Receiver {
         !self.ranges.is_empty()
     }
 
-    /// Whether a segment of length `len` at `seq` is acceptable (SA-SEQ-1..5). The right edge itself counts
-    /// for an empty segment, and a segment that reaches over both edges is taken.
+    /// Whether a segment of length `len` at `seq` is acceptable.
     pub(crate) fn acceptable(&self, seq: SeqNum, len: u32) -> bool {
-        let window = self.window();
-        if len == 0 {
-            let ahead = seq.distance_from(self.nxt);
-            return ahead <= window;
-        }
-        let last = seq + len.saturating_sub(1);
-        window > 0
-            && (seq.in_window(self.nxt, window)
-                || last.in_window(self.nxt, window)
-                || (seq.before(self.nxt) && last.after(self.nxt)))
+        acceptable(self.nxt, self.window(), seq, len)
     }
 
     /// Whether a FIN numbered `seq` can be taken: in the window, or right at its edge (note 12).
@@ -109,9 +99,10 @@ impl Receiver {
         seq.distance_from(self.nxt) <= self.window()
     }
 
-    /// PAWS (RFC 7323 §5.3 R1).
-    pub(crate) fn timestamp_is_old(&self, val: u32, now: Instant) -> bool {
-        self.ts_recent.is_some_and(|(recent, at)| is_before(val, recent) && now.since(at) < TS_RECENT_LIFE)
+    /// PAWS (RFC 7323 §5.3 R1). A TS.Recent that is too old itself says nothing.
+    pub(crate) fn check_timestamp(&self, segment: &Segment<'_>, now: Instant) -> Result<(), DiscardReason> {
+        let recent = self.ts_recent.filter(|(_, at)| now.since(*at) < TS_RECENT_LIFE);
+        check_timestamp(self.ts_recent.is_some(), recent.map(|(recent, _)| recent), segment)
     }
 
     /// RFC 7323 §4.3, for a segment that passed every check.
@@ -282,6 +273,39 @@ impl Receiver {
             state.write_u32(*recent);
             state.write_u64(crate::time::nanos(now.since(*at)));
         }
+    }
+}
+
+/// Whether a segment of length `len` at `seq` is acceptable where `window` bytes from `nxt` on may come (RFC 9293
+/// §3.10.7.4, first step; SA-SEQ-1..5). The right edge itself counts for an empty segment, and a segment that
+/// reaches over both edges is taken.
+pub(crate) fn acceptable(nxt: SeqNum, window: u32, seq: SeqNum, len: u32) -> bool {
+    if len == 0 {
+        return seq.distance_from(nxt) <= window;
+    }
+    let last = seq + len.saturating_sub(1);
+    window > 0
+        && (seq.in_window(nxt, window) || last.in_window(nxt, window) || (seq.before(nxt) && last.after(nxt)))
+}
+
+/// Whether a segment has the timestamp that was agreed on (RFC 7323 §3.2), and none older than `recent`, TS.Recent
+/// while that is valid (§5.3 R1). A reset is exempt (§5.2). A SYN may lack it: from a peer that has restarted
+/// without timestamps it is to be challenged, or the old connection would stand in its way for ever.
+pub(crate) fn check_timestamp(
+    agreed: bool,
+    recent: Option<u32>,
+    segment: &Segment<'_>,
+) -> Result<(), DiscardReason> {
+    if !agreed || segment.has(TcpFlags::RST) {
+        return Ok(());
+    }
+    match segment.options.timestamps {
+        None if segment.has(TcpFlags::SYN) => Ok(()),
+        None => Err(DiscardReason::MissingTimestamp),
+        Some(timestamps) if recent.is_some_and(|recent| is_before(timestamps.val, recent)) => {
+            Err(DiscardReason::OldTimestamp)
+        }
+        Some(_) => Ok(()),
     }
 }
 

@@ -36,50 +36,50 @@ fn explore(mut world: World, least: usize) -> Tally {
 
 #[test]
 fn opening() {
-    explore(worlds::opening(), 130_000);
+    explore(worlds::opening(), 100_000);
 }
 
 #[test]
 fn t_lif_8_simultaneous_open() {
-    explore(worlds::simultaneous_open(), 1000);
+    explore(worlds::simultaneous_open(), 500_000);
     covers!("T-LIF-8");
 }
 
 #[test]
 fn transfer() {
-    explore(worlds::transfer(), 300_000);
+    explore(worlds::transfer(), 100_000);
 }
 
 #[test]
 fn t_lif_8_closing_at_once_and_one_after_the_other() {
-    explore(worlds::closing(), 120_000);
+    explore(worlds::closing(), 70_000);
     covers!("T-LIF-8");
 }
 
 #[test]
 fn half_close() {
-    explore(worlds::half_close(), 400_000);
+    explore(worlds::half_close(), 250_000);
 }
 
 #[test]
 fn t_per_4_zero_window() {
-    explore(worlds::zero_window(), 60_000);
+    explore(worlds::zero_window(), 50_000);
     covers!("T-PER-4");
 }
 
 #[test]
 fn abort() {
-    explore(worlds::abort(), 230_000);
+    explore(worlds::abort(), 200_000);
 }
 
 #[test]
 fn forgery() {
-    explore(worlds::forgery(), 1000);
+    explore(worlds::forgery(), 600_000);
 }
 
 #[test]
 fn t_lif_9_next_life() {
-    explore(worlds::next_life(), 380_000);
+    explore(worlds::next_life(), 300_000);
     covers!("T-LIF-9");
 }
 
@@ -91,10 +91,10 @@ fn t_lif_9_time_wait() {
 
 #[test]
 fn unlisten() {
-    explore(worlds::unlisten(), 180_000);
+    explore(worlds::unlisten(), 150_000);
 }
 
 #[test]
 fn giving_up() {
-    explore(worlds::giving_up(), 1000);
+    explore(worlds::giving_up(), 30_000);
 }

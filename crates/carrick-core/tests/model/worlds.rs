@@ -25,7 +25,7 @@ fn side(script: &[Op], listens: bool, iss: u32) -> Setup {
 /// Side A connects, side B accepts; two connections of one circle wrap on the way.
 fn world(name: &'static str, a: &[Op], b: &[Op], bounds: Bounds) -> World {
     let sides = [side(a, false, 0u32.wrapping_sub(3)), side(b, true, 5000)];
-    World { name, sides, bounds, begin: Begin::Quiet(0), most: 1_500_000, strict: true, clock_shows: false }
+    World { name, sides, bounds, begin: Begin::Quiet(0), most: 4_000_000, strict: true, clock_shows: false }
 }
 
 /// Sequence numbers follow the clock, as between one connection and the next they must.
@@ -55,7 +55,7 @@ pub(crate) fn simultaneous_open() -> World {
 
 /// Text both ways, written in two pieces.
 pub(crate) fn transfer() -> World {
-    let bounds = Bounds { lose: 1, ..NONE };
+    let bounds = Bounds { lose: 1, timers: 1, ..NONE };
     let a = [Connect, Write(1), Write(1), Finish, ReadEnd, Close];
     World {
         begin: Begin::Quiet(1),
@@ -133,7 +133,7 @@ pub(crate) fn unlisten() -> World {
 
 /// A peer that hears nothing is given up.
 pub(crate) fn giving_up() -> World {
-    let bounds = Bounds { lose: 2, timers: 2, ..NONE };
+    let bounds = Bounds { lose: 3, repeat: 1, timers: 4, ..NONE };
     let (a, b) = ([Connect, Write(1), Close], [Accept, ReadEnd, Close]);
     let mut world = World { strict: false, begin: Begin::Quiet(1), ..world("giving up", &a, &b, bounds) };
     for side in &mut world.sides {
