@@ -55,7 +55,7 @@ pub(crate) fn simultaneous_open() -> World {
 
 /// Text both ways, written in two pieces.
 pub(crate) fn transfer() -> World {
-    let bounds = Bounds { lose: 1, timers: 1, ..NONE };
+    let bounds = Bounds { lose: 1, ..NONE };
     let a = [Connect, Write(1), Write(1), Finish, ReadEnd, Close];
     World {
         begin: Begin::Quiet(1),
