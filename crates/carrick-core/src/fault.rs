@@ -67,6 +67,8 @@ pub enum Fault {
     StaleWindowTaken,
     /// An ACK is answered with an ACK.
     AckForAck,
+    /// An ACK that was put off is never sent.
+    DelayedAckForgotten,
     /// Text that arrives too early is taken for the next.
     OrderIgnored,
     /// Text is kept although there is no memory for it.
@@ -87,6 +89,8 @@ pub enum Fault {
     NoBackoff,
     /// A peer that hears nothing is never given up.
     NeverGivesUp,
+    /// A peer that is gone without a word is not asked whether it lives.
+    KeepAliveSilent,
     /// A closed window is not probed.
     NoPersist,
     /// Every sliver of window is used.
@@ -124,7 +128,7 @@ pub enum Fault {
 #[cfg(carrick_faults)]
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 47] = [
         Self::AnyAckOpens,
         Self::NoSimultaneousOpen,
         Self::SynWindowScaled,
@@ -144,6 +148,7 @@ impl Fault {
         Self::WindowUpdateIgnored,
         Self::StaleWindowTaken,
         Self::AckForAck,
+        Self::DelayedAckForgotten,
         Self::OrderIgnored,
         Self::MemoryIgnored,
         Self::FinBeforeText,
@@ -154,6 +159,7 @@ impl Fault {
         Self::TextShifted,
         Self::NoBackoff,
         Self::NeverGivesUp,
+        Self::KeepAliveSilent,
         Self::NoPersist,
         Self::SillySender,
         Self::NoWindowUpdate,

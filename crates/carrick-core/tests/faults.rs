@@ -9,13 +9,16 @@
 #![cfg(carrick_faults)]
 
 #[path = "model/search.rs"]
+#[allow(dead_code, reason = "the model's own test uses all of it")]
 mod search;
 #[path = "model/side.rs"]
+#[allow(dead_code, reason = "the model's own test uses all of it")]
 mod side;
 #[path = "model/worlds.rs"]
+#[allow(dead_code, reason = "the model's own test uses all of it")]
 mod worlds;
 
-use carrick_core::{ConnectionConfig, Fault, TcpState};
+use carrick_core::{ConnectionConfig, Fault, KeepAlive, TcpState};
 use carrick_sim::{Builder, LinkConfig, Pair, Plan, Scene, Span, World, seg};
 use carrick_wire::icmp::{self, Envelope};
 use search::Search;
@@ -35,7 +38,7 @@ enum Check {
 use Check::{Conversation, Model, Script};
 use Fault::*;
 
-const CHECKS: [(Fault, Check); 45] = [
+const CHECKS: [(Fault, Check); 47] = [
     (AnyAckOpens, Model(worlds::next_life)),
     (NoSimultaneousOpen, Model(worlds::simultaneous_open)),
     (SynWindowScaled, Script(the_window_of_a_syn_is_not_scaled)),
@@ -55,6 +58,7 @@ const CHECKS: [(Fault, Check); 45] = [
     (WindowUpdateIgnored, Script(a_window_update_is_used)),
     (StaleWindowTaken, Script(an_overtaken_window_is_not_used)),
     (AckForAck, Model(worlds::closing)),
+    (DelayedAckForgotten, Script(every_byte_is_acknowledged_in_time)),
     (OrderIgnored, Model(worlds::opening)),
     (MemoryIgnored, Script(the_budget_is_kept)),
     (FinBeforeText, Model(worlds::opening)),
@@ -65,6 +69,7 @@ const CHECKS: [(Fault, Check); 45] = [
     (TextShifted, Conversation),
     (NoBackoff, Script(the_timeout_doubles)),
     (NeverGivesUp, Script(a_silent_peer_is_given_up)),
+    (KeepAliveSilent, Script(a_silent_peer_is_asked)),
     (NoPersist, Model(worlds::zero_window)),
     (SillySender, Script(a_sliver_of_window_is_not_used)),
     (NoWindowUpdate, Script(reading_opens_the_window)),
@@ -236,6 +241,24 @@ fn an_overtaken_window_is_not_used(builder: Builder) {
     drain(&mut s);
     s.send([1; 10]);
     s.expect(seg().seq(1).ack(21).len(10));
+}
+
+fn every_byte_is_acknowledged_in_time(builder: Builder) {
+    let mut s = builder.established();
+    for place in 1..=41 {
+        s.inject(seg().seq(place).ack(1).len(1));
+    }
+    s.advance(1.secs());
+    let last = std::iter::from_fn(|| s.take()).last().expect("an ACK");
+    let acknowledged = last.segment().map(|segment| segment.tcp.ack.get() - 2_000_000);
+    assert_eq!(acknowledged, Some(42));
+}
+
+fn a_silent_peer_is_asked(builder: Builder) {
+    let keep_alive = KeepAlive { idle: 10.secs(), ..KeepAlive::default() };
+    let mut s = builder.config(|config| config.keep_alive = Some(keep_alive)).established();
+    s.advance(11.secs());
+    s.expect(seg().seq(0).ack(1));
 }
 
 fn the_budget_is_kept(builder: Builder) {
