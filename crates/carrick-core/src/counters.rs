@@ -114,6 +114,8 @@ pub struct Counters {
     /// Resets sent by the endpoint: to strangers, and to those who may not connect. With the connections' own
     /// they are RFC 4022's `tcpOutRsts`.
     pub resets: u64,
+    /// SYNs with a window scale above 14, which counts as 14 (RFC 7323 §2.3).
+    pub excess_scales: u64,
     /// Passive handshakes that came to nothing: reset, or given up (their part of RFC 4022's
     /// `tcpAttemptFails`).
     pub half_open_failed: u64,
@@ -140,6 +142,7 @@ impl Default for Counters {
             passive_opens: 0,
             active_opens: 0,
             resets: 0,
+            excess_scales: 0,
             half_open_failed: 0,
             syn_cookies_sent: 0,
             syn_cookies_accepted: 0,

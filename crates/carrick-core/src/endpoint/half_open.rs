@@ -21,6 +21,7 @@ use alloc::sync::Arc;
 use carrick_wire::{SeqNum, TcpFlags, TcpHeader};
 use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
+use core::num::NonZeroU8;
 use core::time::Duration;
 
 /// The first SYN,ACK is repeated after this long, later ones after twice the time before (RFC 6298 §2.1).
@@ -289,7 +290,11 @@ impl Endpoint {
             options: handshake::syn_options(config, mss, ts_val, Some(peer)),
             ..TcpHeader::default()
         };
-        self.reply_tcp(tuple, tcp);
+        let hop_limit = config.hop_limit.map_or(self.config.hop_limit, NonZeroU8::get);
+        let tos = config.dscp.min(63).wrapping_shl(2);
+        let label = self.keys.flow_label(tuple);
+        let header = emit_header(tuple, tos, hop_limit, label, tcp, 0);
+        self.push_reply(header, bytes::Bytes::new(), true);
     }
 
     /// Takes a record out.
@@ -449,7 +454,7 @@ impl Endpoint {
 
     /// Queues a segment without text.
     pub(super) fn reply_tcp(&mut self, tuple: &Tuple, tcp: TcpHeader) {
-        let header = emit_header(tuple, self.config.hop_limit, self.keys.flow_label(tuple), tcp, 0);
+        let header = emit_header(tuple, 0, self.config.hop_limit, self.keys.flow_label(tuple), tcp, 0);
         self.push_reply(header, bytes::Bytes::new(), true);
     }
 }

@@ -234,10 +234,15 @@ impl Endpoint {
             ack: view.ack(),
             flags: view.flags(),
             window: view.window(),
+            urgent: view.urgent(),
+            dscp: packet.tos() >> 2,
             options: *view.options(),
             text: Text::new(payload, frame.shared.map(|(owner, pinned)| (owner, at, pinned)), frame.parts),
             segment_size: frame.segment_size,
         };
+        if segment.has(TcpFlags::SYN) && segment.options.window_scale.is_some_and(|shift| shift > 14) {
+            bump(&mut self.counters.excess_scales);
+        }
         match self.demux.find(&self.keys, &tuple) {
             Some(Entry::Connection(index)) => self.existing(index, Input::Segment(segment)),
             Some(Entry::HalfOpen(index)) => self.half_open_segment(cx, index, segment),
@@ -415,6 +420,7 @@ impl Endpoint {
         Link {
             mtu: self.config.mtu,
             hop_limit: self.config.hop_limit,
+            dscp: 0,
             flow_label: self.keys.flow_label(tuple),
             ts_offset: self.keys.ts_offset(tuple),
             msl: u32::try_from(self.config.msl.as_millis()).unwrap_or(u32::MAX),

@@ -108,7 +108,7 @@ impl Endpoint {
             Tuple { local: remote, remote: local, local_port: remote_port, remote_port: local_port };
         let window = record.peer.window;
         let syn = TcpHeader { seq: record.peer.irs, flags: TcpFlags::SYN, window, ..TcpHeader::default() };
-        let quote = emit_header(&reversed, self.config.hop_limit, 0, syn, 0);
+        let quote = emit_header(&reversed, 0, self.config.hop_limit, 0, syn, 0);
         let to = self.envelope(local, remote);
         self.reply_icmp(|buf| icmp::emit_unreachable(buf, to, code, quote.as_slice()));
     }

@@ -113,7 +113,12 @@ impl Flow {
             // Once we have acknowledged one, another is not the conversation's.
             let same = self.peer.is_none_or(|syn| syn.seq == tcp.seq);
             if ours && same && !self.synchronized {
-                self.note_syn(Syn::of(segment));
+                let mut syn = Syn::of(segment);
+                if let Some(first) = self.peer {
+                    // A SYN that comes again may take options back; the MSS stays what it was.
+                    syn.options.mss = first.options.mss;
+                }
+                self.note_syn(syn);
             }
             if self.synchronized {
                 // Of another life of the peer, perhaps: its numbers are no part of this one.
