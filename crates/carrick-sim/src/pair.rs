@@ -16,8 +16,8 @@ use crate::oracles::{Oracle, Progress, Violation};
 use crate::packet::{Offload, Trace};
 use crate::rng::Rng;
 use carrick_core::{
-    Cidr, ConnectionConfig, ConnectionId, Counters, EndpointConfig, Instant, ListenAddr, ListenConfig,
-    ListenerId, SynCookies,
+    Cidr, ConnectionConfig, ConnectionId, Counters, EndpointConfig, Instant, KeepAlive, ListenAddr,
+    ListenConfig, ListenerId, SynCookies, UserTimeoutOption,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -167,6 +167,24 @@ impl Conversation {
     }
 }
 
+/// How eager and how patient a side is. Draws from a copy, so that all else stays as the seed had it.
+fn patience(rng: &mut Rng) -> ConnectionConfig {
+    let mut rng = rng.fork();
+    let alive = |rng: &mut Rng| KeepAlive {
+        idle: Duration::from_millis(1 + rng.below(2000)),
+        interval: Duration::from_millis(500 + rng.below(2000)),
+        retries: 100,
+    };
+    ConnectionConfig {
+        delayed_ack: rng.pick(&[Duration::ZERO, Duration::from_millis(40), Duration::from_millis(200)]),
+        keep_alive: rng.chance(200_000).then(|| alive(&mut rng)),
+        user_timeout: rng.chance(100_000).then(|| Duration::from_secs(60 + rng.below(600))),
+        user_timeout_option: rng.chance(200_000).then(UserTimeoutOption::default),
+        linger: rng.chance(100_000).then(|| Duration::from_millis(rng.below(100_000))),
+        ..ConnectionConfig::default()
+    }
+}
+
 impl Side {
     fn random(rng: &mut Rng, mtu: u16) -> Self {
         let buffer = |rng: &mut Rng| match rng.below(4) {
@@ -183,7 +201,7 @@ impl Side {
             window_scale: rng.chance(700_000),
             timestamps: rng.chance(600_000),
             sack: rng.chance(600_000),
-            ..ConnectionConfig::default()
+            ..patience(&mut rng.clone())
         };
         Self {
             connection,

@@ -504,7 +504,8 @@ impl Endpoint {
         self.demux.memory().saturating_add(cookies).saturating_add(replies).saturating_add(payloads)
     }
 
-    /// Feeds what is known of tuples to a hash; times relative to `now`.
+    /// Feeds what is known of tuples to a hash; times relative to `now`. What strangers may still be told is not
+    /// part of it.
     pub fn digest(&self, now: Instant, state: &mut impl Hasher) {
         self.listeners.digest(state);
         for (_, place) in self.demux.connections.iter() {
@@ -516,6 +517,7 @@ impl Endpoint {
         for (_, record) in self.demux.time_waits.iter() {
             record.digest(now, state);
         }
+        self.cookies.digest(now, state);
         self.replies.len().hash(state);
     }
 }

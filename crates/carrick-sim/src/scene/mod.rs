@@ -219,13 +219,24 @@ impl Scene {
     /// Writes as urgent; all of it must fit.
     #[track_caller]
     pub fn send_urgent(&mut self, data: impl AsRef<[u8]>) {
-        let (id, data) = (self.id(), data.as_ref());
+        let data = data.as_ref();
+        match self.try_send_urgent(data) {
+            Ok(taken) if taken == data.len() => {}
+            other => self.fail(&format!("send of {} urgent bytes: {other:?}", data.len())),
+        }
+    }
+
+    /// Writes what fits as urgent.
+    ///
+    /// # Errors
+    /// As [`Connection::send_urgent`].
+    #[track_caller]
+    pub fn try_send_urgent(&mut self, data: &[u8]) -> Result<usize, SendError> {
+        let id = self.id();
         self.note(&format!("send {} bytes, urgent", data.len()));
         let result = self.host.send_urgent(self.now, id, data);
-        if result != Ok(data.len()) {
-            self.fail(&format!("send of {} urgent bytes: {result:?}", data.len()));
-        }
         self.after();
+        result
     }
 
     /// Switches Nagle's rule off or on.
