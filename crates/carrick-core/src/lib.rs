@@ -22,7 +22,7 @@
 //! same seed and the same inputs give the same bytes.
 //!
 //! Implements RFC 9293 with RFC 6298, 7323 (timestamps, PAWS, window scale), 2018 (permission and blocks),
-//! 5681, 6056, 6191, 6528 and the answers of RFC 5961, over RFC 791/1122 and RFC 8200 with ICMP and ICMPv6.
+//! 3168, 5681, 6056, 6191, 6528 and the answers of RFC 5961, over RFC 791/1122 and RFC 8200 with ICMP and ICMPv6.
 //! Cryptography is not its business: whoever can see the packets can forge them.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -46,6 +46,7 @@ mod config;
 pub mod congestion;
 mod connection;
 mod counters;
+mod ecn;
 mod endpoint;
 mod error;
 mod event;
@@ -61,7 +62,9 @@ mod time;
 mod transmit;
 mod tuple;
 
-pub use config::{Cidr, CidrParseError, ConnectionConfig, EndpointConfig, ListenAddr, ListenConfig};
+pub use config::{
+    Cidr, CidrParseError, ConnectionConfig, EcnPolicy, EndpointConfig, ListenAddr, ListenConfig,
+};
 pub use connection::Connection;
 pub use counters::{Counters, DiscardReason};
 pub use endpoint::{Dispatch, Endpoint};

@@ -12,7 +12,7 @@
 //! | §3.10.7.4 ESTABLISHED to LAST-ACK | [`in_open`](Connection::in_open) |
 //! | §3.10.7.4 TIME-WAIT | [`time_wait::segment_arrives`], which records of the endpoint ask too |
 
-use super::handshake::Peer;
+use super::handshake::{self, Peer};
 use super::syn_received::{self, Verdict};
 use super::{Connection, End, Last, Opening, State, Stray};
 use crate::endpoint::time_wait;
@@ -49,7 +49,7 @@ impl Connection {
     /// §3.10.7.4 for SYN-RECEIVED: the steps are those of a half-open record.
     fn in_syn_received(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         let State::SynReceived(opening, peer) = &mut self.state else { return Ok(()) };
-        let window = u32::from(super::handshake::initial_window(&self.config).get());
+        let window = u32::from(handshake::initial_window(&self.config).get());
         match syn_received::segment_arrives(opening.iss, peer, window, segment) {
             Verdict::Drop(reason) => Err(Outcome::Discarded(reason)),
             Verdict::Challenge(reason) => self.challenge(cx.now, reason),
@@ -79,7 +79,8 @@ impl Connection {
                 self.sixth_and_later(cx, segment)
             }
             Verdict::EstablishedBySyn => {
-                let (opening, peer) = (opening.clone(), *peer);
+                let opening = opening.clone();
+                let peer = Peer { ecn: peer.ecn && handshake::ecn_setup(segment), ..*peer };
                 self.established_by_syn(cx, segment, &opening, peer);
                 self.sixth_and_later(cx, segment)
             }
@@ -160,6 +161,7 @@ impl Connection {
             self.established_by_syn(cx, segment, &opening, peer);
             return Ok(());
         }
+        let peer = Peer { ecn: peer.ecn && handshake::asks_for_ecn(&self.config, opening.retries), ..peer };
         // A simultaneous open: our SYN goes out again, as a SYN,ACK. Text and FIN come again too.
         opening.due = true;
         self.state = State::SynReceived(opening, peer);
@@ -185,7 +187,7 @@ impl Connection {
 
     /// First, the sequence number.
     fn first_sequence_number(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
-        let State::Open(open) = &self.state else { return Ok(()) };
+        let State::Open(open) = &mut self.state else { return Ok(()) };
         let rcv = &open.rcv;
         let reset = segment.has(TcpFlags::RST);
         let len = if reset { 0 } else { segment.len() };
@@ -210,6 +212,10 @@ impl Connection {
             segment.seq + 1 == nxt || probe_answer
         };
         let answer = Last::ack(open);
+        if segment.seq == nxt && rcv.window() == 0 && segment.text_seqs() > 0 {
+            // Of a probe the mark counts, though not the text (RFC 3168 §6.1.6).
+            open.rcv.echo.on_text(segment);
+        }
         if use_ack && segment.has(TcpFlags::ACK) {
             self.fifth_ack_alone(cx, segment)?;
         }
@@ -258,6 +264,7 @@ impl Connection {
         if segment.text.is_empty() || !open.phase.receives() {
             return Ok(());
         }
+        open.rcv.echo.on_text(segment);
         let seq = segment.seq + u32::from(segment.has(TcpFlags::SYN));
         let new_text = (seq + segment.text_seqs()).after(open.rcv.nxt);
         if self.released && new_text {

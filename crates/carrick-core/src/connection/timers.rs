@@ -103,6 +103,9 @@ impl Connection {
                 *retries > self.config.syn_retries
             }
             State::Open(open) => {
+                if open.snd.release() {
+                    return;
+                }
                 open.snd.on_timeout(cx.now);
                 open.snd.retries > self.config.retries
             }
@@ -136,7 +139,7 @@ impl Connection {
                 let rto = snd.rtt.rto();
                 let segment_size = || u32::from(open.segment_size(self.tuple.local, &self.link, 0));
                 let corked = self.corked && snd.wnd > 0 && snd.only_partial(queued, segment_size());
-                if snd.outstanding() && snd.wnd > 0 {
+                if (snd.outstanding() || snd.ecn.held) && snd.wnd > 0 {
                     self.timers.start(Timer::Retransmit, now + rto);
                     if corked {
                         self.timers.start(Timer::Persist, now + CORK);

@@ -2,12 +2,13 @@
 
 use super::handshake::{self, ts_clock};
 use super::{Closed, Connection, Last, State};
+use crate::ecn::Echo;
 use crate::send::{Sendable, Terms};
 use crate::transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 use crate::{Cx, Instant, Pressure, Tuple};
 use bytes::Bytes;
 use carrick_wire::{
-    Checksum, IpHeader, Protocol, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps,
+    Checksum, Ecn, IpHeader, Protocol, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps,
 };
 use core::num::{NonZeroU16, NonZeroUsize};
 
@@ -110,11 +111,17 @@ impl Connection {
         }
         let mss = handshake::local_mss(self.tuple.local, self.link.mtu);
         let ts_now = ts_clock(cx.now, self.link.ts_offset);
-        let ack = peer.map_or(TcpFlags::EMPTY, |_| TcpFlags::ACK);
+        let flags = match peer {
+            Some(peer) => peer.syn_ack_flags(),
+            None if handshake::asks_for_ecn(&self.config, opening.retries) => {
+                TcpFlags::SYN | TcpFlags::ECE | TcpFlags::CWR
+            }
+            None => TcpFlags::SYN,
+        };
         let tcp = TcpHeader {
             seq: opening.iss,
             ack: peer.map_or(SeqNum::new(0), |peer| peer.irs + 1),
-            flags: TcpFlags::SYN | ack,
+            flags,
             window: handshake::initial_window(&self.config),
             options: handshake::syn_options(&self.config, mss, ts_now, peer),
             ..TcpHeader::default()
@@ -165,6 +172,12 @@ impl Connection {
         if sendable.fin {
             flags |= TcpFlags::FIN;
         }
+        if open.rcv.echo == Echo::Echoing {
+            flags |= TcpFlags::ECE;
+        }
+        if snd.ecn.cwr && snd.is_new_text(&sendable) {
+            flags |= TcpFlags::CWR;
+        }
         // What urgent text lies ahead of this segment's number (RFC 9293 §3.8.5).
         let ahead = (self.urgent as usize).saturating_sub(offset);
         if ahead > 0 {
@@ -213,7 +226,13 @@ impl Connection {
     }
 
     fn finish_plan(&self, cx: &Cx, tcp: TcpHeader, kind: Kind, sent: Sendable) -> (HeaderBytes, Plan) {
-        let header = emit_header(&self.tuple, self.link.hop_limit, self.link.flow_label, tcp, sent.len);
+        // Text that is new, and nothing else, is ECN-capable (RFC 3168 §6.1.2, §6.1.4 to §6.1.6).
+        let ecn = match &self.state {
+            State::Open(open) if open.snd.ecn.on && open.snd.is_new_text(&sent) => Ecn::Ect0,
+            _ => Ecn::NotEct,
+        };
+        let header =
+            emit_header(&self.tuple, ecn.bits(), self.link.hop_limit, self.link.flow_label, tcp, sent.len);
         let Sendable { seq, len, fin } = sent;
         (header, Plan { kind, seq, offset: 0, len, fin, segment_size: None, mss: 0, edge: seq, now: cx.now })
     }
@@ -267,6 +286,7 @@ impl Connection {
 /// The headers of a segment with `payload_len` bytes of text; the TCP checksum is the pseudo-header's sum.
 pub(crate) fn emit_header(
     tuple: &Tuple,
+    tos: u8,
     hop_limit: u8,
     flow_label: u32,
     mut tcp: TcpHeader,
@@ -275,6 +295,7 @@ pub(crate) fn emit_header(
     (tcp.src_port, tcp.dst_port) = (tuple.local_port, tuple.remote_port);
     let tcp_len = tcp.header_len().saturating_add(payload_len);
     let ip = IpHeader {
+        tos,
         hop_limit,
         flow_label,
         payload_len: tcp_len,

@@ -110,7 +110,7 @@ impl Endpoint {
         let tcp = TcpHeader {
             seq: record.iss,
             ack: record.peer.irs + 1,
-            flags: TcpFlags::SYN | TcpFlags::ACK,
+            flags: record.peer.syn_ack_flags(),
             window: handshake::initial_window(config),
             options: handshake::syn_options(config, mss, ts_now, Some(&record.peer)),
             ..TcpHeader::default()
@@ -280,7 +280,7 @@ impl Endpoint {
 
     /// Queues a segment without text.
     pub(super) fn reply_tcp(&mut self, tuple: &Tuple, tcp: TcpHeader) {
-        let header = emit_header(tuple, self.config.hop_limit, self.keys.flow_label(tuple), tcp, 0);
+        let header = emit_header(tuple, 0, self.config.hop_limit, self.keys.flow_label(tuple), tcp, 0);
         self.push_reply(header, bytes::Bytes::new(), true);
     }
 }

@@ -221,6 +221,7 @@ impl Endpoint {
             options: *view.options(),
             text: Text::new(payload, frame.shared.map(|(owner, pinned)| (owner, at, pinned)), frame.parts),
             segment_size: frame.segment_size,
+            ecn: packet.ecn(),
         };
         match self.demux.find(&self.keys, &tuple) {
             Some(Entry::Connection(index)) => self.existing(index, Input::Segment(segment)),

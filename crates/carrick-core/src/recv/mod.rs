@@ -14,6 +14,7 @@
 mod ranges;
 mod text;
 
+use crate::ecn::Echo;
 use crate::queue::ChunkQueue;
 use crate::{Cx, DiscardReason, Instant, Pressure, Segment};
 use carrick_wire::{SackBlock, SackBlocks, SeqNum, TcpFlags, WindowScale, WireWindow};
@@ -55,6 +56,7 @@ pub(crate) struct Receiver {
     pub(crate) last_ack_sent: SeqNum,
     /// The segment size that we advertised: the right edge moves by that much at least.
     pub(crate) mss: u16,
+    pub(crate) echo: Echo,
 }
 
 impl Receiver {
@@ -73,6 +75,7 @@ impl Receiver {
             ts_recent: None,
             last_ack_sent: nxt,
             mss,
+            echo: Echo::Off,
         }
     }
 
@@ -260,7 +263,8 @@ impl Receiver {
     }
 
     pub(crate) fn digest(&self, now: Instant, state: &mut impl core::hash::Hasher) {
-        let Self { irs, nxt, edge, offset, fin, ranges, scale, sack, ts_recent, last_ack_sent, mss } = self;
+        let Self { irs, nxt, edge, offset, fin, ranges, scale, sack, ts_recent, last_ack_sent, mss, echo } =
+            self;
         for seq in [nxt, edge, last_ack_sent] {
             state.write_u32(seq.distance_from(*irs));
         }
@@ -268,6 +272,7 @@ impl Receiver {
         ranges.digest(*offset, state);
         state.write_u8(scale.get());
         state.write_u8(u8::from(*sack));
+        state.write_u8(*echo as u8);
         state.write_u16(*mss);
         if let Some((recent, at)) = ts_recent {
             state.write_u32(*recent);
