@@ -21,17 +21,20 @@ pub(crate) enum Echo {
 }
 
 impl Echo {
-    /// Text has come that is in the window, or probes a closed one.
-    pub(crate) fn on_text(&mut self, segment: &Segment<'_>) {
+    /// Text has come that is in the window, or probes a closed one. True if the peer should have its ACK at once: it
+    /// is to slow down, or has done so and may have to wait for every ACK.
+    pub(crate) fn on_text(&mut self, segment: &Segment<'_>) -> bool {
         if *self == Self::Off || segment.has(TcpFlags::SYN) {
-            return;
+            return false;
         }
+        let (before, cwr) = (*self, segment.has(TcpFlags::CWR));
         if segment.ecn == Ecn::Ce {
             // One that says CWR as well was marked after the peer had slowed down.
             *self = Self::Echoing;
-        } else if segment.has(TcpFlags::CWR) {
+        } else if cwr {
             *self = Self::Quiet;
         }
+        cwr || *self != before
     }
 }
 

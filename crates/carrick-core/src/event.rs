@@ -38,6 +38,12 @@ pub enum Event {
     Writable,
     /// Nothing more will be sent or received; bytes that have arrived can still be read.
     Closed,
+    /// The peer has announced urgent text, or more of it (RFC 9293 §3.8.5): see
+    /// [`Connection::urgent_len`](crate::Connection::urgent_len).
+    Urgent,
+    /// The network, or a lasting silence of the peer's, gives reason to doubt: see
+    /// [`Connection::soft_error`](crate::Connection::soft_error). Nothing has ended.
+    SoftError,
 }
 
 /// What a connection tells its endpoint. The driver carries it, without the connection's lock.

@@ -4,7 +4,7 @@
 //! Segments of 1,000 bytes and an initial window of ten, as in the tests of recovery: segment n begins at 1000 n + 1.
 
 use carrick_core::congestion::{Acked, Controller, NewReno};
-use carrick_core::{EcnPolicy, Instant};
+use carrick_core::{EcnPolicy, EndpointConfig, Instant, SynCookies};
 use carrick_covers::covers;
 use carrick_sim::{
     Builder, LinkConfig, Offload, Pair, Plan, Scene, Seg, Span, TcpState, World, pattern, seg,
@@ -157,6 +157,20 @@ fn ecn_1_a_listener_forgets_what_a_repeated_syn_no_longer_asks_for() {
     assert_eq!(uses(&mut s), (false, false));
 }
 
+/// A cookie has no room for it.
+#[test]
+fn ecn_1_a_cookie_agrees_to_nothing() {
+    for timestamps in [false, true] {
+        let cookies = |endpoint: &mut EndpointConfig| endpoint.syn_cookies = SynCookies::Always;
+        let mut s = builder(EcnPolicy::Ask).timestamps(timestamps).endpoint(cookies).build();
+        s.listen();
+        s.inject(seg().syn().ece().cwr().seq(0));
+        let cookie = s.take().expect("a SYN,ACK");
+        let tcp = cookie.segment().unwrap().tcp;
+        assert_eq!(tcp.flags, TcpFlags::SYN | TcpFlags::ACK);
+    }
+}
+
 #[test]
 fn ecn_1_simultaneous_open() {
     for (policy, syn, ours, syn_ack, agreed) in [
@@ -225,6 +239,8 @@ fn ecn_6_a_mark_is_echoed_until_cwr() {
         s.inject(seg().seq(7).ack(2).cwr().data(b"e").ecn(Ecn::Ce));
         s.expect(seg().seq(2).ack(8).ece());
         s.inject(seg().seq(8).ack(2).data(b"f").ecn(Ecn::Ect1));
+        // Text goes both ways by now, so that this ACK waits for some.
+        s.advance(40.ms());
         s.expect(seg().seq(2).ack(9).ece());
     }
     covers!("SHLD-8");
@@ -239,6 +255,28 @@ fn ecn_7_a_super_segment_that_is_marked_counts_once_and_cwr_on_it_comes_first() 
     s.expect(seg().seq(1).ack(10_001));
     s.inject(seg().seq(10_001).ack(1).len(5000).segment_size(1000).cwr().ecn(Ecn::Ce));
     s.expect(seg().seq(1).ack(15_001).ece());
+}
+
+#[test]
+fn ecn_7_an_ack_that_was_delayed_echoes_any_mark_that_it_covers() {
+    let mut s = asked(|builder| builder);
+    for n in 1..=16 {
+        s.inject(seg().seq(n).ack(1).len(1).ecn(Ecn::Ect0));
+        s.expect(seg().seq(1).ack(n + 1));
+    }
+    s.inject(seg().seq(17).ack(1).len(1).ecn(Ecn::Ect0));
+    s.expect_nothing();
+    s.inject(seg().seq(18).ack(1).len(1).ecn(Ecn::Ce));
+    s.expect(seg().seq(1).ack(19).ece());
+    s.inject(seg().seq(19).ack(1).len(1).ecn(Ecn::Ect0));
+    s.expect_nothing();
+    s.advance(40.ms());
+    s.expect(seg().seq(1).ack(20).ece());
+    // A peer that has slowed down may have a window of one segment, and one that has to must hear of it.
+    s.inject(seg().seq(20).ack(1).len(1).cwr().ecn(Ecn::Ect0));
+    s.expect(seg().seq(1).ack(21));
+    s.inject(seg().seq(21).ack(1).len(1).ecn(Ecn::Ce));
+    s.expect(seg().seq(1).ack(22).ece());
 }
 
 #[test]

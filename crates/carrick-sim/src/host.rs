@@ -12,7 +12,7 @@ use crate::rng::Rng;
 use carrick_core::{
     BindError, Budget, ConnectError, Connection, ConnectionConfig, ConnectionError, ConnectionId, Cx,
     Dispatch, Endpoint, EndpointConfig, Event, Input, Instant, ListenAddr, ListenConfig, ListenerId,
-    MAX_PARTS, Outcome, SendError, Taken, TcpState, Transmit,
+    MAX_PARTS, Outcome, ParkedId, ParkedSyn, Refusal, SendError, Taken, TcpState, Transmit,
 };
 use carrick_wire::SeqNum;
 use std::collections::{BTreeMap, VecDeque};
@@ -174,6 +174,7 @@ impl Host {
         remote: SocketAddr,
         config: Arc<ConnectionConfig>,
     ) -> Result<ConnectionId, ConnectError> {
+        self.reclaim(now);
         let (id, connection) = self.endpoint.connect(&self.cx(now), local, remote, config)?;
         self.insert(id, connection);
         self.settle(now, id);
@@ -185,6 +186,25 @@ impl Host {
         let id = self.backlog.get_mut(&listener)?.pop_front()?;
         self.endpoint.accepted(listener);
         Some(id)
+    }
+
+    /// The next parked SYN, as [`Endpoint::poll_parked`].
+    pub fn poll_parked(&mut self) -> Option<ParkedSyn> {
+        self.endpoint.poll_parked()
+    }
+
+    /// Accepts a parked SYN, as [`Endpoint::accept_parked`].
+    pub fn accept_parked(&mut self, now: Instant, id: ParkedId) -> bool {
+        let found = self.endpoint.accept_parked(&self.cx(now), id);
+        self.settle_endpoint(now);
+        found
+    }
+
+    /// Refuses a parked SYN, as [`Endpoint::refuse_parked`].
+    pub fn refuse_parked(&mut self, now: Instant, id: ParkedId, how: Refusal) -> bool {
+        let found = self.endpoint.refuse_parked(&self.cx(now), id, how);
+        self.settle_endpoint(now);
+        found
     }
 
     /// Writes what fits.
@@ -263,6 +283,16 @@ impl Host {
         self.settle(now, id);
     }
 
+    /// Lets the application act on a connection in a way that has no method here; None if it is gone.
+    pub fn with<T>(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        act: impl FnOnce(&mut Connection, &Cx) -> T,
+    ) -> Option<T> {
+        self.act(now, id, Prompts::Yes, act)
+    }
+
     fn act<T>(
         &mut self,
         now: Instant,
@@ -284,36 +314,67 @@ impl Host {
 
     /// A packet arrives.
     pub fn receive(&mut self, now: Instant, packet: &Packet) {
+        self.receive_batch(now, std::slice::from_ref(packet));
+    }
+
+    /// Packets arrive together: connections are settled once, after the last.
+    pub fn receive_batch(&mut self, now: Instant, packets: &[Packet]) {
+        let mut touched = Vec::new();
+        for packet in packets {
+            touched.extend(self.take(now, packet).filter(|id| !touched.contains(id)));
+        }
+        for id in touched {
+            self.settle(now, id);
+        }
+        self.settle_endpoint(now);
+        self.check_counters(now);
+        self.reclaim(now);
+    }
+
+    /// Gives up the connection that has made no progress for longest, if memory is scarce and it is stuck.
+    fn reclaim(&mut self, now: Instant) {
+        let cx = self.cx(now);
+        let stuck = self.cells.iter().filter(|(_, cell)| cell.connection.is_stuck(&cx));
+        let longest = stuck.min_by_key(|(_, cell)| cell.connection.last_progress()).map(|(id, _)| *id);
+        if let Some(id) = longest {
+            self.act(now, id, Prompts::Yes, |connection, cx| connection.abort_for_memory(cx));
+        }
+    }
+
+    /// Hands a packet to whom it concerns, and says which connection is to be settled.
+    fn take(&mut self, now: Instant, packet: &Packet) -> Option<ConnectionId> {
         if let Some(planted) = &mut self.planted {
             planted.received += 1;
             assert!(planted.fault != Fault::Panic || planted.received < 10, "the planted panic");
         }
         self.monitor.received(packet);
-        if self.dispatch(now, packet) == Some(Outcome::HandedBack) {
-            self.dispatch(now, packet);
+        let (mut id, outcome) = self.dispatch(now, packet)?;
+        if outcome == Outcome::HandedBack {
+            self.settle(now, id);
+            (id, _) = self.dispatch(now, packet)?;
         }
-        self.settle_endpoint(now);
-        self.check_counters(now);
+        Some(id)
     }
 
     /// Gives the packet to whom it concerns; what a connection made of it.
-    fn dispatch(&mut self, now: Instant, packet: &Packet) -> Option<Outcome> {
+    fn dispatch(&mut self, now: Instant, packet: &Packet) -> Option<(ConnectionId, Outcome)> {
         self.tally.frames += 1;
         let cx = self.cx(now);
         match self.endpoint.handle_frame(&cx, packet.frame()) {
             Dispatch::Existing(id, input) => {
                 self.tally.to_connections += 1;
-                return self.input(now, id, input);
+                return self.input(now, id, input).map(|outcome| (id, outcome));
             }
             Dispatch::Opened(listener, id, connection, segment) => {
                 self.tally.to_connections += 1;
                 self.monitor.known(connection.remote_addr().ip());
                 self.insert(id, connection);
-                self.input(now, id, Input::Segment(segment));
+                let outcome = self.input(now, id, Input::Segment(segment));
                 match self.backlog.get_mut(&listener) {
                     Some(queue) => queue.push_back(id),
                     None => self.close(now, id),
                 }
+                return outcome.map(|outcome| (id, outcome));
             }
             Dispatch::Answered => self.tally.answered += 1,
             Dispatch::Held => self.tally.held += 1,
@@ -339,7 +400,6 @@ impl Host {
         if !(self.faulty(Fault::Forget) && self.tally.outcomes == 5) {
             self.endpoint.record_outcome(outcome);
         }
-        self.settle(now, id);
         Some(outcome)
     }
 

@@ -141,7 +141,9 @@ impl StackBuilder {
     }
 
     /// Most bytes that all connections together may hold. Default 256 MiB. As they come near it windows stop
-    /// growing, then new connections are refused; what was promised to a peer is kept.
+    /// growing, then new connections are refused; what was promised to a peer is kept. A connection that holds
+    /// memory then and has made no progress for a minute (20 s when it is spent) is reset, the longest first:
+    /// its stream gets [`OutOfMemory`](io::ErrorKind::OutOfMemory).
     #[must_use]
     pub fn memory_limit(self, bytes: usize) -> Self {
         Self { memory_limit: bytes, ..self }

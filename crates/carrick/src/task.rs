@@ -75,6 +75,7 @@ impl DeviceTask {
         let dry = self.receive(cx).map_err(|error| Failure::device(&error))?;
         let mut more = !dry;
         more |= self.expire(began, dry);
+        self.shared.reclaim();
         more |= self.reply(REPLIES_PER_TURN);
         more |= self.serve(cx).map_err(|error| Failure::device(&error))?;
         if self.is_over() {

@@ -60,6 +60,7 @@ impl Connection {
             let echoed = echo.and_then(|ts| snd.echoed(ts_now, ts.ecr));
             restart |= snd.on_ack(segment.ack, cx.now, echoed, smss, ece);
             self.soft_error = None;
+            self.moved = cx.now;
         }
         let was_open = snd.wnd > 0;
         snd.update_window(segment.seq, segment.ack, window);

@@ -129,6 +129,7 @@ pub(crate) fn syn_options(
         window_scale: offers_scale.then(|| local_scale(config).get()),
         sack_permitted: peer.map_or(config.sack, |peer| peer.sack),
         timestamps: ecr.map(|ecr| Timestamps { val: ts_now, ecr }),
+        user_timeout: config.user_timeout_option.and_then(|option| option.advertised()),
         ..TcpOptions::default()
     }
 }

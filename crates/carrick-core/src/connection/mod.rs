@@ -2,7 +2,7 @@
 //!
 //! This file holds the parts and the order of calls; the rules are beside it: opening in `handshake`,
 //! "segment arrives" in `segment`, acknowledgements in `ack`, what leaves in `transmit`, closing in
-//! `close`, deadlines in `timers`.
+//! `close`, deadlines in `timers`, what the application sets and asks in `settings`.
 //!
 //! The two queues belong to the connection and not to a state, because they outlive states: text is
 //! written before the handshake is done, and read after the connection is gone.
@@ -12,6 +12,7 @@ mod close;
 pub(crate) mod handshake;
 mod open;
 mod segment;
+mod settings;
 pub(crate) mod syn_received;
 mod timers;
 mod transmit;
@@ -26,9 +27,10 @@ use crate::{ConnectionConfig, ConnectionError, Cx, Input, Instant, Segment, Send
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use bytes::Bytes;
-use carrick_wire::{SeqNum, TcpFlags, Window, WireWindow};
+use carrick_wire::{SeqNum, TcpFlags, UserTimeout, Window, WireWindow};
 use core::hash::{Hash, Hasher};
 use core::net::SocketAddr;
+use core::num::NonZeroU8;
 use core::time::Duration;
 use handshake::Peer;
 use timers::Timers;
@@ -55,12 +57,20 @@ pub struct Connection {
     timers: Timers,
     /// The latest `now`; an earlier one is taken as this.
     clock: Instant,
+    /// When an acknowledgment last moved SND.UNA, or the first of what waits for one was written.
+    moved: Instant,
     challenges: Throttle,
     /// What the network said of our segments (RFC 9293 §3.9.2.2); the reason given if the wait is in vain.
     soft_error: Option<ConnectionError>,
+    /// RCV.UP: bytes to be read up to the mark.
+    urgent_unread: u32,
     /// ACKs to send. In-order ones merge; without SACK a duplicate is owed for each segment.
     acks_due: u8,
     events: u8,
+    /// Keep-alive probes in a row that were not answered.
+    keep_alive_probes: u8,
+    keep_alive_due: bool,
+    received_dscp: u8,
     /// The application has let go of the stream.
     released: bool,
     /// A write found the send buffer full.
@@ -82,6 +92,7 @@ pub struct Connection {
 pub(crate) struct Link {
     pub(crate) mtu: u16,
     pub(crate) hop_limit: u8,
+    pub(crate) dscp: u8,
     pub(crate) flow_label: u32,
     pub(crate) ts_offset: u32,
     /// Maximum segment lifetime in milliseconds.
@@ -135,6 +146,10 @@ struct Open {
     phase: Phase,
     snd: Sender,
     rcv: Receiver,
+    /// What the peer's user timeout option said, if our settings listen to it (RFC 5482).
+    remote_timeout: Option<UserTimeout>,
+    /// Ours is to go out with the next segment.
+    timeout_due: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -256,7 +271,7 @@ impl Connection {
         let opening = Opening {
             iss,
             due: false,
-            sent_at: Some(sent_at),
+            sent_at,
             retries,
             rtt,
             finish: false,
@@ -268,6 +283,11 @@ impl Connection {
 
     fn new(tuple: Tuple, config: Arc<ConnectionConfig>, link: Link, state: State, now: Instant) -> Self {
         let nodelay = config.nodelay;
+        let link = Link {
+            hop_limit: config.hop_limit.map_or(link.hop_limit, NonZeroU8::get),
+            dscp: config.dscp.min(63),
+            ..link
+        };
         Self {
             tuple,
             config,
@@ -277,10 +297,15 @@ impl Connection {
             received: ChunkQueue::default(),
             timers: Timers::default(),
             clock: now,
+            moved: now,
             challenges: Throttle::default(),
             soft_error: None,
+            urgent_unread: 0,
             acks_due: 0,
             events: 0,
+            keep_alive_probes: 0,
+            keep_alive_due: false,
+            received_dscp: 0,
             released: false,
             wants_room: false,
             has_read: false,
@@ -362,6 +387,9 @@ impl Connection {
                 return Err(SendError::Full);
             }
         }
+        if taken > 0 {
+            self.note_waiting(cx.now);
+        }
         self.to_send.push(data.get(..taken).unwrap_or_default());
         self.rearm(cx.now);
         Ok(taken)
@@ -442,14 +470,20 @@ impl Connection {
     pub fn consume(&mut self, cx: &Cx, n: usize) {
         self.advance_clock(cx);
         self.received.advance(n);
-        self.has_read = true;
+        self.note_read(n);
     }
 
     /// Reads up to `max` bytes as one buffer, without copying: what lies in a row. Afterwards, drain.
     pub fn take_chunk(&mut self, cx: &Cx, max: usize) -> Option<Bytes> {
         self.advance_clock(cx);
+        let chunk = self.received.take(max);
+        self.note_read(chunk.as_ref().map_or(0, Bytes::len));
+        chunk
+    }
+
+    fn note_read(&mut self, n: usize) {
+        self.urgent_unread = self.urgent_unread.saturating_sub(u32::try_from(n).unwrap_or(u32::MAX));
         self.has_read = true;
-        self.received.take(max)
     }
 
     /// The next thing that the application should know.
@@ -460,6 +494,8 @@ impl Connection {
             1 => Event::Readable,
             2 => Event::Writable,
             3 => Event::Closed,
+            4 => Event::Urgent,
+            5 => Event::SoftError,
             _ => return None,
         };
         self.events &= self.events.wrapping_sub(1);
@@ -472,6 +508,8 @@ impl Connection {
             Event::Readable => 2,
             Event::Writable => 4,
             Event::Closed => 8,
+            Event::Urgent => 16,
+            Event::SoftError => 32,
         };
     }
 
@@ -603,10 +641,15 @@ impl Connection {
             received,
             timers,
             clock: _,
+            moved,
             challenges,
             soft_error,
+            urgent_unread,
             acks_due,
             events,
+            keep_alive_probes,
+            keep_alive_due,
+            received_dscp,
             released,
             wants_room,
             has_read,
@@ -627,8 +670,10 @@ impl Connection {
                 }
             }
             State::Open(open) => {
-                open.snd.digest(open.rcv.irs, now, state);
-                open.rcv.digest(now, state);
+                let Open { phase: _, snd, rcv, remote_timeout, timeout_due } = &**open;
+                snd.digest(rcv.irs, now, state);
+                rcv.digest(now, state);
+                (remote_timeout, timeout_due).hash(state);
             }
             State::TimeWait(record) => record.digest(now, state),
             State::Closed(closed) => (closed.error, closed.last.is_some()).hash(state),
@@ -642,6 +687,9 @@ impl Connection {
         timers.digest(now, state);
         challenges.digest(now, state);
         (soft_error, acks_due, events, released, wants_room, has_read, end).hash(state);
+        (urgent_unread, keep_alive_probes, keep_alive_due, received_dscp).hash(state);
+        // Without a limit on the wait it does not matter how long it has lasted.
+        self.patience().map(|_| now.since(*moved)).hash(state);
         (nodelay, corked, urgent).hash(state);
     }
 }
@@ -651,6 +699,7 @@ impl Connection {
 pub(crate) struct HalfDone {
     pub(crate) iss: SeqNum,
     pub(crate) peer: Peer,
-    pub(crate) sent_at: Instant,
+    /// When the first SYN,ACK left; a cookie does not know.
+    pub(crate) sent_at: Option<Instant>,
     pub(crate) retries: u8,
 }

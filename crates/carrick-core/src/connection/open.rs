@@ -33,8 +33,13 @@ impl Connection {
             peer.scale.map_or(unscaled, |scale| (scale, handshake::local_scale(&self.config)));
         let mss = handshake::local_mss(self.tuple.local, self.link.mtu);
 
-        let mut rcv =
-            Receiver::new(peer.irs, u32::from(handshake::initial_window(&self.config).get()), rcv_scale, mss);
+        let mut rcv = Receiver::new(
+            peer.irs,
+            u32::from(handshake::initial_window(&self.config).get()),
+            rcv_scale,
+            mss,
+            now,
+        );
         rcv.sack = peer.sack;
         if peer.ecn {
             rcv.echo = Echo::Quiet;
@@ -53,10 +58,12 @@ impl Connection {
 
         let phase = if opening.finish { Phase::FinWait1 } else { Phase::Established };
         snd.fin = opening.finish;
-        let mut open = Open { phase, snd, rcv };
+        let timeout_due = self.config.user_timeout_option.is_some();
+        let mut open = Open { phase, snd, rcv, remote_timeout: None, timeout_due };
         let segment_size = u32::from(open.segment_size(self.tuple.local, &self.link, 0));
         open.snd.congestion.get_mut().on_start(segment_size);
-        self.timers.clear();
+        self.timers.clear_opening();
+        self.moved = now;
         self.state = State::Open(open.into());
         self.note(Event::Connected);
         self.note(Event::Writable);

@@ -14,10 +14,12 @@
 
 use super::handshake::{self, Peer};
 use super::syn_received::{self, Verdict};
+use super::timers::Timer;
 use super::{Connection, End, Last, Opening, State, Stray};
 use crate::endpoint::time_wait;
+use crate::recv::ack_policy::{Arrival, MAX_DELAY};
 use crate::recv::{Refused, Taken};
-use crate::state::Next;
+use crate::state::{Next, Phase};
 use crate::{ConnectionError, Cx, DiscardReason, Event, IcmpError, IcmpErrorKind, Instant, Outcome, Segment};
 use carrick_wire::TcpFlags;
 
@@ -82,6 +84,7 @@ impl Connection {
                 let opening = opening.clone();
                 let peer = Peer { ecn: peer.ecn && handshake::ecn_setup(segment), ..*peer };
                 self.established_by_syn(cx, segment, &opening, peer);
+                self.note_timestamp(segment, cx.now);
                 self.sixth_and_later(cx, segment)
             }
         }
@@ -214,17 +217,28 @@ impl Connection {
         let answer = Last::ack(open);
         if segment.seq == nxt && rcv.window() == 0 && segment.text_seqs() > 0 {
             // Of a probe the mark counts, though not the text (RFC 3168 §6.1.6).
-            open.rcv.echo.on_text(segment);
+            let _ = open.rcv.echo.on_text(segment);
         }
         if use_ack && segment.has(TcpFlags::ACK) {
             self.fifth_ack_alone(cx, segment)?;
+            self.hear();
+            if segment.seq == nxt {
+                // A closed window is no reason to miss it (MUST-66).
+                self.sixth_urgent(segment);
+            }
         }
         match &mut self.state {
             // It ended LAST-ACK, and the peer still waits for the ACK of its own FIN.
             State::Closed(closed) => closed.last = Some(Last { seq: segment.ack, ..answer }),
             // A FIN of the peer's that comes again begins TIME-WAIT with an ACK, however many were sent before.
             State::TimeWait(_) => self.acks_due = 1,
-            _ if len > 0 => self.owe_ack(),
+            State::Open(open) if len > 0 => {
+                if text_end.at_or_before(nxt) && !segment.text.is_empty() {
+                    open.rcv.acks.on_trouble();
+                    open.rcv.note_old_text(segment.seq, segment.text_seqs());
+                }
+                self.owe_ack();
+            }
             _ => return self.challenge(cx.now, DiscardReason::OutOfWindow),
         }
         Err(Outcome::Answered(DiscardReason::OutOfWindow))
@@ -251,11 +265,34 @@ impl Connection {
         Ok(())
     }
 
-    /// Sixth to eighth: the urgent pointer (in line, so it changes nothing here), text, FIN.
+    /// Sixth to eighth: the urgent pointer, text, FIN. What comes this far is the peer's own.
     fn sixth_and_later(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        self.hear();
+        self.received_dscp = segment.dscp;
+        if let (State::Open(open), Some(timeout)) = (&mut self.state, segment.options.user_timeout)
+            && self.config.user_timeout_option.is_some()
+        {
+            open.remote_timeout = Some(timeout);
+        }
+        self.sixth_urgent(segment);
         let text = self.seventh_text(cx, segment);
-        self.eighth_fin(cx, segment);
-        text
+        let fin = self.eighth_fin(cx, segment);
+        text.and(fin)
+    }
+
+    /// Sixth, the URG bit (MUST-32): RCV.UP is kept as the distance from what the application has read.
+    fn sixth_urgent(&mut self, segment: &Segment<'_>) {
+        let State::Open(open) = &self.state else { return };
+        if !segment.has(TcpFlags::URG) || !open.phase.receives() {
+            return;
+        }
+        let mark = i64::from(segment.seq + u32::from(segment.urgent) - open.rcv.nxt);
+        let unread = i64::try_from(self.received.len()).unwrap_or(i64::MAX);
+        let ahead = u32::try_from(mark.saturating_add(unread)).unwrap_or(0);
+        if ahead > self.urgent_unread {
+            self.urgent_unread = ahead;
+            self.note(Event::Urgent);
+        }
     }
 
     /// Seventh, the text.
@@ -264,7 +301,7 @@ impl Connection {
         if segment.text.is_empty() || !open.phase.receives() {
             return Ok(());
         }
-        open.rcv.echo.on_text(segment);
+        let ack_now = open.rcv.echo.on_text(segment);
         let seq = segment.seq + u32::from(segment.has(TcpFlags::SYN));
         let new_text = (seq + segment.text_seqs()).after(open.rcv.nxt);
         if self.released && new_text {
@@ -277,18 +314,33 @@ impl Connection {
         }
         let taken = open.rcv.take_text(cx, seq, segment.text, &mut self.received);
         match taken {
-            Taken::Advanced => {
+            Taken::Advanced { bytes, filled } => {
+                let after_idle = cx.now.since(open.rcv.heard) >= open.snd.rtt.rto();
+                open.rcv.heard = cx.now;
+                let arrival = Arrival { bytes, segments: segment.wire_segments(), filled, after_idle };
+                let at_once = open.rcv.acks.at_once(arrival, open.rcv.mss);
                 // Duplicates still owed would carry the new number and tell of a loss that there is not.
-                self.acks_due = 1;
+                self.acks_due = self.acks_due.min(1);
+                if at_once || ack_now || self.config.delayed_ack.is_zero() {
+                    self.acks_due = 1;
+                } else {
+                    let delay = self.config.delayed_ack.min(MAX_DELAY);
+                    self.timers.start(Timer::DelayedAck, cx.now + delay);
+                }
                 self.note(Event::Readable);
                 Ok(())
             }
             Taken::Held => {
+                open.rcv.acks.on_trouble();
                 self.owe_ack();
                 Ok(())
             }
             // Not acknowledged, so the peer sends it again when there may be memory.
             Taken::Refused(Refused::NoMemory) => Err(Outcome::Discarded(DiscardReason::NoMemory)),
+            Taken::Refused(Refused::BehindFin) => {
+                self.owe_ack();
+                Err(Outcome::Answered(DiscardReason::OutOfWindow))
+            }
             Taken::Refused(Refused::TooManyRanges) => {
                 self.owe_ack();
                 Err(Outcome::Answered(DiscardReason::TooManyRanges))
@@ -297,27 +349,32 @@ impl Connection {
     }
 
     /// Eighth, the FIN bit.
-    fn eighth_fin(&mut self, cx: &Cx, segment: &Segment<'_>) {
-        if matches!(self.state, State::TimeWait(_)) && segment.has(TcpFlags::FIN) {
+    fn eighth_fin(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        if let State::TimeWait(record) = &self.state
+            && segment.has(TcpFlags::FIN)
+            && segment.seq.at_or_before(record.rcv_nxt)
+        {
             self.acks_due = 1;
         }
-        let State::Open(open) = &mut self.state else { return };
+        let State::Open(open) = &mut self.state else { return Ok(()) };
+        let mut fits = true;
         if segment.has(TcpFlags::FIN) && open.phase.receives() {
             let text_end = segment.seq + u32::from(segment.has(TcpFlags::SYN)) + segment.text_seqs();
-            open.rcv.note_fin(text_end);
+            fits = open.rcv.note_fin(text_end);
             self.acks_due = self.acks_due.max(1);
         } else if segment.has(TcpFlags::FIN) && segment.seq.at_or_before(open.rcv.nxt) {
             // A second FIN is bogus: it draws an ACK, and RCV.NXT stays.
             self.acks_due = self.acks_due.max(1);
         }
-        let State::Open(open) = &mut self.state else { return };
+        let State::Open(open) = &mut self.state else { return Ok(()) };
         if !open.phase.receives() || !open.rcv.take_fin() {
-            return;
+            return if fits { Ok(()) } else { Err(Outcome::Answered(DiscardReason::Unexpected)) };
         }
         self.acks_due = self.acks_due.max(1);
         let next = open.phase.on_fin_received();
         self.note(Event::Readable);
         self.enter(next, cx.now);
+        Ok(())
     }
 
     /// Takes the timestamp of a segment that has passed every check.
@@ -331,7 +388,13 @@ impl Connection {
     pub(super) fn enter(&mut self, next: Next, now: Instant) {
         let State::Open(open) = &mut self.state else { return };
         match next {
-            Next::Phase(phase) => open.phase = phase,
+            Next::Phase(phase) => {
+                open.phase = phase;
+                if phase == Phase::FinWait2 {
+                    // All is delivered: what is left of the linger time does not count.
+                    self.timers.stop(Timer::Life);
+                }
+            }
             Next::TimeWait => self.enter_time_wait(now),
             Next::Closed => self.end(None, None),
         }
@@ -379,7 +442,7 @@ impl Connection {
         if hard && matches!(self.state, State::SynSent(_) | State::SynReceived(..)) {
             self.end(Some(reason), None);
         } else {
-            self.soft_error = Some(reason);
+            self.note_soft_error(reason);
         }
         Outcome::Accepted
     }

@@ -1,8 +1,10 @@
 //! What leaves: planned first, committed when the device has taken it.
 
 use super::handshake::{self, ts_clock};
+use super::timers::Timer;
 use super::{Closed, Connection, Last, State};
 use crate::ecn::Echo;
+use crate::recv::ack_policy::MAX_DELAY;
 use crate::send::{Sendable, Terms};
 use crate::transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 use crate::{Cx, Instant, Pressure, Tuple};
@@ -137,33 +139,40 @@ impl Connection {
         let options = self.segment_options(cx.now, ts_recent, sack);
         let sack_len = u16::try_from(sack.len().saturating_mul(8).saturating_add(4)).unwrap_or(u16::MAX);
         let sack_len = if sack.is_empty() { 0 } else { sack_len };
-        let mss = open.segment_size(self.tuple.local, &self.link, sack_len);
+        let timeout_len = if options.user_timeout.is_some() { 4 } else { 0 };
+        let mss = open.segment_size(self.tuple.local, &self.link, sack_len.saturating_add(timeout_len));
 
         let queued = self.to_send.len();
         let terms = self.terms();
-        let sendable = snd.sendable(&terms, u32::from(mss)).and_then(|mut sendable| {
-            let fixed: usize = if self.tuple.local.is_ipv4() { 40 } else { 60 };
-            let headers = fixed.saturating_add(options.encoded_len());
-            let mut limit = max.get().min(usize::from(u16::MAX)).saturating_sub(headers);
-            if terms.urgent {
-                // Each segment has a pointer of its own.
-                limit = limit.min(usize::from(mss));
-            }
-            self.shorten(&mut sendable, limit, usize::from(mss));
-            (sendable.len > 0 || sendable.fin).then_some(sendable)
-        });
+        // A duplicate is reported once, so it does not ride on what may be sent in several segments or again.
+        let duplicate = open.rcv.owes_duplicate();
+        let sendable =
+            snd.sendable(&terms, u32::from(mss)).filter(|_| !duplicate).and_then(|mut sendable| {
+                let fixed: usize = if self.tuple.local.is_ipv4() { 40 } else { 60 };
+                let headers = fixed.saturating_add(options.encoded_len());
+                let mut limit = max.get().min(usize::from(u16::MAX)).saturating_sub(headers);
+                if terms.urgent {
+                    // Each segment has a pointer of its own.
+                    limit = limit.min(usize::from(mss));
+                }
+                self.shorten(&mut sendable, limit, usize::from(mss));
+                (sendable.len > 0 || sendable.fin).then_some(sendable)
+            });
         let limit = self.config.receive_buffer;
         let reads = self.has_read && open.phase.receives();
         let update_due = || reads && open.rcv.update_due(cx.memory.pressure, self.received.len(), limit);
-        if sendable.is_none() && self.acks_due == 0 && !update_due() {
+        let ack_due = self.acks_due > 0 || duplicate;
+        if sendable.is_none() && !ack_due && !self.keep_alive_due && !update_due() {
             return None;
         }
-        let sendable = sendable.unwrap_or(Sendable { seq: snd.ack_seq(), len: 0, fin: false });
+        // A number just below the peer's window makes it answer (RFC 9293 §3.8.4).
+        let empty_seq = if self.keep_alive_due && !ack_due { snd.nxt - 1 } else { snd.ack_seq() };
+        let sendable = sendable.unwrap_or(Sendable { seq: empty_seq, len: 0, fin: false });
 
         // After the peer's FIN nothing can come any more: the edge stays where it is.
         let pressure = if open.phase.receives() { cx.memory.pressure } else { Pressure::Limit };
         let (window, edge) = open.rcv.offer(pressure, self.received.len(), limit);
-        let offset = sendable.seq.distance_from(snd.una) as usize;
+        let offset = if sendable.len > 0 { sendable.seq.distance_from(snd.una) as usize } else { 0 };
         let last = sendable.len > 0 && offset.saturating_add(sendable.len) == queued;
         let mut flags = TcpFlags::ACK;
         if last {
@@ -222,7 +231,12 @@ impl Connection {
 
     fn segment_options(&self, now: Instant, ts_recent: Option<u32>, sack: SackBlocks) -> TcpOptions {
         let timestamps = ts_recent.map(|ecr| Timestamps { val: ts_clock(now, self.link.ts_offset), ecr });
-        TcpOptions { timestamps, sack, ..TcpOptions::default() }
+        let user_timeout = match &self.state {
+            State::Open(open) if open.timeout_due => self.config.user_timeout_option,
+            _ => None,
+        };
+        let user_timeout = user_timeout.and_then(|option| option.advertised());
+        TcpOptions { timestamps, sack, user_timeout, ..TcpOptions::default() }
     }
 
     fn finish_plan(&self, cx: &Cx, tcp: TcpHeader, kind: Kind, sent: Sendable) -> (HeaderBytes, Plan) {
@@ -231,8 +245,8 @@ impl Connection {
             State::Open(open) if open.snd.ecn.on && open.snd.is_new_text(&sent) => Ecn::Ect0,
             _ => Ecn::NotEct,
         };
-        let header =
-            emit_header(&self.tuple, ecn.bits(), self.link.hop_limit, self.link.flow_label, tcp, sent.len);
+        let tos = self.link.dscp.wrapping_shl(2) | ecn.bits();
+        let header = emit_header(&self.tuple, tos, self.link.hop_limit, self.link.flow_label, tcp, sent.len);
         let Sendable { seq, len, fin } = sent;
         (header, Plan { kind, seq, offset: 0, len, fin, segment_size: None, mss: 0, edge: seq, now: cx.now })
     }
@@ -271,7 +285,13 @@ impl Connection {
                 if open.rcv.edge.before(plan.edge) {
                     open.rcv.edge = plan.edge;
                 }
-                open.rcv.last_ack_sent = open.rcv.nxt;
+                let delay = self.config.delayed_ack.min(MAX_DELAY);
+                let answering = len > 0 && plan.now.since(open.rcv.heard) < delay;
+                open.rcv.on_ack_sent(answering);
+                open.timeout_due = false;
+                self.timers.stop(Timer::DelayedAck);
+                // An ACK that was due anyway asks for no answer: the probe is still to come.
+                self.keep_alive_due &= len == 0 && plan.seq != open.snd.nxt - 1;
                 self.acks_due = self.acks_due.saturating_sub(1);
                 self.has_read = false;
             }

@@ -284,8 +284,8 @@ impl Sender {
             self.timed_at = Instant::NEVER;
         }
         if let Some(rtt) = sample {
-            // Timestamps give a sample with every ACK, of which there is one for two segments (RFC 7323 §4.2).
-            let per_round_trip = outstanding.div_ceil(smss.saturating_mul(2).max(1));
+            // Timestamps give a sample with every ACK: one for two segments (RFC 7323 §4.2), or for a super-segment.
+            let per_round_trip = outstanding.div_ceil(smss.saturating_mul(2).max(acked).max(1));
             self.rtt.sample(rtt, if echoed.is_some() { per_round_trip } else { 1 });
         }
         let flight = self.nxt.distance_from(ack);
@@ -460,5 +460,14 @@ mod tests {
             assert!(snd.acceptable_ack(una - 65_535), "after {gibibytes}");
             assert!(!snd.acceptable_ack(una - 65_536) && !snd.acceptable_ack(una + 1), "after {gibibytes}");
         }
+    }
+
+    #[test]
+    fn rec_1_windows_are_kept_in_32_bits() {
+        let scale = WindowScale::clamped(14);
+        let mut snd = Sender::new(SeqNum::new(77), 1460, scale, &ConnectionConfig::default());
+        snd.set_window(SeqNum::new(1), snd.una, carrick_wire::WireWindow::new(u16::MAX).scaled(scale));
+        assert_eq!((snd.wnd, snd.max_wnd), (1_073_725_440, 1_073_725_440));
+        carrick_covers::covers!("REC-1");
     }
 }

@@ -88,12 +88,11 @@ impl Sender {
 
     /// The segment at SND.UNA once more, as far as it has been sent and the window reaches.
     fn lost(&self, queued: u32, mss: u32) -> Option<Sendable> {
-        let fast = self.fast.as_ref().filter(|fast| fast.due)?;
+        self.fast.as_ref().filter(|fast| fast.due)?;
         let sent = self.nxt.distance_from(self.una);
         let text = queued.min(sent);
         let len = text.min(mss).min(self.wnd);
         let fin = self.fin && !self.fin_done && sent > queued && len == queued && len < self.wnd;
-        debug_assert!(!fast.due || self.outstanding());
         (len > 0 || fin).then_some(Sendable { seq: self.una, len: len as usize, fin })
     }
 

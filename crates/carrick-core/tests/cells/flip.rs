@@ -2,8 +2,12 @@
 
 use crate::play::play;
 use crate::row::{Next, Number, Reply, Row};
-use crate::stage::{CODES, FLAGS, Variant};
-use crate::table::rows;
+use crate::stage::Variant;
+use crate::table::{CODES, rows};
+use carrick_wire::TcpFlags;
+
+/// Flags that flipping adds or takes away.
+const FLAGS: [TcpFlags; 4] = [TcpFlags::SYN, TcpFlags::ACK, TcpFlags::RST, TcpFlags::FIN];
 
 /// The row with one thing changed; what `seen` was is the state that it may not name.
 fn flipped(row: &Row, state: &str) -> Vec<(String, Row)> {
@@ -27,7 +31,10 @@ fn flipped(row: &Row, state: &str) -> Vec<(String, Row)> {
         });
         flip("another SEQ".into(), &|row| row.reply[at].segment.seq.1 += 1);
         flip("a length".into(), &|row| row.reply[at].segment.len += 1);
-        if row.reply[at].segment.flags.contains(FLAGS[1]) {
+        if let Some(window) = row.reply[at].segment.window {
+            flip("another window".into(), &|row| row.reply[at].segment.window = Some(window + 1));
+        }
+        if row.reply[at].segment.flags.contains(TcpFlags::ACK) {
             flip("another ACK".into(), &|row| row.reply[at].segment.ack.1 += 1);
         }
         for flag in FLAGS {

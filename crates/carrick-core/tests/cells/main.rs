@@ -12,7 +12,7 @@
 //!   without timestamps, opened by us and by the peer, and at sequence numbers around the seam.
 //! * *Steps* are segments of the peer's and calls of the application, see [`play`].
 //! * *Next* is the state afterwards; `=` stays.
-//! * *Reply* is every segment that must leave, `-` none. `CHAL` is an ACK under the throttle: the same input twenty
+//! * *Reply* is every segment that must leave, `-` none; its window (`win`) where that is the point. `CHAL` is an ACK under the throttle: the same input twenty
 //!   times over must be answered at least once and at most ten times.
 //! * *Tells* is what the application and the endpoint see: results of calls, events, text, the numbers that moved,
 //!   the end of the stream, the error, a connection to accept, a TIME-WAIT that begins anew.

@@ -18,14 +18,23 @@ use std::sync::Arc;
 pub(crate) struct Seen {
     before: &'static str,
     after: &'static str,
-    /// Flags, SEQ and ACK as they are on the wire, length of the text.
-    replies: Vec<(TcpFlags, u32, u32, u32)>,
+    replies: Vec<Sent>,
     tells: Vec<String>,
     /// How often the last segment is answered if it comes twenty times, once that has been asked.
     answers: Option<usize>,
     numbers: [u32; 4],
     isn: (u32, u32),
     pub(crate) transcript: String,
+}
+
+/// A segment of ours: numbers and window as they are on the wire.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Sent {
+    flags: TcpFlags,
+    seq: u32,
+    ack: u32,
+    len: u32,
+    window: u16,
 }
 
 /// What can be seen from outside.
@@ -97,13 +106,14 @@ impl Stage {
         base.wrapping_add(number.1 as u32)
     }
 
-    fn take(&mut self) -> Vec<(TcpFlags, u32, u32, u32)> {
+    fn take(&mut self) -> Vec<Sent> {
         let mut seen = Vec::new();
         while let Some(packet) = self.scene.take() {
             let view = packet.segment().expect("a TCP segment");
             let flags = view.tcp.flags.difference(TcpFlags::PSH);
             let ack = if flags.contains(TcpFlags::ACK) { view.tcp.ack.get() } else { 0 };
-            seen.push((flags, view.tcp.seq.get(), ack, view.payload.len() as u32));
+            let (seq, window) = (view.tcp.seq.get(), view.tcp.window.get());
+            seen.push(Sent { flags, seq, ack, len: view.payload.len() as u32, window });
         }
         seen
     }
@@ -168,7 +178,7 @@ fn call(scene: &mut Scene, name: &str, argument: u64) -> Option<String> {
     match name {
         "listen" => {
             let port = NonZeroU16::new(scene.local().port());
-            let config = ListenConfig { backlog: 4, connection: ConnectionConfig::default() };
+            let config = ListenConfig { backlog: 4, ..ListenConfig::default() };
             if scene.state() == TcpState::Closed && scene.connection().is_none() {
                 scene.listen();
                 return result(Ok(()));
@@ -307,22 +317,14 @@ impl Seen {
         if self.after != next {
             return Some(format!("state {} instead of {next}", self.after));
         }
-        let (ours, theirs) = self.isn;
-        let on_wire = |number: Number, isn: u32| {
-            let base = if number.0 == "zero" { 0 } else { isn };
-            Stage::value(self.numbers, number).wrapping_add(base)
-        };
-        let expected: Vec<_> =
-            row.reply.iter().map(|reply| self.expected(reply, ours, theirs, on_wire)).collect();
+        let expected: Vec<Sent> = row
+            .reply
+            .iter()
+            .enumerate()
+            .map(|(n, reply)| self.expected(reply, self.replies.get(n)))
+            .collect();
         if self.replies != expected {
-            let relative = |replies: &[(TcpFlags, u32, u32, u32)]| -> Vec<String> {
-                let text = |&(flags, seq, ack, len): &(TcpFlags, u32, u32, u32)| {
-                    let (seq, ack) = (seq.wrapping_sub(ours), ack.wrapping_sub(theirs));
-                    format!("{flags} seq {seq} ack {ack} len {len}")
-                };
-                replies.iter().map(text).collect()
-            };
-            return Some(format!("reply {:?} instead of {:?}", relative(&self.replies), relative(&expected)));
+            return Some(format!("reply {} instead of {}", self.show(&self.replies), self.show(&expected)));
         }
         if self.tells != row.tells {
             return Some(format!("tells {:?} instead of {:?}", self.tells, row.tells));
@@ -333,15 +335,25 @@ impl Seen {
         None
     }
 
-    fn expected(
-        &self,
-        reply: &Reply,
-        ours: u32,
-        theirs: u32,
-        on_wire: impl Fn(Number, u32) -> u32,
-    ) -> (TcpFlags, u32, u32, u32) {
-        let Likeness { flags, seq, ack, len, .. } = reply.segment;
-        let acks = flags.contains(TcpFlags::ACK);
-        (flags, on_wire(seq, ours), if acks { on_wire(ack, theirs) } else { 0 }, len)
+    /// The segment that a row expects. A window that it does not name may be any.
+    fn expected(&self, reply: &Reply, seen: Option<&Sent>) -> Sent {
+        let Likeness { flags, seq, ack, len, window, .. } = reply.segment;
+        let on_wire = |number: Number, isn: u32| {
+            let base = if number.0 == "zero" { 0 } else { isn };
+            Stage::value(self.numbers, number).wrapping_add(base)
+        };
+        let ack = if flags.contains(TcpFlags::ACK) { on_wire(ack, self.isn.1) } else { 0 };
+        let window = window.unwrap_or_else(|| seen.map_or(0, |seen| seen.window));
+        Sent { flags, seq: on_wire(seq, self.isn.0), ack, len, window }
+    }
+
+    fn show(&self, segments: &[Sent]) -> String {
+        let (ours, theirs) = self.isn;
+        let text = |&Sent { flags, seq, ack, len, window }: &Sent| {
+            let (seq, ack) = (seq.wrapping_sub(ours), ack.wrapping_sub(theirs));
+            format!("{flags} seq {seq} ack {ack} len {len} win {window}")
+        };
+        let segments: Vec<String> = segments.iter().map(text).collect();
+        format!("{segments:?}")
     }
 }

@@ -27,7 +27,6 @@
 
 use carrick_core::TcpState;
 use carrick_sim::{Scene, Seg, Span, seg};
-use carrick_wire::TcpFlags;
 
 /// The receive buffer and with it the first window.
 pub(crate) const WINDOW: u32 = 4000;
@@ -276,9 +275,3 @@ pub(crate) fn code(state: TcpState) -> &'static str {
         TcpState::TimeWait => "TW",
     }
 }
-
-/// Every state's code, for flipping.
-pub(crate) const CODES: [&str; 11] = ["CL", "LI", "SS", "SR", "ES", "F1", "F2", "CW", "CG", "LA", "TW"];
-
-/// Flags that flipping adds or takes away.
-pub(crate) const FLAGS: [TcpFlags; 4] = [TcpFlags::SYN, TcpFlags::ACK, TcpFlags::RST, TcpFlags::FIN];

@@ -2,7 +2,7 @@
 
 use crate::play::play;
 use crate::row::Row;
-use crate::stage::{CODES, Variant};
+use crate::stage::Variant;
 use carrick_covers::covers;
 use std::collections::BTreeSet;
 
@@ -16,6 +16,9 @@ const FILES: [(&str, &str); 8] = [
     ("rst.txt", include_str!("table/rst.txt")),
     ("others.txt", include_str!("table/others.txt")),
 ];
+
+/// Every state by its code.
+pub(crate) const CODES: [&str; 11] = ["CL", "LI", "SS", "SR", "ES", "F1", "F2", "CW", "CG", "LA", "TW"];
 
 const EVENTS: [&str; 30] = [
     "OPENP", "OPENA", "SEND", "RECV", "CLOSE", "ABORT", "STATUS", "SYN", "SYNDUP", "SYNACK", "ACKOK",
@@ -72,6 +75,16 @@ fn every_cell_has_a_row() {
     let missing: Vec<String> =
         cells.filter(|id| !have.contains(id) && !EXCEPTIONS.contains(&id.as_str())).collect();
     assert!(missing.is_empty(), "{} cells without a row: {missing:?}", missing.len());
+    // The page's own list of cells is the same.
+    let page: BTreeSet<&str> = carrick_covers::IDS
+        .lines()
+        .filter_map(|line| line.split('\t').next())
+        .filter(|id| id.starts_with("SA-"))
+        .collect();
+    let unknown: Vec<&str> =
+        page.iter().copied().filter(|id| !have.contains(*id) && !EXCEPTIONS.contains(id)).collect();
+    assert!(unknown.is_empty(), "not here: {unknown:?}");
+    assert_eq!(page.len(), 30 * 11 + 6);
     for id in EXCEPTIONS {
         assert!(!have.contains(id), "{id} has a row and is an exception");
     }

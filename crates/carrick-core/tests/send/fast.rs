@@ -127,7 +127,7 @@ fn answers_to_probes_are_no_duplicates() {
 #[test]
 fn fr_5_forged_duplicates_inflate_by_no_more_than_was_outstanding() {
     let mut s = ten_out(builder(), 400 * SMSS);
-    for _ in 0..1000 {
+    for _ in 0..10_000 {
         duplicate(&mut s, 0);
     }
     let mut bytes = 0;

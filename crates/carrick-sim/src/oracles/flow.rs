@@ -121,10 +121,20 @@ impl Flow {
             // Once we have acknowledged one, another is not the conversation's.
             let same = self.peer.is_none_or(|syn| syn.seq == tcp.seq);
             if ours && same && !self.synchronized {
-                self.note_syn(Syn::of(segment));
+                let mut syn = Syn::of(segment);
+                if let Some(first) = self.peer {
+                    // A SYN that comes again may take options back; the MSS stays what it was.
+                    syn.options.mss = first.options.mss;
+                }
+                self.note_syn(syn);
+            }
+            if self.synchronized {
+                // Of another life of the peer, perhaps: its numbers are no part of this one.
+                return;
             }
         }
         let Some(received) = self.received else { return };
+        self.synchronized |= segment.has(TcpFlags::ACK) && tcp.ack == self.iss + 1 && tcp.seq == received;
         let count = segment.payload.len() as u32
             + u32::from(segment.has(TcpFlags::SYN))
             + u32::from(segment.has(TcpFlags::FIN));

@@ -26,7 +26,7 @@ use crate::segment::{Seg, Text, pattern};
 use crate::time::Span;
 pub use builder::Builder;
 use carrick_core::{
-    Checksum, Cidr, Connection, ConnectionError, ConnectionId, Event, Instant, ListenAddr, ListenConfig,
+    Checksum, Cidr, Connection, ConnectionError, ConnectionId, Cx, Event, Instant, ListenAddr, ListenConfig,
     ListenerId, SendError, TcpState,
 };
 use carrick_wire::{
@@ -139,8 +139,11 @@ impl Scene {
     #[track_caller]
     pub fn listen(&mut self) {
         let port = NonZeroU16::new(SERVER_PORT);
-        let config =
-            ListenConfig { backlog: self.settings.backlog, connection: self.settings.connection.clone() };
+        let config = ListenConfig {
+            backlog: self.settings.backlog,
+            connection: self.settings.connection.clone(),
+            ..self.settings.listen.clone()
+        };
         match self.host.listen(ListenAddr { address: None, port }, config) {
             Ok(id) => self.listener = Some(id),
             Err(error) => self.fail(&format!("listen: {error}")),
@@ -289,12 +292,38 @@ impl Scene {
         self.after();
     }
 
+    /// Acts on the connection in a way that has no method here; it must be there.
+    #[track_caller]
+    pub fn with<T>(&mut self, what: &str, act: impl FnOnce(&mut Connection, &Cx) -> T) -> T {
+        let id = self.id();
+        self.note(what);
+        let Some(result) = self.host.with(self.now, id, act) else { self.fail("the connection is gone") };
+        self.after();
+        result
+    }
+
     // The peer.
 
     /// The peer sends a segment. What it does not say is filled in as an honest peer would: the next sequence
     /// number, the usual window, a SYN's options, timestamps where they were agreed on.
     #[track_caller]
     pub fn inject(&mut self, seg: Seg) {
+        let packet = self.build(seg);
+        self.inject_packet(&packet);
+    }
+
+    /// The peer sends segments that arrive together: the connection is asked for packets after the last.
+    #[track_caller]
+    pub fn inject_batch(&mut self, segs: impl IntoIterator<Item = Seg>) {
+        let packets: Vec<_> = segs.into_iter().map(|seg| self.build(seg)).collect();
+        for packet in &packets {
+            self.trace.packet(self.now, "<", packet);
+        }
+        self.host.receive_batch(self.now, &packets);
+        self.after();
+    }
+
+    fn build(&mut self, seg: Seg) -> Packet {
         let packet = self.packet(&seg);
         let count = seg.text.len() as u32
             + u32::from(seg.flags.contains(TcpFlags::SYN))
@@ -307,7 +336,7 @@ impl Scene {
         if seg.flags.contains(TcpFlags::SYN) {
             self.answered = packet.segment().map(|view| view.tcp.options);
         }
-        self.inject_packet(&packet);
+        packet
     }
 
     /// The peer sends these bytes.
