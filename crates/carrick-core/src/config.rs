@@ -232,6 +232,8 @@ pub struct ConnectionConfig {
     pub timestamps: bool,
     /// Offer selective acknowledgements (RFC 2018). Default true.
     pub sack: bool,
+    /// Explicit congestion notification (RFC 3168). Default: where the peer asks for it.
+    pub ecn: EcnPolicy,
     /// Send what does not fill a segment at once, even while such a segment is not acknowledged yet (Nagle's rule,
     /// RFC 9293 §3.7.4, off). Default false: small writes wait for up to a round trip, and share packets.
     pub nodelay: bool,
@@ -297,6 +299,7 @@ impl Default for ConnectionConfig {
             window_scale: true,
             timestamps: true,
             sack: true,
+            ecn: EcnPolicy::default(),
             nodelay: false,
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
@@ -319,6 +322,20 @@ impl Default for ConnectionConfig {
             fault: None,
         }
     }
+}
+
+/// When a connection uses explicit congestion notification (RFC 3168): routers then mark packets rather than drop
+/// them, and the sender slows down without having lost anything. Both sides must agree to it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum EcnPolicy {
+    /// Never.
+    Off,
+    /// If the peer's SYN asks for it; ours does not.
+    #[default]
+    Accept,
+    /// Our SYN asks for it too. A third SYN no longer does, in case something on the path drops those that ask
+    /// (RFC 3168 §6.1.1.1).
+    Ask,
 }
 
 /// When a silent peer is probed, and given up (RFC 9293 §3.8.4).

@@ -2,7 +2,7 @@
 
 use crate::recv::Text;
 use bytes::Bytes;
-use carrick_wire::{SeqNum, TcpFlags, TcpOptions, WireWindow};
+use carrick_wire::{Ecn, SeqNum, TcpFlags, TcpOptions, WireWindow};
 
 /// Whether somebody has verified a packet's checksums already.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -89,9 +89,16 @@ pub struct Segment<'f> {
     pub(crate) options: TcpOptions,
     pub(crate) text: Text<'f>,
     pub(crate) segment_size: Option<u16>,
+    pub(crate) ecn: Ecn,
 }
 
 impl<'f> Segment<'f> {
+    /// The ECN field of the packet that it came in (RFC 3168 §5).
+    #[must_use]
+    pub const fn ecn(&self) -> Ecn {
+        self.ecn
+    }
+
     /// How much text each wire segment carried, if this one stands for several.
     #[must_use]
     pub const fn segment_size(&self) -> Option<u16> {

@@ -16,8 +16,8 @@ use crate::oracles::{Oracle, Progress, Violation};
 use crate::packet::{Offload, Trace};
 use crate::rng::Rng;
 use carrick_core::{
-    Cidr, ConnectionConfig, ConnectionId, Counters, EndpointConfig, Instant, KeepAlive, ListenAddr,
-    ListenConfig, ListenerId, SynCookies, UserTimeoutOption,
+    Cidr, ConnectionConfig, ConnectionId, Counters, EcnPolicy, EndpointConfig, Instant, KeepAlive,
+    ListenAddr, ListenConfig, ListenerId, SynCookies, UserTimeoutOption,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -132,6 +132,8 @@ impl World {
     #[must_use]
     pub fn random(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
+        // Apart: worlds are as they were before there was ECN.
+        let mut ecn = rng.clone().fork();
         let v6 = rng.chance(400_000);
         let mtu = match rng.below(6) {
             0 => 1280,
@@ -140,12 +142,17 @@ impl World {
             3 => 65_535,
             _ => 1500,
         };
-        let mut sides = std::array::from_fn(|_| Side::random(&mut rng, mtu));
+        let mut sides: [Side; 2] = std::array::from_fn(|_| Side::random(&mut rng, mtu));
         if rng.chance(200_000) {
             // Links with two ends of different size are rare, and still links.
             sides[1].mtu = rng.between(if v6 { 1280 } else { 576 }, 9000) as u16;
         }
         let most = rng.pick(&[1_000, 8_000, 8_000, 40_000, 100_000]);
+        for side in &mut sides {
+            side.connection.ecn =
+                ecn.pick(&[EcnPolicy::Off, EcnPolicy::Accept, EcnPolicy::Ask, EcnPolicy::Ask]);
+            side.link.mark = ecn.pick(&[0, 1000, 20_000, 500_000]);
+        }
         let conversations = (0..rng.between(1, 4)).map(|_| Conversation::random(&mut rng, most)).collect();
         Self { seed, v6, sides, conversations }
     }
@@ -233,6 +240,8 @@ pub struct Report {
     pub packets: u64,
     /// Packets that the links lost and corrupted.
     pub lost: u64,
+    /// Packets that the links marked as having met congestion.
+    pub marked: u64,
     /// Steps of the simulation.
     pub steps: u64,
     /// When the last timer was served.
@@ -608,6 +617,7 @@ impl Pair {
             bytes: apps().map(|app| app.read).sum(),
             packets: self.packets,
             lost: self.links.iter().map(|link| link.lost() + link.corrupted()).sum(),
+            marked: self.links.iter().map(Link::marked).sum(),
             steps: self.steps,
             finished: self.now,
             counters,

@@ -71,6 +71,18 @@ impl Seg {
         self.flag(TcpFlags::PSH)
     }
 
+    /// With ECE.
+    #[must_use]
+    pub fn ece(self) -> Self {
+        self.flag(TcpFlags::ECE)
+    }
+
+    /// With CWR.
+    #[must_use]
+    pub fn cwr(self) -> Self {
+        self.flag(TcpFlags::CWR)
+    }
+
     /// With URG and an urgent pointer.
     #[must_use]
     pub fn urg(mut self, pointer: u16) -> Self {

@@ -48,7 +48,8 @@ impl Connection {
             && snd.wnd > 0
             && snd.outstanding();
         let mut fin_acked = false;
-        let mut restart = false;
+        let ece = segment.has(TcpFlags::ECE);
+        let mut restart = ece && snd.on_echo(segment.ack, cx.now, smss);
         if advanced {
             let queued = self.to_send.len();
             let acked = segment.ack.distance_from(snd.una) as usize;
@@ -60,7 +61,7 @@ impl Connection {
             let echo = segment.options.timestamps.filter(|_| open.rcv.ts_recent.is_some());
             let ts_now = ts_clock(cx.now, self.link.ts_offset);
             let echoed = echo.and_then(|ts| snd.echoed(ts_now, ts.ecr));
-            restart = snd.on_ack(segment.ack, cx.now, echoed, smss);
+            restart |= snd.on_ack(segment.ack, cx.now, echoed, smss, ece);
             self.soft_error = None;
             self.moved = cx.now;
         }

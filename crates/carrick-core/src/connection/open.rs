@@ -2,6 +2,7 @@
 
 use super::handshake::{self, Peer};
 use super::{Connection, Link, Open, Opening, State};
+use crate::ecn::Echo;
 use crate::recv::Receiver;
 use crate::send::Sender;
 use crate::state::Phase;
@@ -40,9 +41,14 @@ impl Connection {
             now,
         );
         rcv.sack = peer.sack || fault!(self.config, SackUninvited);
+        if peer.ecn {
+            rcv.echo = Echo::Quiet;
+        }
         rcv.ts_recent = peer.ts_recent.map(|recent| (recent, now));
 
         let mut snd = Sender::new(opening.iss, peer.mss.get(), snd_scale, &self.config);
+        // Who has sent a SYN without asking may have to echo marks, and must not ask for any (RFC 3168 §6.1.1).
+        snd.ecn.on = peer.ecn && (opening.passive || handshake::asks_for_ecn(&self.config, opening.retries));
         snd.rtt = opening.rtt;
         snd.born = handshake::ts_clock(opening.sent_at.unwrap_or(now), self.link.ts_offset);
         if let (0, Some(sent_at)) = (opening.retries, opening.sent_at) {

@@ -12,7 +12,7 @@
 //! | §3.10.7.4 ESTABLISHED to LAST-ACK | [`in_open`](Connection::in_open) |
 //! | §3.10.7.4 TIME-WAIT | [`time_wait::segment_arrives`], which records of the endpoint ask too |
 
-use super::handshake::Peer;
+use super::handshake::{self, Peer};
 use super::syn_received::{self, Verdict};
 use super::timers::Timer;
 use super::{Connection, End, Last, Opening, State, Stray};
@@ -51,7 +51,7 @@ impl Connection {
     /// §3.10.7.4 for SYN-RECEIVED: the steps are those of a half-open record.
     fn in_syn_received(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         let State::SynReceived(opening, peer) = &mut self.state else { return Ok(()) };
-        let window = u32::from(super::handshake::initial_window(&self.config).get());
+        let window = u32::from(handshake::initial_window(&self.config).get());
         match syn_received::segment_arrives(opening.iss, peer, window, segment) {
             Verdict::Drop(reason) => Err(Outcome::Discarded(reason)),
             Verdict::Challenge(reason) => self.challenge(cx.now, reason),
@@ -81,7 +81,8 @@ impl Connection {
                 self.sixth_and_later(cx, segment)
             }
             Verdict::EstablishedBySyn => {
-                let (opening, peer) = (opening.clone(), *peer);
+                let opening = opening.clone();
+                let peer = Peer { ecn: peer.ecn && handshake::ecn_setup(segment), ..*peer };
                 self.established_by_syn(cx, segment, &opening, peer);
                 self.note_timestamp(segment, cx.now);
                 self.sixth_and_later(cx, segment)
@@ -177,6 +178,7 @@ impl Connection {
         if fault!(self.config, NoSimultaneousOpen) {
             return Err(Outcome::Discarded(DiscardReason::UnexpectedSyn));
         }
+        let peer = Peer { ecn: peer.ecn && handshake::asks_for_ecn(&self.config, opening.retries), ..peer };
         // A simultaneous open: our SYN goes out again, as a SYN,ACK. Text and FIN come again too.
         opening.due = true;
         self.state = State::SynReceived(opening, peer);
@@ -203,7 +205,7 @@ impl Connection {
 
     /// First, the sequence number.
     fn first_sequence_number(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
-        let State::Open(open) = &self.state else { return Ok(()) };
+        let State::Open(open) = &mut self.state else { return Ok(()) };
         let rcv = &open.rcv;
         let reset = segment.has(TcpFlags::RST);
         let len = if reset { 0 } else { segment.len() };
@@ -228,6 +230,10 @@ impl Connection {
             segment.seq + 1 == nxt || probe_answer
         };
         let answer = Last::ack(open);
+        if segment.seq == nxt && rcv.window() == 0 && segment.text_seqs() > 0 {
+            // Of a probe the mark counts, though not the text (RFC 3168 §6.1.6).
+            let _ = open.rcv.echo.on_text(segment);
+        }
         if use_ack && segment.has(TcpFlags::ACK) {
             self.fifth_ack_alone(cx, segment)?;
             self.hear();
@@ -317,6 +323,7 @@ impl Connection {
         if segment.text.is_empty() || !open.phase.receives() {
             return Ok(());
         }
+        let ack_now = open.rcv.echo.on_text(segment);
         let seq = segment.seq + u32::from(segment.has(TcpFlags::SYN));
         let new_text = (seq + segment.text_seqs()).after(open.rcv.nxt);
         if self.released && new_text && !fault!(self.config, LateTextTaken) {
@@ -339,7 +346,7 @@ impl Connection {
                 let at_once = open.rcv.acks.at_once(arrival, open.rcv.mss);
                 // Duplicates still owed would carry the new number and tell of a loss that there is not.
                 self.acks_due = self.acks_due.min(1);
-                if at_once || self.config.delayed_ack.is_zero() {
+                if at_once || ack_now || self.config.delayed_ack.is_zero() {
                     self.acks_due = 1;
                 } else {
                     let delay = self.config.delayed_ack.min(MAX_DELAY);

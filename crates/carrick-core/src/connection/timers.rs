@@ -128,6 +128,9 @@ impl Connection {
             }
             State::Open(_) if fault!(self.config, FinNotRepeated) && self.to_send.is_empty() => return,
             State::Open(open) => {
+                if open.snd.release() {
+                    return;
+                }
                 open.snd.on_timeout(cx.now);
                 if fault!(self.config, NothingRepeated) {
                     open.snd.next = open.snd.nxt;
@@ -234,7 +237,7 @@ impl Connection {
                 let rto = snd.rtt.rto();
                 let segment_size = || u32::from(open.segment_size(self.tuple.local, &self.link, 0));
                 let corked = self.corked && snd.wnd > 0 && snd.only_partial(queued, segment_size());
-                if snd.outstanding() && snd.wnd > 0 {
+                if (snd.outstanding() || snd.ecn.held) && snd.wnd > 0 {
                     self.timers.start(Timer::Retransmit, now + rto);
                     if corked {
                         self.timers.start(Timer::Persist, now + CORK);

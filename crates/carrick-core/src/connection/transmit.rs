@@ -3,13 +3,15 @@
 use super::handshake::{self, ts_clock};
 use super::timers::Timer;
 use super::{Closed, Connection, Last, State};
+use crate::ecn::Echo;
 use crate::recv::ack_policy::MAX_DELAY;
 use crate::send::{Sendable, Terms};
 use crate::transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 use crate::{Cx, Instant, Pressure, Tuple};
 use bytes::Bytes;
 use carrick_wire::{
-    Checksum, IpHeader, Protocol, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps, WireWindow,
+    Checksum, Ecn, IpHeader, Protocol, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps,
+    WireWindow,
 };
 use core::num::{NonZeroU16, NonZeroUsize};
 
@@ -112,11 +114,17 @@ impl Connection {
         }
         let mss = handshake::local_mss(self.tuple.local, self.link.mtu);
         let ts_now = ts_clock(cx.now, self.link.ts_offset);
-        let ack = peer.map_or(TcpFlags::EMPTY, |_| TcpFlags::ACK);
+        let flags = match peer {
+            Some(peer) => peer.syn_ack_flags(),
+            None if handshake::asks_for_ecn(&self.config, opening.retries) => {
+                TcpFlags::SYN | TcpFlags::ECE | TcpFlags::CWR
+            }
+            None => TcpFlags::SYN,
+        };
         let tcp = TcpHeader {
             seq: opening.iss,
             ack: peer.map_or(SeqNum::new(0), |peer| peer.irs + 1),
-            flags: TcpFlags::SYN | ack,
+            flags,
             window: handshake::initial_window(&self.config),
             options: handshake::syn_options(&self.config, mss, ts_now, peer),
             ..TcpHeader::default()
@@ -192,6 +200,12 @@ impl Connection {
         if sendable.fin {
             flags |= TcpFlags::FIN;
         }
+        if open.rcv.echo == Echo::Echoing {
+            flags |= TcpFlags::ECE;
+        }
+        if snd.ecn.cwr && snd.is_new_text(&sendable) {
+            flags |= TcpFlags::CWR;
+        }
         // What urgent text lies ahead of this segment's number (RFC 9293 §3.8.5).
         let ahead = (self.urgent as usize).saturating_sub(offset);
         if ahead > 0 {
@@ -245,7 +259,12 @@ impl Connection {
     }
 
     fn finish_plan(&self, cx: &Cx, tcp: TcpHeader, kind: Kind, sent: Sendable) -> (HeaderBytes, Plan) {
-        let tos = self.link.dscp.wrapping_shl(2);
+        // Text that is new, and nothing else, is ECN-capable (RFC 3168 §6.1.2, §6.1.4 to §6.1.6).
+        let ecn = match &self.state {
+            State::Open(open) if open.snd.ecn.on && open.snd.is_new_text(&sent) => Ecn::Ect0,
+            _ => Ecn::NotEct,
+        };
+        let tos = self.link.dscp.wrapping_shl(2) | ecn.bits();
         let header = emit_header(&self.tuple, tos, self.link.hop_limit, self.link.flow_label, tcp, sent.len);
         let Sendable { seq, len, fin } = sent;
         (header, Plan { kind, seq, offset: 0, len, fin, segment_size: None, mss: 0, edge: seq, now: cx.now })

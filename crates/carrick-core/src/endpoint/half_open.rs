@@ -288,7 +288,7 @@ impl Endpoint {
         let tcp = TcpHeader {
             seq: iss,
             ack: peer.irs + 1,
-            flags: TcpFlags::SYN | TcpFlags::ACK,
+            flags: peer.syn_ack_flags(),
             window: handshake::initial_window(config),
             options: handshake::syn_options(config, mss, ts_val, Some(peer)),
             ..TcpHeader::default()

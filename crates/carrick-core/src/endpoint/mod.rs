@@ -240,6 +240,7 @@ impl Endpoint {
             options: *view.options(),
             text: Text::new(payload, frame.shared.map(|(owner, pinned)| (owner, at, pinned)), frame.parts),
             segment_size: frame.segment_size,
+            ecn: packet.ecn(),
         };
         if segment.has(TcpFlags::SYN) && segment.options.window_scale.is_some_and(|shift| shift > 14) {
             bump(&mut self.counters.excess_scales);
