@@ -44,7 +44,8 @@ impl Connection {
         }
         snd.rtt.on_established(opening.retries > 0);
 
-        let phase = if opening.finish { Phase::FinWait1 } else { Phase::Established };
+        let phase = Phase::Established;
+        let phase = if opening.finish { phase.on_close() } else { phase };
         snd.fin = opening.finish;
         let mut open = Open { phase, snd, rcv };
         let segment_size = u32::from(open.segment_size(self.tuple.local, &self.link, 0));
