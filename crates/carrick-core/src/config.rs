@@ -3,9 +3,9 @@
 use crate::congestion::Controller;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use carrick_wire::SeqNum;
+use carrick_wire::{SeqNum, UserTimeout};
 use core::net::IpAddr;
-use core::num::NonZeroU16;
+use core::num::{NonZeroU8, NonZeroU16};
 use core::ops::RangeInclusive;
 use core::str::FromStr;
 use core::time::Duration;
@@ -83,6 +83,9 @@ pub struct EndpointConfig {
     pub hop_limit: u8,
     /// Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 §3.4.2). Default 120 s.
     pub msl: Duration,
+    /// Ignore resets in TIME-WAIT, so that an old one does not end the wait (RFC 1337 §3). With false an exact
+    /// reset ends it, as RFC 9293 §3.10.7.4 has it. Default true.
+    pub rfc1337: bool,
     /// Most half-open records (passive handshakes) of all listeners together. Default 65,536.
     pub max_half_open: usize,
     /// Most connections. Default 1,048,576.
@@ -100,6 +103,7 @@ impl Default for EndpointConfig {
             mtu: 1500,
             hop_limit: 64,
             msl: Duration::from_secs(120),
+            rfc1337: true,
             max_half_open: 65_536,
             max_connections: 1 << 20,
             max_time_wait: 1 << 18,
@@ -146,6 +150,9 @@ pub struct ConnectionConfig {
     pub timestamps: bool,
     /// Offer selective acknowledgements (RFC 2018). Default true.
     pub sack: bool,
+    /// Send what does not fill a segment at once, even while such a segment is not acknowledged yet (Nagle's rule,
+    /// RFC 9293 §3.7.4, off). Default false: small writes wait for up to a round trip, and share packets.
+    pub nodelay: bool,
     /// Least retransmission timeout. RFC 6298 asks for 1 s; the default is 200 ms, as in Linux, because the
     /// variance term already covers the peer's delayed acknowledgement.
     pub min_rto: Duration,
@@ -158,6 +165,37 @@ pub struct ConnectionConfig {
     /// How often data or a FIN is sent again, without any answer, before the connection is given up (R2).
     /// Default 15: at least 100 s (RFC 9293 SHLD-11), about 15 min. 255 means without end (MUST-21).
     pub retries: u8,
+    /// After how many repetitions in a row, of text or of a SYN, trouble is reported (R1): an
+    /// [`Event::SoftError`](crate::Event::SoftError). Default 3, the least that RFC 9293 §3.8.3 advises.
+    pub r1: u8,
+    /// Whether soft errors (R1, ICMP) raise [`Event::SoftError`](crate::Event::SoftError). Default true. They can
+    /// be asked for either way, and become the reason of a connection that then times out.
+    pub report_soft_errors: bool,
+    /// How long text, a FIN or a SYN may wait for its acknowledgment, a closed window included, before the
+    /// connection is given up (RFC 9293 §3.8.3, the user timeout). Below the retransmission timeout nothing is
+    /// sent again before that.
+    /// Default none: `retries` and `syn_retries` decide, which this overrides.
+    pub user_timeout: Option<Duration>,
+    /// Tell the peer how long we are willing to wait, and wait as long as it wishes, within limits (RFC 5482).
+    /// Default none.
+    pub user_timeout_option: Option<UserTimeoutOption>,
+    /// Probe a peer of which nothing has been heard (RFC 9293 §3.8.4). Default none: never.
+    pub keep_alive: Option<KeepAlive>,
+    /// How long the acknowledgment of text may wait for more text, or for text of our own to ride on
+    /// (RFC 9293 §3.8.6.3): 0 (never) to 499 ms; more counts as that. Default 40 ms. Every second segment is
+    /// acknowledged at once.
+    pub delayed_ack: Duration,
+    /// What [`close`](crate::Connection::close) does with text that is not acknowledged. Default none: it is
+    /// delivered meanwhile, see `orphan_timeout`. Zero: it is lost, and the peer gets a reset. Else it is
+    /// delivered if that takes no longer, and lost after that.
+    pub linger: Option<Duration>,
+    /// How long a connection that the application has let go of may go without its peer acknowledging anything,
+    /// a closed window included. Default 5 min.
+    pub orphan_timeout: Duration,
+    /// The differentiated services code point of what we send, 0 to 63 (RFC 2474). Default 0.
+    pub dscp: u8,
+    /// Time to live of what we send, 1 to 255. Default: the endpoint's.
+    pub hop_limit: Option<NonZeroU8>,
     /// How long FIN-WAIT-2 may last once the application has let go of the stream. Default 60 s.
     pub fin_wait_2: Duration,
     /// The congestion controller that connections start from. Default NewReno.
@@ -174,14 +212,78 @@ impl Default for ConnectionConfig {
             window_scale: true,
             timestamps: true,
             sack: true,
+            nodelay: false,
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
             syn_retries: 7,
             retries: 15,
+            r1: 3,
+            report_soft_errors: true,
+            user_timeout: None,
+            user_timeout_option: None,
+            keep_alive: None,
+            delayed_ack: Duration::from_millis(40),
+            linger: None,
+            orphan_timeout: Duration::from_secs(300),
+            dscp: 0,
+            hop_limit: None,
             fin_wait_2: Duration::from_secs(60),
             congestion: None,
             initial_sequence: None,
         }
+    }
+}
+
+/// When a silent peer is probed, and given up (RFC 9293 §3.8.4).
+///
+/// Probes carry no text, and are sent only while nothing of ours waits for an acknowledgment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KeepAlive {
+    /// Silence before the first probe. Default 2 h, the least default that RFC 9293 allows. Counts as the user
+    /// timeout where that is longer (RFC 5482 §4.2).
+    pub idle: Duration,
+    /// Time between probes. Default 75 s.
+    pub interval: Duration,
+    /// How many unanswered probes end the connection; at least 2, since one may be lost. Default 9.
+    pub retries: u8,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(7200), interval: Duration::from_secs(75), retries: 9 }
+    }
+}
+
+/// The user timeout option (RFC 5482). A user timeout that the application has set itself stays as it is,
+/// whatever the peer asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UserTimeoutOption {
+    /// What the peer is told (ADV_UTO): 1 s to 32,767 min. Default 5 min.
+    pub advertise: Duration,
+    /// The longest that the peer can make us wait (U_LIMIT), at least 100 s. Default 1 h.
+    pub limit: Duration,
+}
+
+impl Default for UserTimeoutOption {
+    fn default() -> Self {
+        Self { advertise: Duration::from_secs(300), limit: Duration::from_secs(3600) }
+    }
+}
+
+impl UserTimeoutOption {
+    /// The shortest that the peer can make us wait (L_LIMIT).
+    const LEAST: Duration = Duration::from_secs(100);
+
+    /// USER_TIMEOUT of RFC 5482 §3.1, above the current retransmission timeout.
+    pub(crate) fn adopt(&self, remote: UserTimeout, rto: Duration) -> Duration {
+        let remote = Duration::from_secs(remote.seconds().into());
+        let least = Self::LEAST.max(rto);
+        self.advertise.max(remote).max(least).min(self.limit.max(least))
+    }
+
+    /// What is sent.
+    pub(crate) fn advertised(&self) -> Option<UserTimeout> {
+        UserTimeout::from_seconds(u32::try_from(self.advertise.as_secs()).unwrap_or(u32::MAX).max(1))
     }
 }
 

@@ -107,6 +107,8 @@ pub struct Counters {
     pub active_opens: u64,
     /// Resets sent to strangers.
     pub resets: u64,
+    /// SYNs with a window scale above 14, which counts as 14 (RFC 7323 §2.3).
+    pub excess_scales: u64,
     discards: [u64; DiscardReason::COUNT],
     connection_discards: [u64; DiscardReason::COUNT],
 }
@@ -122,6 +124,7 @@ impl Default for Counters {
             passive_opens: 0,
             active_opens: 0,
             resets: 0,
+            excess_scales: 0,
             discards: [0; DiscardReason::COUNT],
             connection_discards: [0; DiscardReason::COUNT],
         }

@@ -65,6 +65,10 @@ pub enum ConnectionError {
     /// This side aborted it.
     #[error("connection aborted")]
     Aborted,
+    /// Memory ran out, and of all connections that held some this one had made no progress for longest. A
+    /// larger budget helps, or a peer that reads.
+    #[error("given up for want of memory")]
+    OutOfMemory,
     /// A defect of this stack was caught, and the connection given up.
     #[error("internal error")]
     Internal,

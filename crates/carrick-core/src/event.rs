@@ -38,6 +38,12 @@ pub enum Event {
     Writable,
     /// Nothing more will be sent or received; bytes that have arrived can still be read.
     Closed,
+    /// The peer has announced urgent text, or more of it (RFC 9293 §3.8.5): see
+    /// [`Connection::urgent_len`](crate::Connection::urgent_len).
+    Urgent,
+    /// The network, or a lasting silence of the peer's, gives reason to doubt: see
+    /// [`Connection::soft_error`](crate::Connection::soft_error). Nothing has ended.
+    SoftError,
 }
 
 /// What a connection tells its endpoint. The driver carries it, without the connection's lock.
@@ -60,6 +66,8 @@ pub struct TimeWaitRecord {
     /// What was left of the advertised window, and its shift.
     pub(crate) window: u32,
     pub(crate) scale: WindowScale,
+    /// How far below SND.NXT an ACK is acceptable (RFC 5961 §5.2).
+    pub(crate) max_age: u32,
     /// Answers given to anything but a FIN; bounded, so that no two can answer each other for ever.
     pub(crate) answers: u8,
     /// TS.Recent, if timestamps were in use.
@@ -70,8 +78,9 @@ pub struct TimeWaitRecord {
 impl TimeWaitRecord {
     pub(crate) fn digest(&self, now: Instant, state: &mut impl Hasher) {
         // All other numbers are where the digest counts from.
-        let Self { tuple, snd_nxt: _, rcv_nxt: _, window, scale, answers, ts_recent, deadline } = self;
-        (tuple, window, scale, answers, ts_recent, deadline.since(now)).hash(state);
+        let Self { tuple, snd_nxt: _, rcv_nxt: _, window, scale, max_age, answers, ts_recent, deadline } =
+            self;
+        (tuple, window, scale, max_age, answers, ts_recent, deadline.since(now)).hash(state);
     }
 }
 
@@ -85,4 +94,9 @@ pub enum Outcome {
     Answered(DiscardReason),
     /// It was dropped without a word.
     Discarded(DiscardReason),
+    /// It is a SYN that ends the wait of a connection in TIME-WAIT (RFC 6191 §2), which has given way: drain the
+    /// connection, hand its event to [`Endpoint::handle_event`](crate::Endpoint::handle_event), and give the same
+    /// frame to [`Endpoint::handle_frame`](crate::Endpoint::handle_frame) once more. It is counted twice, the
+    /// first time as [`DiscardReason::Gone`].
+    HandedBack,
 }

@@ -82,6 +82,10 @@ pub struct Segment<'f> {
     pub(crate) ack: SeqNum,
     pub(crate) flags: TcpFlags,
     pub(crate) window: WireWindow,
+    /// SEG.UP; means something only with the URG flag.
+    pub(crate) urgent: u16,
+    /// The differentiated services field of the packet.
+    pub(crate) dscp: u8,
     pub(crate) options: TcpOptions,
     pub(crate) text: Text<'f>,
     pub(crate) segment_size: Option<u16>,
@@ -125,14 +129,15 @@ impl<'f> Segment<'f> {
             .saturating_add(u32::from(self.flags.contains(TcpFlags::FIN)))
     }
 
+    /// How many segments on the wire it stands for, as far as its text tells.
+    pub(crate) fn wire_segments(&self) -> usize {
+        let size = self.segment_size.map_or(0, usize::from);
+        if size == 0 { 1 } else { self.text.len().div_ceil(size) }
+    }
+
     /// The sequence numbers that the text takes.
     pub(crate) fn text_seqs(&self) -> u32 {
         u32::try_from(self.text.len()).unwrap_or(u32::MAX >> 1)
-    }
-
-    /// Whether the segment resets or acknowledges.
-    pub(crate) fn intersects_rst_ack(&self) -> bool {
-        self.flags.intersects(TcpFlags::RST | TcpFlags::ACK)
     }
 
     /// Whether a flag is set.

@@ -21,8 +21,8 @@
 //! much more there may be. There is no shared state, so a clone is independent of its original, and the
 //! same seed and the same inputs give the same bytes.
 //!
-//! Implements RFC 9293 with RFC 6298, 7323 (timestamps, PAWS, window scale), 2018 (permission and blocks),
-//! 5681, 6056, 6191, 6528 and the answers of RFC 5961, over RFC 791/1122 and RFC 8200 with ICMP and ICMPv6.
+//! Implements RFC 9293 with RFC 6298, 7323 (timestamps, PAWS, window scale), 2018 and 2883 (blocks and duplicates),
+//! 5482, 5681, 6056, 6191, 6528 and the answers of RFC 5961, over RFC 791/1122 and RFC 8200 with ICMP and ICMPv6.
 //! Cryptography is not its business: whoever can see the packets can forge them.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -61,7 +61,10 @@ mod time;
 mod transmit;
 mod tuple;
 
-pub use config::{Cidr, CidrParseError, ConnectionConfig, EndpointConfig, ListenAddr, ListenConfig};
+pub use config::{
+    Cidr, CidrParseError, ConnectionConfig, EndpointConfig, KeepAlive, ListenAddr, ListenConfig,
+    UserTimeoutOption,
+};
 pub use connection::Connection;
 pub use counters::{Counters, DiscardReason};
 pub use endpoint::{Dispatch, Endpoint};

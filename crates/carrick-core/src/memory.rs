@@ -4,6 +4,8 @@
 //! connections of a stack hold, turns it into an [`Allowance`] with [`Budget::allowance`] before a call, and
 //! adds the change of [`Connection::memory`](crate::Connection::memory) afterwards.
 
+use core::time::Duration;
+
 /// How scarce memory is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Pressure {
@@ -17,6 +19,17 @@ pub enum Pressure {
     /// All but the reserve is used: nothing more is stored, except one segment for a connection that holds
     /// nothing.
     Limit,
+}
+
+impl Pressure {
+    /// How long a connection that holds memory may make no progress before it is given up for others.
+    pub(crate) const fn patience(self) -> Option<Duration> {
+        match self {
+            Self::None | Self::Low => None,
+            Self::High => Some(Duration::from_secs(60)),
+            Self::Limit => Some(Duration::from_secs(20)),
+        }
+    }
 }
 
 /// How much more one call may hold.

@@ -133,7 +133,7 @@ fn memory_is_back_where_it_was_when_all_is_over() {
 #[test]
 fn a_spent_budget_stores_nothing_more_and_says_nothing_false() {
     // Two chunks' worth: text out of order is refused, not acknowledged, and comes again.
-    let mut s = Scene::builder().budget(8 << 10).established();
+    let mut s = Scene::builder().budget(8 << 10).config(|c| c.delayed_ack = 0.ms()).established();
     for i in 0..40u32 {
         s.inject(seg().seq(1 + 1000 * i).ack(1).len(1000));
     }

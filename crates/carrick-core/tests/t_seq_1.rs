@@ -1,6 +1,7 @@
 //! T-SEQ-1: the same script gives the same exchange at any initial sequence numbers, with the seam of the number
 //! circle at every place of it, on both sides.
 
+use carrick_covers::covers;
 use carrick_sim::{Builder, Scene, Span, TcpState, pattern, seg};
 
 /// ISNs on and around the seam, and far from it.
@@ -39,6 +40,7 @@ fn t_seq_1_text_both_ways_and_close() {
         assert_eq!(s.state(), TcpState::Closed);
         s
     });
+    covers!("T-SEQ-1");
 }
 
 #[test]
@@ -62,6 +64,7 @@ fn t_seq_1_holes_blocks_and_timeouts() {
         assert_eq!(s.state(), TcpState::FinWait2);
         s
     });
+    covers!("T-SEQ-1");
 }
 
 #[test]
@@ -83,6 +86,7 @@ fn t_seq_1_windows_resets_and_challenges() {
         assert_eq!(s.state(), TcpState::Closed);
         s
     });
+    covers!("T-SEQ-1");
 }
 
 #[test]
@@ -99,4 +103,5 @@ fn t_seq_1_the_digest_does_not_hang_on_the_numbers() {
         assert_eq!(digest(number, 2000), expected, "ISS {number}");
         assert_eq!(digest(1000, number), expected, "IRS {number}");
     }
+    covers!("T-SEQ-1");
 }

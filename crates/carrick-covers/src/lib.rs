@@ -35,7 +35,7 @@ macro_rules! covers {
     ($($id:expr),+ $(,)?) => {{
         // The path of a closure is the path of what it stands in, and `::{{closure}}`.
         let here = || ();
-        $($crate::record($id, file!(), std::any::type_name_of_val(&here));)+
+        $($crate::record($id, file!(), core::any::type_name_of_val(&here));)+
     }};
 }
 

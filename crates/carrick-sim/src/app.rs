@@ -162,7 +162,7 @@ impl App {
                 Event::Connected => self.connected = true,
                 Event::Readable => self.readable = true,
                 Event::Writable => self.blocked = false,
-                Event::Closed => {}
+                Event::Closed | Event::Urgent | Event::SoftError => {}
             }
         }
         while self.readable && self.next_read <= now {

@@ -174,6 +174,7 @@ impl Host {
         remote: SocketAddr,
         config: Arc<ConnectionConfig>,
     ) -> Result<ConnectionId, ConnectError> {
+        self.reclaim(now);
         let (id, connection) = self.endpoint.connect(&self.cx(now), local, remote, config)?;
         self.insert(id, connection);
         self.settle(now, id);
@@ -194,6 +195,25 @@ impl Host {
     pub fn send(&mut self, now: Instant, id: ConnectionId, data: &[u8]) -> Result<usize, SendError> {
         self.act(now, id, Prompts::No, |connection, cx| connection.send(cx, data))
             .unwrap_or(Err(SendError::Finished))
+    }
+
+    /// Writes what fits as urgent.
+    ///
+    /// # Errors
+    /// As [`Connection::send_urgent`]; [`SendError::Finished`] for a connection that is gone.
+    pub fn send_urgent(&mut self, now: Instant, id: ConnectionId, data: &[u8]) -> Result<usize, SendError> {
+        self.act(now, id, Prompts::Yes, |connection, cx| connection.send_urgent(cx, data))
+            .unwrap_or(Err(SendError::Finished))
+    }
+
+    /// Switches Nagle's rule off or on.
+    pub fn set_nodelay(&mut self, now: Instant, id: ConnectionId, nodelay: bool) {
+        self.act(now, id, Prompts::No, |connection, cx| connection.set_nodelay(cx, nodelay));
+    }
+
+    /// Holds back what does not fill a segment, or lets it go.
+    pub fn set_cork(&mut self, now: Instant, id: ConnectionId, corked: bool) {
+        self.act(now, id, Prompts::No, |connection, cx| connection.set_cork(cx, corked));
     }
 
     /// Reads up to `max` bytes.
@@ -244,6 +264,16 @@ impl Host {
         self.settle(now, id);
     }
 
+    /// Lets the application act on a connection in a way that has no method here; None if it is gone.
+    pub fn with<T>(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        act: impl FnOnce(&mut Connection, &Cx) -> T,
+    ) -> Option<T> {
+        self.act(now, id, Prompts::Yes, act)
+    }
+
     fn act<T>(
         &mut self,
         now: Instant,
@@ -265,34 +295,73 @@ impl Host {
 
     /// A packet arrives.
     pub fn receive(&mut self, now: Instant, packet: &Packet) {
+        self.receive_batch(now, std::slice::from_ref(packet));
+    }
+
+    /// Packets arrive together: connections are settled once, after the last.
+    pub fn receive_batch(&mut self, now: Instant, packets: &[Packet]) {
+        let mut touched = Vec::new();
+        for packet in packets {
+            touched.extend(self.take(now, packet).filter(|id| !touched.contains(id)));
+        }
+        for id in touched {
+            self.settle(now, id);
+        }
+        self.settle_endpoint(now);
+        self.check_counters(now);
+        self.reclaim(now);
+    }
+
+    /// Gives up the connection that has made no progress for longest, if memory is scarce and it is stuck.
+    fn reclaim(&mut self, now: Instant) {
+        let cx = self.cx(now);
+        let stuck = self.cells.iter().filter(|(_, cell)| cell.connection.is_stuck(&cx));
+        let longest = stuck.min_by_key(|(_, cell)| cell.connection.last_progress()).map(|(id, _)| *id);
+        if let Some(id) = longest {
+            self.act(now, id, Prompts::Yes, |connection, cx| connection.abort_for_memory(cx));
+        }
+    }
+
+    /// Hands a packet to whom it concerns, and says which connection is to be settled.
+    fn take(&mut self, now: Instant, packet: &Packet) -> Option<ConnectionId> {
         if let Some(planted) = &mut self.planted {
             planted.received += 1;
             assert!(planted.fault != Fault::Panic || planted.received < 10, "the planted panic");
         }
         self.monitor.received(packet);
+        let (mut id, outcome) = self.dispatch(now, packet)?;
+        if outcome == Outcome::HandedBack {
+            self.settle(now, id);
+            (id, _) = self.dispatch(now, packet)?;
+        }
+        Some(id)
+    }
+
+    /// Gives the packet to whom it concerns; what a connection made of it.
+    fn dispatch(&mut self, now: Instant, packet: &Packet) -> Option<(ConnectionId, Outcome)> {
         self.tally.frames += 1;
         let cx = self.cx(now);
         match self.endpoint.handle_frame(&cx, packet.frame()) {
             Dispatch::Existing(id, input) => {
                 self.tally.to_connections += 1;
-                self.input(now, id, input);
+                return self.input(now, id, input).map(|outcome| (id, outcome));
             }
             Dispatch::Opened(listener, id, connection, segment) => {
                 self.tally.to_connections += 1;
                 self.monitor.known(connection.remote_addr().ip());
                 self.insert(id, connection);
-                self.input(now, id, Input::Segment(segment));
+                let outcome = self.input(now, id, Input::Segment(segment));
                 match self.backlog.get_mut(&listener) {
                     Some(queue) => queue.push_back(id),
                     None => self.close(now, id),
                 }
+                return outcome.map(|outcome| (id, outcome));
             }
             Dispatch::Answered => self.tally.answered += 1,
             Dispatch::Held => self.tally.held += 1,
             Dispatch::Discard(_) => self.tally.discarded += 1,
         }
-        self.settle_endpoint(now);
-        self.check_counters(now);
+        None
     }
 
     fn insert(&mut self, id: ConnectionId, connection: Box<Connection>) {
@@ -301,18 +370,18 @@ impl Host {
         self.cells.insert(id, cell);
     }
 
-    fn input(&mut self, now: Instant, id: ConnectionId, input: Input<'_>) {
+    fn input(&mut self, now: Instant, id: ConnectionId, input: Input<'_>) -> Option<Outcome> {
         let cx = self.cx(now);
         let Some(cell) = self.cells.get_mut(&id) else {
             self.monitor.report(Oracle::O11, now, format!("a frame for {id:?}, which does not exist"));
-            return;
+            return None;
         };
         let outcome: Outcome = cell.connection.handle_input(&cx, input);
         self.tally.outcomes += 1;
         if !(self.faulty(Fault::Forget) && self.tally.outcomes == 5) {
             self.endpoint.record_outcome(outcome);
         }
-        self.settle(now, id);
+        Some(outcome)
     }
 
     /// When a timer is due next.

@@ -3,9 +3,9 @@
 use carrick_sim::oracles::Oracle;
 use carrick_sim::{Fault, LinkConfig, Pair, Plan, Scene, Span, World, seg};
 
-/// A conversation over a link that loses something, so that there are repetitions and timers too.
+/// A conversation over a link that loses so much that there are repetitions and timeouts on both sides.
 fn world() -> World {
-    let link = LinkConfig { loss: 50_000, ..LinkConfig::delayed(10.ms()) };
+    let link = LinkConfig { loss: 150_000, ..LinkConfig::delayed(10.ms()) };
     World::new(3).link(&link).talk(Plan::patient(60_000), Plan::patient(60_000))
 }
 

@@ -1,5 +1,6 @@
 //! Sequence numbers, windows, scales and segment sizes.
 
+use carrick_covers::covers;
 use carrick_wire::{Mss, SeqNum, UserTimeout, Window, WindowScale, WireWindow};
 
 /// An 8-bit number in the 32-bit space: distances keep their sign, and 128 becomes exactly half the circle.
@@ -37,6 +38,7 @@ fn t_seq_2_comparisons_are_total_on_an_8_bit_twin() {
             }
         }
     }
+    covers!("T-SEQ-2");
 }
 
 #[test]
@@ -52,6 +54,7 @@ fn t_seq_2_windows_are_exact_on_an_8_bit_twin() {
     assert!(!SeqNum::new(5).in_window(SeqNum::new(5), 0));
     assert!(SeqNum::new(4).in_window(SeqNum::new(6), u32::MAX));
     assert!(!SeqNum::new(4).in_window(SeqNum::new(6), u32::MAX - 1));
+    covers!("T-SEQ-2");
 }
 
 #[test]

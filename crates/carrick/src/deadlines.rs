@@ -173,4 +173,31 @@ mod tests {
             check(&deadlines);
         }
     }
+
+    /// T-TIM-6: whatever is armed and cancelled, there is one entry for each connection that waits, and an operation
+    /// takes no more steps than the heap is deep.
+    #[test]
+    fn t_tim_6_a_million_timers_leave_nothing_dead_behind() {
+        const COUNT: usize = 1000;
+        let ids = names(COUNT);
+        let mut deadlines = Deadlines::default();
+        let mut random = 1_u64;
+        for operation in 0..1_000_000_u64 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let id = ids[(random >> 33) as usize % COUNT];
+            // Set, moved earlier, left behind by later ones, cancelled.
+            if operation % 3 == 2 {
+                deadlines.disarm(id);
+            } else {
+                deadlines.arm(id, Instant::from_nanos(random >> 20));
+            }
+            assert!(deadlines.heap.len() <= COUNT && deadlines.places.len() <= COUNT);
+        }
+        check(&deadlines);
+        for id in ids {
+            deadlines.disarm(id);
+        }
+        assert_eq!((deadlines.next(), deadlines.heap.len()), (None, 0));
+        carrick_covers::covers!("T-TIM-6");
+    }
 }

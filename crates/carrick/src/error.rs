@@ -24,6 +24,7 @@ impl Error {
                 ConnectionError::HostUnreachable => Kind::HostUnreachable,
                 ConnectionError::NetworkUnreachable => Kind::NetworkUnreachable,
                 ConnectionError::Aborted => Kind::ConnectionAborted,
+                ConnectionError::OutOfMemory => Kind::OutOfMemory,
                 ConnectionError::Internal => Kind::Other,
             },
             Self::Bind(BindError::AddrInUse) | Self::Connect(ConnectError::AddrInUse) => Kind::AddrInUse,

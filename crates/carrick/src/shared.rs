@@ -12,7 +12,7 @@ use crate::kernel::{AcceptQueue, Retiring, Signal};
 use crate::outlet::{Outlet, Sent};
 use carrick_core::{
     Budget, Connection, ConnectionConfig, ConnectionId, Cx, Endpoint, EndpointEvent, Event, Input, Instant,
-    ListenAddr, ListenConfig, ListenerId, Outcome, TcpState,
+    ListenAddr, ListenConfig, ListenerId, Outcome, Pressure, TcpState,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
@@ -29,6 +29,8 @@ use tokio::sync::Notify;
 pub(crate) const FRAMES_PER_HOLD: usize = 2;
 /// How many leave when the device task serves a connection that had to wait.
 pub(crate) const FRAMES_WHEN_SERVED: usize = 1;
+/// How many connections are looked at when memory is scarce and one of them is to go.
+const LOOKED_AT: usize = 64;
 
 pub(crate) struct Shared {
     net: Mutex<Net>,
@@ -41,6 +43,8 @@ pub(crate) struct Shared {
     budget: Budget,
     /// Bytes that all connections hold.
     used: AtomicUsize,
+    /// Where in the table of connections to look next for one that holds on for too long.
+    hand: AtomicUsize,
     pub(crate) connection_config: Arc<ConnectionConfig>,
     /// Stacks, listeners and streams in the application's hands.
     handles: AtomicUsize,
@@ -109,6 +113,7 @@ impl Shared {
             origin: tokio::time::Instant::now(),
             budget: Budget::new(memory_limit),
             used: AtomicUsize::new(0),
+            hand: AtomicUsize::new(0),
             connection_config: Arc::new(connection_config),
             handles: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
@@ -259,6 +264,35 @@ impl Shared {
         }
     }
 
+    /// If memory is scarce, gives up a connection that is stuck: of the next few in the table the one that has
+    /// made no progress for longest. Bounded work, under one lock at a time; whoever needs more comes again.
+    pub(crate) fn reclaim(&self) {
+        let cx = self.cx(self.now());
+        if cx.memory.pressure < Pressure::High {
+            return;
+        }
+        let hand = self.hand.fetch_add(LOOKED_AT, Ordering::Relaxed);
+        let (cells, _) = self.with_net(&cx, |net| {
+            let len = net.cells.len();
+            let places = (0..len.min(LOOKED_AT)).map(|i| hand.wrapping_add(i) % len);
+            places.filter_map(|place| net.cells[place].clone()).collect::<Vec<_>>()
+        });
+        let stuck = cells.iter().filter_map(|cell| {
+            let state = cell.lock();
+            let connection = state.connection().filter(|connection| connection.is_stuck(&cx))?;
+            Some((connection.last_progress(), cell))
+        });
+        let Some((_, cell)) = stuck.min_by_key(|(since, _)| *since) else { return };
+        self.enter(cell, |state, cx| {
+            state.run(|connection| {
+                // Something may have moved since we looked.
+                if connection.is_stuck(cx) {
+                    connection.abort_for_memory(cx);
+                }
+            });
+        });
+    }
+
     /// The application has let go of a stream.
     pub(crate) fn release(&self, cell: &Arc<Cell>, how: impl FnOnce(&mut Connection, &Cx)) {
         // Dropped when the lock is: the last waker of a task may take streams with it.
@@ -360,6 +394,7 @@ impl Shared {
 
     /// Starts a connection attempt; its SYN has left when this returns.
     pub(crate) fn connect(&self, remote: SocketAddr) -> io::Result<Arc<Cell>> {
+        self.reclaim();
         let cx = self.cx(self.now());
         let (cell, raise) = self.with_net(&cx, |net| {
             self.check()?;
@@ -555,6 +590,8 @@ fn drain(connection: &mut Connection, outlet: &Outlet, cx: &Cx, frames: usize) -
                 drained.readable = true;
                 drained.writable = true;
             }
+            // Streams have no way to ask yet.
+            Event::Urgent | Event::SoftError => {}
         }
     }
     drained.over = is_over(connection);

@@ -141,7 +141,9 @@ impl StackBuilder {
     }
 
     /// Most bytes that all connections together may hold. Default 256 MiB. As they come near it windows stop
-    /// growing, then new connections are refused; what was promised to a peer is kept.
+    /// growing, then new connections are refused; what was promised to a peer is kept. A connection that holds
+    /// memory then and has made no progress for a minute (20 s when it is spent) is reset, the longest first:
+    /// its stream gets [`OutOfMemory`](io::ErrorKind::OutOfMemory).
     #[must_use]
     pub fn memory_limit(self, bytes: usize) -> Self {
         Self { memory_limit: bytes, ..self }
@@ -151,6 +153,14 @@ impl StackBuilder {
     #[must_use]
     pub fn msl(mut self, msl: Duration) -> Self {
         self.endpoint.msl = msl;
+        self
+    }
+
+    /// Whether resets are ignored in TIME-WAIT (RFC 1337 §3). With false an exact one ends it, as RFC 9293 has it.
+    /// Default true.
+    #[must_use]
+    pub fn rfc1337(mut self, ignore: bool) -> Self {
+        self.endpoint.rfc1337 = ignore;
         self
     }
 

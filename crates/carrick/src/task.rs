@@ -75,6 +75,7 @@ impl DeviceTask {
         let dry = self.receive(cx).map_err(|error| Failure::device(&error))?;
         let mut more = !dry;
         more |= self.expire(began, dry);
+        self.shared.reclaim();
         more |= self.reply(REPLIES_PER_TURN);
         more |= self.serve(cx).map_err(|error| Failure::device(&error))?;
         if self.is_over() {
@@ -344,7 +345,7 @@ impl<'a> Handler<'a> {
         let now = meta.received_at.map_or(self.now, |at| self.shared.instant(at));
         let cx = self.shared.cx(now);
         let frame = frame.with_checksum(meta.checksum).with_segment_size(meta.segment_size);
-        // A connection that has ended hands its segment back. It is gone from the endpoint's table by the
+        // A connection that has ended, or gives way, hands its segment back. It is gone from the endpoint's table by the
         // time we look again, so twice is enough. If the whole stack has failed it is not, but then nothing
         // matters any more.
         if !self.dispatch(&cx, frame) {
@@ -358,7 +359,7 @@ impl<'a> Handler<'a> {
         if self.share.is_left() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    /// Finds out whose the packet is, and gives it to them. False if they have ended meanwhile.
+    /// Finds out whose the packet is, and gives it to them. False if they have ended meanwhile, or have given way.
     fn dispatch(&mut self, cx: &Cx, frame: Frame<'_>) -> bool {
         let mut net = self.shared.net(cx);
         for outcome in self.batch.outcomes.drain(..) {
@@ -379,9 +380,14 @@ impl<'a> Handler<'a> {
                 };
                 drop(net);
                 let outcome = self.shared.handle_input(cell, cx, input);
-                let found = outcome.is_some();
+                let taken = outcome.is_some_and(|outcome| outcome != Outcome::HandedBack);
+                if outcome == Some(Outcome::HandedBack) {
+                    // It gives way to a new incarnation, once the endpoint has heard of it.
+                    let cell = Arc::clone(cell);
+                    self.settle_one(&cell, cx);
+                }
                 self.batch.outcomes.push(outcome.unwrap_or(Outcome::Discarded(DiscardReason::Gone)));
-                found
+                taken
             }
             Dispatch::Opened(listener, id, connection, segment) => {
                 let cell = net.insert(id, connection);
@@ -415,13 +421,19 @@ impl<'a> Handler<'a> {
     fn settle(&mut self) {
         self.since_settling = 0;
         let cx = self.shared.cx(self.now);
-        for cell in self.batch.touched.drain(..) {
-            let settled = {
-                let mut state = cell.lock();
-                self.shared.settle(&cell, &mut state, &cx, FRAMES_PER_HOLD)
-            };
-            let _we_are_awake = self.shared.apply(settled, &cx);
+        let mut touched = std::mem::take(&mut self.batch.touched);
+        for cell in touched.drain(..) {
+            self.settle_one(&cell, &cx);
         }
+        self.batch.touched = touched;
+    }
+
+    fn settle_one(&self, cell: &Arc<Cell>, cx: &Cx) {
+        let settled = {
+            let mut state = cell.lock();
+            self.shared.settle(cell, &mut state, cx, FRAMES_PER_HOLD)
+        };
+        let _we_are_awake = self.shared.apply(settled, cx);
     }
 }
 

@@ -41,8 +41,19 @@ pub trait Controller: Debug + Send + Sync {
     /// The connection is established with this segment size; also called when it changes.
     fn on_start(&mut self, mss: u32);
 
-    /// New data was acknowledged.
+    /// New data was acknowledged, outside recovery.
     fn on_ack(&mut self, acked: Acked);
+
+    /// A loss was found otherwise than by a timeout, with `in_flight` bytes outstanding by the sender's own choice
+    /// (RFC 5681 §3.2, without what limited transmit added): once for a window of data. Recovery begins, and until it
+    /// is over the window is what may be in flight, not counting what is known to have left the network.
+    fn on_loss(&mut self, now: Instant, in_flight: u32);
+
+    /// All that was outstanding when the loss was found has been acknowledged, and `in_flight` bytes sent since
+    /// have not. Does nothing by default.
+    fn on_recovered(&mut self, now: Instant, in_flight: u32) {
+        let _ = (now, in_flight);
+    }
 
     /// The retransmission timer expired with `in_flight` bytes outstanding. `first` says that it is the
     /// first time for this data (RFC 5681 §3.1: the threshold is lowered once).

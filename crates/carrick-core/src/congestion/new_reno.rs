@@ -1,5 +1,5 @@
 //! Slow start and congestion avoidance (RFC 5681 §3.1) with byte counting and an initial window of ten
-//! segments (RFC 6928).
+//! segments (RFC 6928); half of it after a loss (RFC 5681 §3.2), and no burst after recovery (RFC 6582 §3.2).
 
 use super::{Acked, Controller};
 use crate::Instant;
@@ -43,14 +43,27 @@ impl Controller for NewReno {
         if self.mss == 0 || acked.in_flight.saturating_mul(2) < self.cwnd {
             return;
         }
-        let slow_start = acked.bytes.min(self.ssthresh.saturating_sub(self.cwnd));
+        // What was not in flight any more says nothing either: one ACK that fills a hole after a timeout may cover
+        // hundreds of segments that the path carried long ago.
+        let bytes = acked.bytes.min(acked.in_flight);
+        let slow_start = bytes.min(self.ssthresh.saturating_sub(self.cwnd));
         self.cwnd = self.cwnd.saturating_add(slow_start).min(MAX_WINDOW);
-        self.acked = self.acked.saturating_add(acked.bytes.saturating_sub(slow_start));
+        self.acked = self.acked.saturating_add(bytes.saturating_sub(slow_start));
         // One ACK may stand for several windows. Each turn takes one off, and a window is at least a segment.
         while self.acked >= self.cwnd {
             self.acked = self.acked.saturating_sub(self.cwnd);
             self.cwnd = self.cwnd.saturating_add(self.mss).min(MAX_WINDOW);
         }
+    }
+
+    fn on_loss(&mut self, _now: Instant, in_flight: u32) {
+        self.ssthresh = (in_flight / 2).max(self.mss.saturating_mul(2));
+        self.cwnd = self.ssthresh;
+        self.acked = 0;
+    }
+
+    fn on_recovered(&mut self, _now: Instant, in_flight: u32) {
+        self.cwnd = self.ssthresh.min(in_flight.max(self.mss).saturating_add(self.mss));
     }
 
     fn on_timeout(&mut self, _now: Instant, in_flight: u32, first: bool) {
@@ -115,7 +128,7 @@ mod tests {
         for reno in [&mut one, &mut many] {
             reno.on_start(1000);
             reno.on_timeout(Instant::ZERO, 20_000, true);
-            reno.on_ack(ack(8000, 1000));
+            reno.on_ack(ack(8000, 8000));
         }
         one.on_ack(ack(45_000, 45_000));
         for _ in 0..45 {
@@ -130,5 +143,31 @@ mod tests {
         reno.on_start(1000);
         reno.on_ack(ack(1000, 4000));
         assert_eq!(reno.window(), 10_000);
+    }
+
+    #[test]
+    fn fr_3_and_9_half_after_a_loss_and_no_burst_after_recovery() {
+        for (in_flight, window) in [(0, 2000), (3000, 4000), (4500, 5000), (20_000, 5000)] {
+            let mut reno = NewReno::default();
+            reno.on_start(1000);
+            reno.on_loss(Instant::ZERO, 10_000);
+            assert_eq!((reno.window(), reno.ssthresh), (5000, 5000));
+            reno.on_recovered(Instant::ZERO, in_flight);
+            assert_eq!((reno.window(), reno.ssthresh), (window, 5000));
+        }
+        let mut reno = NewReno::default();
+        reno.on_start(1000);
+        reno.on_loss(Instant::ZERO, 3000);
+        assert_eq!(reno.window(), 2000, "never less than two segments");
+    }
+
+    /// RFC 3465 §2.3: after a timeout an ACK may cover what arrived long before.
+    #[test]
+    fn an_ack_grows_the_window_by_no_more_than_was_in_flight() {
+        let mut reno = NewReno::default();
+        reno.on_start(1000);
+        reno.on_timeout(Instant::ZERO, 100_000, true);
+        reno.on_ack(ack(100_000, 1000));
+        assert_eq!(reno.window(), 2000);
     }
 }

@@ -1,10 +1,10 @@
 //! Fifth step of "segment arrives": the ACK field (RFC 9293 §3.10.7.4, RFC 5961 §5.2).
 
+use super::timers::Timer;
 use super::{Connection, State};
 use crate::connection::handshake::ts_clock;
 use crate::{Cx, DiscardReason, Event, Outcome, Segment};
 use carrick_wire::TcpFlags;
-use core::time::Duration;
 
 impl Connection {
     pub(super) fn fifth_ack(&mut self, cx: &Cx, segment: &Segment<'_>) -> Result<(), Outcome> {
@@ -28,37 +28,61 @@ impl Connection {
             return Err(Outcome::Discarded(DiscardReason::Unexpected));
         }
         if !open.snd.acceptable_ack(segment.ack) {
-            self.challenge(cx.now);
-            return Err(Outcome::Answered(DiscardReason::BadAck));
+            return self.challenge(cx.now, DiscardReason::BadAck);
         }
         Ok(())
     }
 
     fn take_ack(&mut self, cx: &Cx, segment: &Segment<'_>) {
         let State::Open(open) = &mut self.state else { return };
+        let smss = u32::from(open.segment_size(self.tuple.local, &self.link, 0));
         let snd = &mut open.snd;
+        let window = segment.window.scaled(snd.scale);
         let advanced = segment.ack.after(snd.una);
+        // RFC 5681 §2. That a closed window is still closed tells of no loss.
+        let repeats = segment.ack == snd.una
+            && segment.len() == 0
+            && window.get() == snd.wnd
+            && snd.wnd > 0
+            && snd.outstanding();
         let mut fin_acked = false;
+        let mut restart = false;
         if advanced {
             let queued = self.to_send.len();
             let acked = segment.ack.distance_from(snd.una) as usize;
             fin_acked = snd.fin && !snd.fin_done && acked > queued;
             snd.fin_done |= fin_acked;
             self.to_send.advance(acked.min(queued));
-            // An echo from before the connection began cannot be ours.
+            self.urgent = self.urgent.saturating_sub(u32::try_from(acked).unwrap_or(u32::MAX));
             let echo = segment.options.timestamps.filter(|_| open.rcv.ts_recent.is_some());
-            let elapsed = echo.map(|ts| ts_clock(cx.now, self.link.ts_offset).wrapping_sub(ts.ecr));
-            let ts_rtt = elapsed.filter(|ms| *ms < 1 << 31).map(|ms| Duration::from_millis(u64::from(ms)));
-            snd.on_ack(segment.ack, cx.now, ts_rtt);
+            let ts_now = ts_clock(cx.now, self.link.ts_offset);
+            let echoed = echo.and_then(|ts| snd.echoed(ts_now, ts.ecr));
+            restart = snd.on_ack(segment.ack, cx.now, echoed, smss);
             self.soft_error = None;
+            self.moved = cx.now;
         }
-        snd.update_window(segment.seq, segment.ack, segment.window.scaled(snd.scale));
+        let was_open = snd.wnd > 0;
+        snd.update_window(segment.seq, segment.ack, window);
+        if was_open != (snd.wnd > 0) {
+            // Waiting for a window is another thing than waiting for it to be worth using.
+            self.timers.stop(Timer::Persist);
+        }
+        // With SACK, an ACK that says nothing new repeats nothing (RFC 6675 §2).
+        let duplicate = match open.rcv.sack {
+            true => !segment.options.sack.is_empty() && snd.note_sacked(segment.options.sack) > 0,
+            false => repeats,
+        };
+        if duplicate {
+            snd.on_duplicate(cx.now, smss);
+        }
         if snd.wnd == 0 {
             // The peer lives and keeps its window closed: that may last (MUST-37).
             snd.retries = 0;
         }
-        if advanced {
+        if restart {
             self.timers.restart_retransmission();
+        }
+        if advanced {
             self.offer_room();
         }
         if fin_acked {

@@ -4,7 +4,9 @@
 //! connections that open actively or simultaneously use these same functions, so that the rules stand once.
 
 use crate::{ConnectionConfig, Instant, Segment};
-use carrick_wire::{Mss, SeqNum, TcpOptions, Timestamps, Window, WindowScale, WireWindow};
+use carrick_wire::{
+    Mss, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps, Window, WindowScale, WireWindow,
+};
 use core::net::IpAddr;
 
 /// What the peer's SYN told us, as far as our configuration wants it.
@@ -34,6 +36,15 @@ impl Peer {
             sack: options.sack_permitted && config.sack,
         }
     }
+
+    /// The same SYN has come once more. Options that it no longer carries are off, since a peer whose SYN was lost
+    /// may try again without them (RFC 7323 §2.3, WS-8); nothing else of it counts.
+    pub(crate) fn repeated(&mut self, segment: &Segment<'_>) {
+        let options = &segment.options;
+        self.ts_recent = self.ts_recent.filter(|_| options.timestamps.is_some());
+        self.scale = self.scale.filter(|_| options.window_scale.is_some());
+        self.sack &= options.sack_permitted;
+    }
 }
 
 /// The MSS that we advertise (RFC 9293 §3.7.1): what of the MTU the fixed headers leave.
@@ -47,8 +58,21 @@ pub(crate) fn initial_window(config: &ConnectionConfig) -> WireWindow {
     WireWindow::new(u16::try_from(config.receive_buffer).unwrap_or(u16::MAX))
 }
 
+/// An empty ACK in SYN-RECEIVED: what a segment that cannot be used is told.
+pub(crate) fn ack(config: &ConnectionConfig, iss: SeqNum, peer: &Peer, ts_now: u32) -> TcpHeader {
+    let timestamps = peer.ts_recent.map(|ecr| Timestamps { val: ts_now, ecr });
+    TcpHeader {
+        seq: iss + 1,
+        ack: peer.irs + 1,
+        flags: TcpFlags::ACK,
+        window: first_window(config, peer),
+        options: TcpOptions { timestamps, ..TcpOptions::default() },
+        ..TcpHeader::default()
+    }
+}
+
 /// The window of our SYN,ACK once more, as segments without SYN carry it: scaled, if `peer` scales.
-pub(crate) fn first_window(config: &ConnectionConfig, peer: &Peer) -> WireWindow {
+fn first_window(config: &ConnectionConfig, peer: &Peer) -> WireWindow {
     let scale = peer.scale.map_or(WindowScale::ZERO, |_| local_scale(config));
     Window::new(u32::from(initial_window(config).get())).to_wire(scale)
 }
@@ -76,6 +100,7 @@ pub(crate) fn syn_options(
         window_scale: offers_scale.then(|| local_scale(config).get()),
         sack_permitted: peer.map_or(config.sack, |peer| peer.sack),
         timestamps: ecr.map(|ecr| Timestamps { val: ts_now, ecr }),
+        user_timeout: config.user_timeout_option.and_then(|option| option.advertised()),
         ..TcpOptions::default()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! This file holds the parts and the order of calls; the rules are beside it: opening in `handshake`,
 //! "segment arrives" in `segment`, acknowledgements in `ack`, what leaves in `transmit`, closing in
-//! `close`, deadlines in `timers`.
+//! `close`, deadlines in `timers`, what the application sets and asks in `settings`.
 //!
 //! The two queues belong to the connection and not to a state, because they outlive states: text is
 //! written before the handshake is done, and read after the connection is gone.
@@ -12,6 +12,8 @@ mod close;
 pub(crate) mod handshake;
 mod open;
 mod segment;
+mod settings;
+pub(crate) mod syn_received;
 mod timers;
 mod transmit;
 
@@ -21,13 +23,14 @@ use crate::recovery::rtt::Rtt;
 use crate::recv::Receiver;
 use crate::send::Sender;
 use crate::state::Phase;
-use crate::{ConnectionConfig, ConnectionError, Cx, Input, Instant, SendError, TcpState, Tuple};
+use crate::{ConnectionConfig, ConnectionError, Cx, Input, Instant, Segment, SendError, TcpState, Tuple};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use bytes::Bytes;
-use carrick_wire::SeqNum;
+use carrick_wire::{SeqNum, TcpFlags, UserTimeout, Window, WireWindow};
 use core::hash::{Hash, Hasher};
 use core::net::SocketAddr;
+use core::num::NonZeroU8;
 use core::time::Duration;
 use handshake::Peer;
 use timers::Timers;
@@ -54,12 +57,20 @@ pub struct Connection {
     timers: Timers,
     /// The latest `now`; an earlier one is taken as this.
     clock: Instant,
+    /// When an acknowledgment last moved SND.UNA, or the first of what waits for one was written.
+    moved: Instant,
     challenges: Throttle,
     /// What the network said of our segments (RFC 9293 §3.9.2.2); the reason given if the wait is in vain.
     soft_error: Option<ConnectionError>,
+    /// RCV.UP: bytes to be read up to the mark.
+    urgent_unread: u32,
     /// ACKs to send. In-order ones merge; without SACK a duplicate is owed for each segment.
     acks_due: u8,
     events: u8,
+    /// Keep-alive probes in a row that were not answered.
+    keep_alive_probes: u8,
+    keep_alive_due: bool,
+    received_dscp: u8,
     /// The application has let go of the stream.
     released: bool,
     /// A write found the send buffer full.
@@ -68,6 +79,12 @@ pub struct Connection {
     has_read: bool,
     /// What the endpoint is to be told.
     end: End,
+    /// Nagle's rule is off.
+    nodelay: bool,
+    /// Only full segments are to leave.
+    corked: bool,
+    /// SND.UP: how many of the bytes from SND.UNA on lie before it.
+    urgent: u32,
 }
 
 /// What is below the connection, and what is constant about its packets.
@@ -75,10 +92,13 @@ pub struct Connection {
 pub(crate) struct Link {
     pub(crate) mtu: u16,
     pub(crate) hop_limit: u8,
+    pub(crate) dscp: u8,
     pub(crate) flow_label: u32,
     pub(crate) ts_offset: u32,
     /// Maximum segment lifetime in milliseconds.
     pub(crate) msl: u32,
+    /// Whether resets are ignored in TIME-WAIT.
+    pub(crate) rfc1337: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -105,7 +125,20 @@ struct Opening {
     /// Whether a listener's SYN made it (RFC 9293 MUST-11).
     passive: bool,
     /// A reset is due to a peer that acknowledged what we never sent; this connection goes on.
-    stray_reset: Option<SeqNum>,
+    stray_reset: Option<Stray>,
+}
+
+/// A segment that is to be answered with a reset: what it acknowledged, and its timestamp.
+#[derive(Clone, Copy, Debug)]
+struct Stray {
+    ack: SeqNum,
+    ts_val: Option<u32>,
+}
+
+impl Stray {
+    fn of(segment: &Segment<'_>) -> Self {
+        Self { ack: segment.ack, ts_val: segment.options.timestamps.map(|timestamps| timestamps.val) }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -113,31 +146,46 @@ struct Open {
     phase: Phase,
     snd: Sender,
     rcv: Receiver,
+    /// What the peer's user timeout option said, if our settings listen to it (RFC 5482).
+    remote_timeout: Option<UserTimeout>,
+    /// Ours is to go out with the next segment.
+    timeout_due: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Closed {
     error: Option<ConnectionError>,
-    reset: Option<Reset>,
+    last: Option<Last>,
 }
 
-/// A reset that is due.
+/// The last segment, which is due although the connection is over.
 #[derive(Clone, Copy, Debug)]
-struct Reset {
+struct Last {
+    /// RST and ACK, or ACK alone.
+    flags: TcpFlags,
     seq: SeqNum,
-    /// RCV.NXT, once there is one.
-    ack: Option<SeqNum>,
+    /// RCV.NXT.
+    ack: SeqNum,
+    window: WireWindow,
     ts_recent: Option<u32>,
 }
 
-impl Reset {
+impl Last {
     /// The reset of an open connection: after all that was sent, and acknowledging all that came.
-    fn after(open: &Open) -> Self {
+    fn reset(open: &Open) -> Self {
         Self {
+            flags: TcpFlags::RST | TcpFlags::ACK,
             seq: open.snd.ack_seq(),
-            ack: Some(open.rcv.nxt),
+            ack: open.rcv.nxt,
+            window: WireWindow::new(0),
             ts_recent: open.rcv.ts_recent.map(|(recent, _)| recent),
         }
+    }
+
+    /// The ACK that repeats what the peer may have missed.
+    fn ack(open: &Open) -> Self {
+        let window = Window::new(open.rcv.window()).to_wire(open.rcv.scale);
+        Self { flags: TcpFlags::ACK, window, ..Self::reset(open) }
     }
 }
 
@@ -151,8 +199,11 @@ enum End {
 
 /// At most ten challenge ACKs in five seconds (RFC 5961 §7), counted for each connection by itself.
 #[derive(Clone, Copy, Debug, Default)]
-struct Throttle {
-    since: Option<Instant>,
+pub(crate) struct Throttle {
+    /// When the first of them left, in milliseconds modulo 2^32: that they meet again after 50 days costs at most
+    /// the answers of five seconds.
+    since: u32,
+    /// How many there were since then; 0 before the first.
     count: u8,
 }
 
@@ -165,14 +216,22 @@ impl Link {
 
 impl Throttle {
     const LIMIT: u8 = 10;
-    const PERIOD: Duration = Duration::from_secs(5);
+    /// In milliseconds.
+    const PERIOD: u32 = 5000;
 
-    fn permits(&mut self, now: Instant) -> bool {
-        if self.since.is_none_or(|since| now.since(since) >= Self::PERIOD) {
-            *self = Self { since: Some(now), count: 0 };
+    pub(crate) fn permits(&mut self, now: Instant) -> bool {
+        let now = handshake::ts_clock(now, 0);
+        if self.count == 0 || now.wrapping_sub(self.since) >= Self::PERIOD {
+            *self = Self { since: now, count: 0 };
         }
         self.count = self.count.saturating_add(1);
         self.count <= Self::LIMIT
+    }
+
+    /// The count, and how long ago it began.
+    pub(crate) fn digest(&self, now: Instant, state: &mut impl Hasher) {
+        let age = handshake::ts_clock(now, 0).wrapping_sub(self.since);
+        (if self.count == 0 { 0 } else { age }, self.count).hash(state);
     }
 }
 
@@ -223,6 +282,12 @@ impl Connection {
     }
 
     fn new(tuple: Tuple, config: Arc<ConnectionConfig>, link: Link, state: State, now: Instant) -> Self {
+        let nodelay = config.nodelay;
+        let link = Link {
+            hop_limit: config.hop_limit.map_or(link.hop_limit, NonZeroU8::get),
+            dscp: config.dscp.min(63),
+            ..link
+        };
         Self {
             tuple,
             config,
@@ -232,14 +297,22 @@ impl Connection {
             received: ChunkQueue::default(),
             timers: Timers::default(),
             clock: now,
+            moved: now,
             challenges: Throttle::default(),
             soft_error: None,
+            urgent_unread: 0,
             acks_due: 0,
             events: 0,
+            keep_alive_probes: 0,
+            keep_alive_due: false,
+            received_dscp: 0,
             released: false,
             wants_room: false,
             has_read: false,
             end: End::NotYet,
+            nodelay,
+            corked: false,
+            urgent: 0,
         }
     }
 
@@ -314,9 +387,60 @@ impl Connection {
                 return Err(SendError::Full);
             }
         }
+        if taken > 0 {
+            self.note_waiting(cx.now);
+        }
         self.to_send.push(data.get(..taken).unwrap_or_default());
         self.rearm(cx.now);
         Ok(taken)
+    }
+
+    /// Writes as [`send`](Self::send) does, and marks all that has been written so far as urgent
+    /// (RFC 9293 §3.8.5): segments carry the urgent pointer until the peer has acknowledged it, and say so even
+    /// while its window is closed. The bytes stay in the stream, in their place. They do not wait for Nagle's
+    /// rule or a cork, and leave one segment at a time.
+    ///
+    /// Discouraged: implementations disagree about where the pointer points, middleboxes clear it, and new
+    /// protocols are not to use it (RFC 6093 §5). It exists for old ones, such as telnet.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_urgent(&mut self, cx: &Cx, data: &[u8]) -> Result<usize, SendError> {
+        let taken = self.send(cx, data)?;
+        if taken > 0 {
+            self.urgent = u32::try_from(self.to_send.len()).unwrap_or(u32::MAX);
+            if matches!(self.state, State::Open(_)) {
+                // If no text may leave, the pointer does by itself.
+                self.acks_due = self.acks_due.max(1);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Whether Nagle's rule is off ([`ConnectionConfig::nodelay`]).
+    #[must_use]
+    pub const fn nodelay(&self) -> bool {
+        self.nodelay
+    }
+
+    /// Switches Nagle's rule off or on (RFC 9293 §3.7.4). Off, what it has held back leaves. Afterwards, drain.
+    pub fn set_nodelay(&mut self, cx: &Cx, nodelay: bool) {
+        let cx = self.advance_clock(cx);
+        self.nodelay = nodelay;
+        self.rearm(cx.now);
+    }
+
+    /// While corked only full segments leave, and the end of what is written waits for more, for 200 ms at most;
+    /// uncorked, or finished, it leaves at once. Off by default. Afterwards, drain.
+    pub fn set_cork(&mut self, cx: &Cx, corked: bool) {
+        let cx = self.advance_clock(cx);
+        if let (State::Open(open), true, false) = (&mut self.state, self.corked, corked) {
+            open.snd.force_partial(self.to_send.len());
+            self.timers.stop(timers::Timer::Persist);
+        }
+        self.corked = corked;
+        self.rearm(cx.now);
     }
 
     /// The bytes that can be read, in order. Then [`consume`](Self::consume) them.
@@ -346,14 +470,20 @@ impl Connection {
     pub fn consume(&mut self, cx: &Cx, n: usize) {
         self.advance_clock(cx);
         self.received.advance(n);
-        self.has_read = true;
+        self.note_read(n);
     }
 
     /// Reads up to `max` bytes as one buffer, without copying: what lies in a row. Afterwards, drain.
     pub fn take_chunk(&mut self, cx: &Cx, max: usize) -> Option<Bytes> {
         self.advance_clock(cx);
+        let chunk = self.received.take(max);
+        self.note_read(chunk.as_ref().map_or(0, Bytes::len));
+        chunk
+    }
+
+    fn note_read(&mut self, n: usize) {
+        self.urgent_unread = self.urgent_unread.saturating_sub(u32::try_from(n).unwrap_or(u32::MAX));
         self.has_read = true;
-        self.received.take(max)
     }
 
     /// The next thing that the application should know.
@@ -364,6 +494,8 @@ impl Connection {
             1 => Event::Readable,
             2 => Event::Writable,
             3 => Event::Closed,
+            4 => Event::Urgent,
+            5 => Event::SoftError,
             _ => return None,
         };
         self.events &= self.events.wrapping_sub(1);
@@ -376,6 +508,8 @@ impl Connection {
             Event::Readable => 2,
             Event::Writable => 4,
             Event::Closed => 8,
+            Event::Urgent => 16,
+            Event::SoftError => 32,
         };
     }
 
@@ -395,7 +529,7 @@ impl Connection {
                 let State::TimeWait(record) = &self.state else { return Some(EndpointEvent::Closed) };
                 let record = record.clone();
                 self.timers = Timers::default();
-                self.state = State::Closed(Closed { error: None, reset: None });
+                self.state = State::Closed(Closed { error: None, last: None });
                 self.note(Event::Closed);
                 Some(EndpointEvent::TimeWait(record))
             }
@@ -408,11 +542,12 @@ impl Connection {
         self.timers.earliest()
     }
 
-    /// Bytes of heap memory that its queues hold: whole chunks, whole pinned frames, ranges.
+    /// Bytes of heap memory that its queues hold: whole chunks, whole pinned frames, ranges, and what it knows of
+    /// losses.
     #[must_use]
     pub fn memory(&self) -> usize {
         let ranges = match &self.state {
-            State::Open(open) => open.rcv.memory(),
+            State::Open(open) => open.rcv.memory().saturating_add(open.snd.memory()),
             _ => 0,
         };
         self.to_send.memory().saturating_add(self.received.memory()).saturating_add(ranges)
@@ -506,14 +641,22 @@ impl Connection {
             received,
             timers,
             clock: _,
+            moved,
             challenges,
             soft_error,
+            urgent_unread,
             acks_due,
             events,
+            keep_alive_probes,
+            keep_alive_due,
+            received_dscp,
             released,
             wants_room,
             has_read,
             end,
+            nodelay,
+            corked,
+            urgent,
         } = self;
         tuple.hash(state);
         self.state().hash(state);
@@ -521,17 +664,19 @@ impl Connection {
             State::SynSent(opening) | State::SynReceived(opening, _) => {
                 let Opening { iss, due, sent_at, retries, rtt, finish, passive, stray_reset } = opening;
                 (due, sent_at.map(|at| now.since(at)), retries, rtt, finish, passive).hash(state);
-                stray_reset.map(|seq| seq.distance_from(*iss)).hash(state);
+                stray_reset.map(|stray| (stray.ack.distance_from(*iss), stray.ts_val)).hash(state);
                 if let State::SynReceived(_, peer) = protocol {
                     Peer { irs: SeqNum::new(0), ..*peer }.hash(state);
                 }
             }
             State::Open(open) => {
-                open.snd.digest(open.rcv.irs, now, state);
-                open.rcv.digest(now, state);
+                let Open { phase: _, snd, rcv, remote_timeout, timeout_due } = &**open;
+                snd.digest(rcv.irs, now, state);
+                rcv.digest(now, state);
+                (remote_timeout, timeout_due).hash(state);
             }
             State::TimeWait(record) => record.digest(now, state),
-            State::Closed(closed) => (closed.error, closed.reset.is_some()).hash(state),
+            State::Closed(closed) => (closed.error, closed.last.is_some()).hash(state),
         }
         for queue in [to_send, received] {
             queue.len().hash(state);
@@ -540,8 +685,12 @@ impl Connection {
             }
         }
         timers.digest(now, state);
-        (challenges.since.map(|since| now.since(since)), challenges.count).hash(state);
+        challenges.digest(now, state);
         (soft_error, acks_due, events, released, wants_room, has_read, end).hash(state);
+        (urgent_unread, keep_alive_probes, keep_alive_due, received_dscp).hash(state);
+        // Without a limit on the wait it does not matter how long it has lasted.
+        self.patience().map(|_| now.since(*moved)).hash(state);
+        (nodelay, corked, urgent).hash(state);
     }
 }
 

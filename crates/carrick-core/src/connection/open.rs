@@ -32,25 +32,33 @@ impl Connection {
             peer.scale.map_or(unscaled, |scale| (scale, handshake::local_scale(&self.config)));
         let mss = handshake::local_mss(self.tuple.local, self.link.mtu);
 
-        let mut rcv =
-            Receiver::new(peer.irs, u32::from(handshake::initial_window(&self.config).get()), rcv_scale, mss);
+        let mut rcv = Receiver::new(
+            peer.irs,
+            u32::from(handshake::initial_window(&self.config).get()),
+            rcv_scale,
+            mss,
+            now,
+        );
         rcv.sack = peer.sack;
         rcv.ts_recent = peer.ts_recent.map(|recent| (recent, now));
 
         let mut snd = Sender::new(opening.iss, peer.mss.get(), snd_scale, &self.config);
         snd.rtt = opening.rtt;
+        snd.born = handshake::ts_clock(opening.sent_at.unwrap_or(now), self.link.ts_offset);
         if let (0, Some(sent_at)) = (opening.retries, opening.sent_at) {
-            snd.rtt.sample(now.since(sent_at));
+            snd.rtt.sample(now.since(sent_at), 1);
         }
         snd.rtt.on_established(opening.retries > 0);
 
         let phase = Phase::Established;
         let phase = if opening.finish { phase.on_close() } else { phase };
         snd.fin = opening.finish;
-        let mut open = Open { phase, snd, rcv };
+        let timeout_due = self.config.user_timeout_option.is_some();
+        let mut open = Open { phase, snd, rcv, remote_timeout: None, timeout_due };
         let segment_size = u32::from(open.segment_size(self.tuple.local, &self.link, 0));
         open.snd.congestion.get_mut().on_start(segment_size);
-        self.timers.clear();
+        self.timers.clear_opening();
+        self.moved = now;
         self.state = State::Open(open.into());
         self.note(Event::Connected);
         self.note(Event::Writable);

@@ -1,11 +1,25 @@
 //! SEGMENT ARRIVES (RFC 9293 §3.10.7), with the answers of RFC 5961 and the tests of RFC 7323.
 //!
-//! The steps are methods named after the RFC's steps, called in its order.
+//! To be read beside the RFC: [`segment_arrives`](Connection::segment_arrives) chooses by state, and for each group of
+//! states one short function calls the RFC's steps in its order; a step is a method named after it. A step that
+//! ends the matter gives the outcome, which `?` returns.
+//!
+//! | RFC 9293 | where |
+//! |---|---|
+//! | §3.10.7.1 CLOSED, §3.10.7.2 LISTEN | the endpoint: `Endpoint::no_connection` |
+//! | §3.10.7.3 SYN-SENT | [`in_syn_sent`](Connection::in_syn_sent) |
+//! | §3.10.7.4 SYN-RECEIVED | [`syn_received::segment_arrives`], which half-open records of the endpoint ask too |
+//! | §3.10.7.4 ESTABLISHED to LAST-ACK | [`in_open`](Connection::in_open) |
+//! | §3.10.7.4 TIME-WAIT | [`time_wait::segment_arrives`], which records of the endpoint ask too |
 
 use super::handshake::Peer;
-use super::{Connection, Opening, Reset, State};
+use super::syn_received::{self, Verdict};
+use super::timers::Timer;
+use super::{Connection, End, Last, Opening, State, Stray};
+use crate::endpoint::time_wait;
+use crate::recv::ack_policy::{Arrival, MAX_DELAY};
 use crate::recv::{Refused, Taken};
-use crate::state::Next;
+use crate::state::{Next, Phase};
 use crate::{ConnectionError, Cx, DiscardReason, Event, IcmpError, IcmpErrorKind, Instant, Outcome, Segment};
 use carrick_wire::TcpFlags;
 
@@ -24,130 +38,152 @@ impl Connection {
         done.err().unwrap_or(Outcome::Accepted)
     }
 
-    /// §3.10.7.3.
+    /// §3.10.7.3. There is no first step about numbers: RCV.NXT is not known yet.
     fn in_syn_sent(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
-        let State::SynSent(opening) = &mut self.state else { return Ok(()) };
-        // First, the ACK bit. SND.NXT is ISS+1: a SYN of ours carries no text.
+        let acks_syn = self.syn_sent_first_ack(segment)?;
+        self.syn_sent_second_reset(segment, acks_syn)?;
+        // Third, security: no such thing (§A.1).
+        self.syn_sent_fourth_syn(cx, segment, acks_syn)?;
+        // Fifth, neither SYN nor RST: it was dropped by the fourth.
+        self.sixth_and_later(cx, segment)
+    }
+
+    /// §3.10.7.4 for SYN-RECEIVED: the steps are those of a half-open record.
+    fn in_syn_received(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        let State::SynReceived(opening, peer) = &mut self.state else { return Ok(()) };
+        let window = u32::from(super::handshake::initial_window(&self.config).get());
+        match syn_received::segment_arrives(opening.iss, peer, window, segment) {
+            Verdict::Drop(reason) => Err(Outcome::Discarded(reason)),
+            Verdict::Challenge(reason) => self.challenge(cx.now, reason),
+            Verdict::OtherSyn => self.challenge(cx.now, DiscardReason::UnexpectedSyn),
+            Verdict::Stray => {
+                opening.stray_reset = Some(Stray::of(segment));
+                Err(Outcome::Answered(DiscardReason::BadAck))
+            }
+            Verdict::RepeatedSyn => {
+                peer.repeated(segment);
+                if !self.challenges.permits(cx.now) {
+                    return Err(Outcome::Discarded(DiscardReason::UnexpectedSyn));
+                }
+                opening.due = true;
+                Err(Outcome::Answered(DiscardReason::UnexpectedSyn))
+            }
+            Verdict::Reset => {
+                let error = if opening.passive { ConnectionError::Reset } else { ConnectionError::Refused };
+                self.end(Some(error), None);
+                Ok(())
+            }
+            Verdict::Established => {
+                let (opening, peer) = (opening.clone(), *peer);
+                self.establish(&opening, peer, cx.now);
+                self.set_first_window(segment, true);
+                self.note_timestamp(segment, cx.now);
+                self.sixth_and_later(cx, segment)
+            }
+            Verdict::EstablishedBySyn => {
+                let (opening, peer) = (opening.clone(), *peer);
+                self.established_by_syn(cx, segment, &opening, peer);
+                self.note_timestamp(segment, cx.now);
+                self.sixth_and_later(cx, segment)
+            }
+        }
+    }
+
+    /// §3.10.7.4 from ESTABLISHED to LAST-ACK.
+    fn in_open(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        self.timestamps(cx, segment)?;
+        self.first_sequence_number(cx, segment)?;
+        self.second_reset(cx, segment)?;
+        // Third, security: no such thing (§A.1).
+        self.fourth_syn(cx, segment)?;
+        self.fifth_ack(cx, segment)?;
+        self.sixth_and_later(cx, segment)
+    }
+
+    /// §3.10.7.4 for TIME-WAIT: the steps are those of a record of the endpoint's.
+    fn in_time_wait(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        let State::TimeWait(record) = &mut self.state else { return Ok(()) };
+        match time_wait::segment_arrives(record, segment, self.link.rfc1337) {
+            time_wait::Verdict::Drop(reason) => Err(Outcome::Discarded(reason)),
+            time_wait::Verdict::Answer => self.challenge(cx.now, DiscardReason::Unexpected),
+            time_wait::Verdict::Restart => {
+                self.restart_time_wait(cx.now);
+                Err(Outcome::Answered(DiscardReason::Unexpected))
+            }
+            time_wait::Verdict::Close => {
+                self.end(None, None);
+                Ok(())
+            }
+            time_wait::Verdict::Reopen => {
+                // A listener may want the SYN: a record of the endpoint's takes our place, and the endpoint looks
+                // again. The ACK of the peer's FIN is overtaken if it has not left yet.
+                self.acks_due = 0;
+                self.end = End::TimeWait;
+                Err(Outcome::HandedBack)
+            }
+        }
+    }
+
+    /// SYN-SENT, first: whether the segment acknowledges our SYN. SND.NXT is ISS+1: a SYN of ours carries no text.
+    fn syn_sent_first_ack(&mut self, segment: &Segment<'_>) -> Result<bool, Outcome> {
+        let State::SynSent(opening) = &mut self.state else { return Ok(false) };
         let acks_syn =
             segment.has(TcpFlags::ACK) && segment.ack == opening.iss + 1 && opening.sent_at.is_some();
-        if segment.has(TcpFlags::ACK) && !acks_syn {
-            if segment.has(TcpFlags::RST) {
-                return Err(Outcome::Discarded(DiscardReason::BadAck));
-            }
-            opening.stray_reset = Some(segment.ack);
-            return Err(Outcome::Answered(DiscardReason::BadAck));
+        if acks_syn || !segment.has(TcpFlags::ACK) {
+            return Ok(acks_syn);
         }
-        // Second, the RST bit: only one that acknowledges our SYN counts.
         if segment.has(TcpFlags::RST) {
-            if acks_syn {
-                self.end(Some(ConnectionError::Refused), None);
-                return Ok(());
-            }
+            return Err(Outcome::Discarded(DiscardReason::BadAck));
+        }
+        opening.stray_reset = Some(Stray::of(segment));
+        Err(Outcome::Answered(DiscardReason::BadAck))
+    }
+
+    /// SYN-SENT, second: only a reset that acknowledges our SYN counts.
+    fn syn_sent_second_reset(&mut self, segment: &Segment<'_>, acks_syn: bool) -> Step {
+        if !segment.has(TcpFlags::RST) {
+            return Ok(());
+        }
+        if !acks_syn {
             return Err(Outcome::Discarded(DiscardReason::StrayReset));
         }
-        // Fourth, the SYN bit.
+        self.end(Some(ConnectionError::Refused), None);
+        Err(Outcome::Accepted)
+    }
+
+    /// SYN-SENT, fourth: the peer's SYN, with an ACK of ours or without.
+    fn syn_sent_fourth_syn(&mut self, cx: &Cx, segment: &Segment<'_>, acks_syn: bool) -> Step {
+        let State::SynSent(opening) = &mut self.state else { return Ok(()) };
         if !segment.has(TcpFlags::SYN) {
             return Err(Outcome::Discarded(DiscardReason::Unexpected));
         }
         let mut opening = opening.clone();
         let peer = Peer::of(segment, self.tuple.local, &self.config);
         if acks_syn {
-            self.establish(&opening, peer, cx.now);
-            self.set_first_window(segment, false);
-            self.acks_due = 1;
-            return self.sixth_and_later(cx, segment);
+            self.established_by_syn(cx, segment, &opening, peer);
+            return Ok(());
         }
-        // A simultaneous open: our SYN goes out again, as a SYN,ACK.
+        // A simultaneous open: our SYN goes out again, as a SYN,ACK. Text and FIN come again too.
         opening.due = true;
         self.state = State::SynReceived(opening, peer);
-        Ok(())
+        Err(Outcome::Accepted)
     }
 
-    /// §3.10.7.4 for SYN-RECEIVED, whose sender and receiver do not exist yet.
-    fn in_syn_received(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
-        let State::SynReceived(opening, peer) = &mut self.state else { return Ok(()) };
-        let rcv_nxt = peer.irs + 1;
-        if segment.seq == peer.irs && segment.has(TcpFlags::SYN) && !segment.has(TcpFlags::RST) {
-            if segment.has(TcpFlags::ACK) {
-                // The other side of a simultaneous open.
-                if segment.ack == opening.iss + 1 {
-                    let (opening, peer) = (opening.clone(), *peer);
-                    self.establish(&opening, peer, cx.now);
-                    self.set_first_window(segment, false);
-                    self.acks_due = 1;
-                    return self.sixth_and_later(cx, segment);
-                }
-            } else if self.challenges.permits(cx.now) {
-                // A repeated SYN: the SYN,ACK repairs what was lost in either direction (SA-SYNDUP-SR).
-                opening.due = true;
-                return Err(Outcome::Answered(DiscardReason::UnexpectedSyn));
-            }
-            return Err(Outcome::Discarded(DiscardReason::UnexpectedSyn));
-        }
-        // First, the sequence number; the window is what our SYN,ACK said.
-        let window = u32::from(super::handshake::initial_window(&self.config).get());
-        let ahead = segment.seq.distance_from(rcv_nxt);
-        if ahead > window {
-            if segment.has(TcpFlags::RST) {
-                return Err(Outcome::Discarded(DiscardReason::OutOfWindow));
-            }
-            self.challenge(cx.now);
-            return Err(Outcome::Answered(DiscardReason::OutOfWindow));
-        }
-        // Second, the RST bit.
-        if segment.has(TcpFlags::RST) {
-            if ahead > 0 {
-                self.challenge(cx.now);
-                return Err(Outcome::Answered(DiscardReason::InexactReset));
-            }
-            let error = if opening.passive { ConnectionError::Reset } else { ConnectionError::Refused };
-            self.end(Some(error), None);
-            return Ok(());
-        }
-        // Fourth, the SYN bit.
-        if segment.has(TcpFlags::SYN) {
-            self.challenge(cx.now);
-            return Err(Outcome::Answered(DiscardReason::UnexpectedSyn));
-        }
-        // Fifth, the ACK field.
-        if !segment.has(TcpFlags::ACK) {
-            return Err(Outcome::Discarded(DiscardReason::Unexpected));
-        }
-        if segment.ack != opening.iss + 1 {
-            opening.stray_reset = Some(segment.ack);
-            return Err(Outcome::Answered(DiscardReason::BadAck));
-        }
-        let (opening, peer) = (opening.clone(), *peer);
-        self.establish(&opening, peer, cx.now);
-        self.set_first_window(segment, true);
-        self.note_timestamp(segment, cx.now);
-        self.sixth_and_later(cx, segment)
+    /// ESTABLISHED by a segment with a SYN, whose window is not scaled and which is owed an ACK.
+    fn established_by_syn(&mut self, cx: &Cx, segment: &Segment<'_>, opening: &Opening, peer: Peer) {
+        self.establish(opening, peer, cx.now);
+        self.set_first_window(segment, false);
+        self.acks_due = 1;
     }
 
-    /// §3.10.7.4 from ESTABLISHED on.
-    fn in_open(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
-        self.timestamps(cx, segment)?;
-        self.first_sequence_number(cx, segment)?;
-        self.second_reset(cx, segment)?;
-        self.fourth_syn(cx, segment)?;
-        self.fifth_ack(cx, segment)?;
-        self.sixth_and_later(cx, segment)
-    }
-
-    /// RFC 7323 §3.2 and §5.3 R1; a reset is exempt.
+    /// RFC 7323 §3.2 and §5.3 R1.
     fn timestamps(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         let State::Open(open) = &self.state else { return Ok(()) };
-        if open.rcv.ts_recent.is_none() || segment.has(TcpFlags::RST) {
-            return Ok(());
+        match open.rcv.check_timestamp(segment, cx.now) {
+            Ok(()) => Ok(()),
+            Err(DiscardReason::OldTimestamp) => self.challenge(cx.now, DiscardReason::OldTimestamp),
+            Err(missing) => Err(Outcome::Discarded(missing)),
         }
-        let Some(timestamps) = segment.options.timestamps else {
-            return Err(Outcome::Discarded(DiscardReason::MissingTimestamp));
-        };
-        if open.rcv.timestamp_is_old(timestamps.val, cx.now) {
-            self.challenge(cx.now);
-            return Err(Outcome::Answered(DiscardReason::OldTimestamp));
-        }
-        Ok(())
     }
 
     /// First, the sequence number.
@@ -166,8 +202,7 @@ impl Connection {
             return Err(Outcome::Discarded(DiscardReason::OutOfWindow));
         }
         if segment.has(TcpFlags::SYN) {
-            self.challenge(cx.now);
-            return Err(Outcome::Answered(DiscardReason::UnexpectedSyn));
+            return self.challenge(cx.now, DiscardReason::UnexpectedSyn);
         }
         // Unacceptable by number, but its ACK is needed (note 6, and a probe of a closed window).
         let nxt = rcv.nxt;
@@ -177,13 +212,28 @@ impl Connection {
         } else {
             segment.seq + 1 == nxt || probe_answer
         };
+        let answer = Last::ack(open);
         if use_ack && segment.has(TcpFlags::ACK) {
             self.fifth_ack_alone(cx, segment)?;
+            self.hear();
+            if segment.seq == nxt {
+                // A closed window is no reason to miss it (MUST-66).
+                self.sixth_urgent(segment);
+            }
         }
-        if len > 0 {
-            self.owe_ack();
-        } else {
-            self.challenge(cx.now);
+        match &mut self.state {
+            // It ended LAST-ACK, and the peer still waits for the ACK of its own FIN.
+            State::Closed(closed) => closed.last = Some(Last { seq: segment.ack, ..answer }),
+            // A FIN of the peer's that comes again begins TIME-WAIT with an ACK, however many were sent before.
+            State::TimeWait(_) => self.acks_due = 1,
+            State::Open(open) if len > 0 => {
+                if text_end.at_or_before(nxt) && !segment.text.is_empty() {
+                    open.rcv.acks.on_trouble();
+                    open.rcv.note_old_text(segment.seq, segment.text_seqs());
+                }
+                self.owe_ack();
+            }
+            _ => return self.challenge(cx.now, DiscardReason::OutOfWindow),
         }
         Err(Outcome::Answered(DiscardReason::OutOfWindow))
     }
@@ -195,8 +245,7 @@ impl Connection {
             return Ok(());
         }
         if segment.seq != open.rcv.nxt {
-            self.challenge(cx.now);
-            return Err(Outcome::Answered(DiscardReason::InexactReset));
+            return self.challenge(cx.now, DiscardReason::InexactReset);
         }
         self.end(Some(ConnectionError::Reset), None);
         Err(Outcome::Accepted)
@@ -205,17 +254,39 @@ impl Connection {
     /// Fourth, the SYN bit (RFC 5961 §4.2).
     fn fourth_syn(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         if segment.has(TcpFlags::SYN) {
-            self.challenge(cx.now);
-            return Err(Outcome::Answered(DiscardReason::UnexpectedSyn));
+            return self.challenge(cx.now, DiscardReason::UnexpectedSyn);
         }
         Ok(())
     }
 
-    /// Sixth to eighth: the urgent pointer (in line, so it changes nothing here), text, FIN.
+    /// Sixth to eighth: the urgent pointer, text, FIN. What comes this far is the peer's own.
     fn sixth_and_later(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        self.hear();
+        self.received_dscp = segment.dscp;
+        if let (State::Open(open), Some(timeout)) = (&mut self.state, segment.options.user_timeout)
+            && self.config.user_timeout_option.is_some()
+        {
+            open.remote_timeout = Some(timeout);
+        }
+        self.sixth_urgent(segment);
         let text = self.seventh_text(cx, segment);
-        self.eighth_fin(cx, segment);
-        text
+        let fin = self.eighth_fin(cx, segment);
+        text.and(fin)
+    }
+
+    /// Sixth, the URG bit (MUST-32): RCV.UP is kept as the distance from what the application has read.
+    fn sixth_urgent(&mut self, segment: &Segment<'_>) {
+        let State::Open(open) = &self.state else { return };
+        if !segment.has(TcpFlags::URG) || !open.phase.receives() {
+            return;
+        }
+        let mark = i64::from(segment.seq + u32::from(segment.urgent) - open.rcv.nxt);
+        let unread = i64::try_from(self.received.len()).unwrap_or(i64::MAX);
+        let ahead = u32::try_from(mark.saturating_add(unread)).unwrap_or(0);
+        if ahead > self.urgent_unread {
+            self.urgent_unread = ahead;
+            self.note(Event::Urgent);
+        }
     }
 
     /// Seventh, the text.
@@ -230,24 +301,39 @@ impl Connection {
             // The application will never read it: half-duplex close (RFC 9293 §3.6.1, SHLD-3). The reset has the
             // number after all that we sent: if our FIN is on its way, the peer will have taken it by then, and a
             // reset with the segment's ACK number would be too old to be believed.
-            let reset = Reset::after(open);
+            let reset = Last::reset(open);
             self.end(Some(ConnectionError::Aborted), Some(reset));
             return Ok(());
         }
         let taken = open.rcv.take_text(cx, seq, segment.text, &mut self.received);
         match taken {
-            Taken::Advanced => {
+            Taken::Advanced { bytes, filled } => {
+                let after_idle = cx.now.since(open.rcv.heard) >= open.snd.rtt.rto();
+                open.rcv.heard = cx.now;
+                let arrival = Arrival { bytes, segments: segment.wire_segments(), filled, after_idle };
+                let at_once = open.rcv.acks.at_once(arrival, open.rcv.mss);
                 // Duplicates still owed would carry the new number and tell of a loss that there is not.
-                self.acks_due = 1;
+                self.acks_due = self.acks_due.min(1);
+                if at_once || self.config.delayed_ack.is_zero() {
+                    self.acks_due = 1;
+                } else {
+                    let delay = self.config.delayed_ack.min(MAX_DELAY);
+                    self.timers.start(Timer::DelayedAck, cx.now + delay);
+                }
                 self.note(Event::Readable);
                 Ok(())
             }
             Taken::Held => {
+                open.rcv.acks.on_trouble();
                 self.owe_ack();
                 Ok(())
             }
             // Not acknowledged, so the peer sends it again when there may be memory.
             Taken::Refused(Refused::NoMemory) => Err(Outcome::Discarded(DiscardReason::NoMemory)),
+            Taken::Refused(Refused::BehindFin) => {
+                self.owe_ack();
+                Err(Outcome::Answered(DiscardReason::OutOfWindow))
+            }
             Taken::Refused(Refused::TooManyRanges) => {
                 self.owe_ack();
                 Err(Outcome::Answered(DiscardReason::TooManyRanges))
@@ -256,23 +342,32 @@ impl Connection {
     }
 
     /// Eighth, the FIN bit.
-    fn eighth_fin(&mut self, cx: &Cx, segment: &Segment<'_>) {
-        let State::Open(open) = &mut self.state else { return };
+    fn eighth_fin(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        if let State::TimeWait(record) = &self.state
+            && segment.has(TcpFlags::FIN)
+            && segment.seq.at_or_before(record.rcv_nxt)
+        {
+            self.acks_due = 1;
+        }
+        let State::Open(open) = &mut self.state else { return Ok(()) };
+        let mut fits = true;
         if segment.has(TcpFlags::FIN) && open.phase.receives() {
             let text_end = segment.seq + u32::from(segment.has(TcpFlags::SYN)) + segment.text_seqs();
-            open.rcv.note_fin(text_end);
+            fits = open.rcv.note_fin(text_end);
             self.acks_due = self.acks_due.max(1);
-        } else if segment.has(TcpFlags::FIN) {
+        } else if segment.has(TcpFlags::FIN) && segment.seq.at_or_before(open.rcv.nxt) {
+            // A second FIN is bogus: it draws an ACK, and RCV.NXT stays.
             self.acks_due = self.acks_due.max(1);
         }
-        let State::Open(open) = &mut self.state else { return };
+        let State::Open(open) = &mut self.state else { return Ok(()) };
         if !open.phase.receives() || !open.rcv.take_fin() {
-            return;
+            return if fits { Ok(()) } else { Err(Outcome::Answered(DiscardReason::Unexpected)) };
         }
         self.acks_due = self.acks_due.max(1);
         let next = open.phase.on_fin_received();
         self.note(Event::Readable);
         self.enter(next, cx.now);
+        Ok(())
     }
 
     /// Takes the timestamp of a segment that has passed every check.
@@ -282,26 +377,17 @@ impl Connection {
         }
     }
 
-    /// TIME-WAIT (the same rules as for a record of the endpoint's).
-    fn in_time_wait(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
-        let State::TimeWait(record) = &mut self.state else { return Ok(()) };
-        let verdict =
-            crate::endpoint::time_wait::segment_arrives(record, segment, cx.now, self.link.time_wait());
-        if verdict.restart {
-            self.timers.set(super::timers::Timer::TimeWait, record.deadline);
-        }
-        if verdict.answer {
-            self.challenge(cx.now);
-            return Err(Outcome::Answered(DiscardReason::Unexpected));
-        }
-        Err(Outcome::Discarded(DiscardReason::Unexpected))
-    }
-
     /// What the fifth or the eighth step leads to.
     pub(super) fn enter(&mut self, next: Next, now: Instant) {
         let State::Open(open) = &mut self.state else { return };
         match next {
-            Next::Phase(phase) => open.phase = phase,
+            Next::Phase(phase) => {
+                open.phase = phase;
+                if phase == Phase::FinWait2 {
+                    // All is delivered: what is left of the linger time does not count.
+                    self.timers.stop(Timer::Life);
+                }
+            }
             Next::TimeWait => self.enter_time_wait(now),
             Next::Closed => self.end(None, None),
         }
@@ -313,16 +399,12 @@ impl Connection {
         self.acks_due = if sack { 1 } else { self.acks_due.saturating_add(1) };
     }
 
-    /// An ACK under the throttle (RFC 5961 §7).
-    pub(super) fn challenge(&mut self, now: Instant) {
+    /// The segment is dropped and draws an ACK, under the throttle (RFC 5961 §7).
+    pub(super) fn challenge(&mut self, now: Instant, reason: DiscardReason) -> Step {
         if self.challenges.permits(now) {
-            if let State::SynReceived(opening, _) = &mut self.state {
-                // Before the connection is established its SYN,ACK says the same and repairs more.
-                opening.due = true;
-            } else {
-                self.acks_due = self.acks_due.max(1);
-            }
+            self.acks_due = self.acks_due.max(1);
         }
+        Err(Outcome::Answered(reason))
     }
 
     /// An ICMP error whose quote names this connection (RFC 9293 §3.9.2.2, RFC 5927).
@@ -353,7 +435,7 @@ impl Connection {
         if hard && matches!(self.state, State::SynSent(_) | State::SynReceived(..)) {
             self.end(Some(reason), None);
         } else {
-            self.soft_error = Some(reason);
+            self.note_soft_error(reason);
         }
         Outcome::Accepted
     }

@@ -1,25 +1,36 @@
 //! Deadlines: one of each kind at most (RFC 9293 §3.10.8, RFC 6298 §5).
 
-use super::{Connection, Opening, State};
+use super::{Connection, Last, Opening, State};
+use crate::send::CORK;
+use crate::state::Phase;
 use crate::{ConnectionError, Cx, Instant};
 use core::hash::{Hash, Hasher};
+use core::time::Duration;
+
+/// Timers that are served so late tell more of our own sleep than of the peer's.
+const LEAP: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Timer {
     /// Something sent is not acknowledged.
     Retransmit,
-    /// The window is closed, or too small to be worth using.
+    /// The window is closed, or too small to be worth using; or the application holds back what does not fill a
+    /// segment.
     Persist,
-    /// The application has gone and the peer does not close.
-    FinWait2,
-    /// Two maximum segment lifetimes.
-    TimeWait,
+    /// What ends the connection's life whatever happens, one at a time: two maximum segment lifetimes in
+    /// TIME-WAIT; the limit of FIN-WAIT-2 once the application has let go; before that its linger time.
+    Life,
+    /// Text is not acknowledged yet.
+    DelayedAck,
+    /// Nothing is under way, and nothing has been heard of the peer.
+    KeepAlive,
     /// A writer was turned away for want of memory.
     Room,
 }
 
 impl Timer {
-    const ALL: [Self; 5] = [Self::Retransmit, Self::Persist, Self::FinWait2, Self::TimeWait, Self::Room];
+    const ALL: [Self; 6] =
+        [Self::Life, Self::Retransmit, Self::Persist, Self::DelayedAck, Self::KeepAlive, Self::Room];
 }
 
 #[derive(Clone, Debug)]
@@ -42,7 +53,7 @@ impl Timers {
         }
     }
 
-    fn start(&mut self, timer: Timer, deadline: Instant) {
+    pub(super) fn start(&mut self, timer: Timer, deadline: Instant) {
         if self.get(timer) == Instant::NEVER {
             self.set(timer, deadline);
         }
@@ -57,8 +68,19 @@ impl Timers {
         self.stop(Timer::Retransmit);
     }
 
-    pub(super) fn clear(&mut self) {
+    /// A deadline that is set comes no later than this.
+    fn bound(&mut self, timer: Timer, latest: Instant) {
+        let deadline = self.get(timer);
+        if deadline != Instant::NEVER && deadline > latest {
+            self.set(timer, latest);
+        }
+    }
+
+    /// The handshake is done: all but the end of an orphan's life begins anew.
+    pub(super) fn clear_opening(&mut self) {
+        let life = self.get(Timer::Life);
         *self = Self::default();
+        self.set(Timer::Life, life);
     }
 
     pub(super) fn earliest(&self) -> Option<Instant> {
@@ -82,47 +104,116 @@ impl Connection {
             }
             self.timers.stop(timer);
             match timer {
+                Timer::Retransmit | Timer::Persist if self.user_timeout_is_over(cx.now, deadline) => {
+                    self.give_up();
+                }
                 Timer::Retransmit => self.retransmission_timeout(cx),
                 Timer::Persist => self.persist_timeout(),
-                // Nobody is left who could be told, and nothing is due to the peer (RFC 9293 §3.6, note 9).
-                Timer::FinWait2 | Timer::TimeWait => self.end(None, None),
+                Timer::Life => self.life_is_over(),
+                Timer::DelayedAck => self.delayed_ack_timeout(),
+                Timer::KeepAlive => self.keep_alive_timeout(cx),
                 Timer::Room => self.offer_room(),
             }
         }
     }
 
     fn retransmission_timeout(&mut self, cx: &Cx) {
-        let gave_up = match &mut self.state {
+        let (retries, limit) = match &mut self.state {
             State::SynSent(opening) | State::SynReceived(opening, _) => {
                 let Opening { retries, rtt, due, .. } = opening;
                 *retries = retries.saturating_add(1);
                 rtt.back_off();
                 *due = true;
-                *retries > self.config.syn_retries
+                (*retries, self.config.syn_retries)
             }
             State::Open(open) => {
                 open.snd.on_timeout(cx.now);
-                open.snd.retries > self.config.retries
+                (open.snd.retries, self.config.retries)
             }
-            State::TimeWait(_) | State::Closed(_) => false,
+            State::TimeWait(_) | State::Closed(_) => return,
         };
-        if gave_up {
-            self.end(Some(self.soft_error.unwrap_or(ConnectionError::TimedOut)), None);
-        }
+        self.unanswered(retries, limit);
     }
 
     fn persist_timeout(&mut self) {
         let State::Open(open) = &mut self.state else { return };
         open.snd.on_persist();
-        if open.snd.retries > self.config.retries {
-            self.end(Some(self.soft_error.unwrap_or(ConnectionError::TimedOut)), None);
+        let retries = open.snd.retries;
+        if open.snd.wnd == 0 {
+            self.unanswered(retries, self.config.retries);
         }
+    }
+
+    /// The thresholds R1 and R2 (RFC 9293 §3.8.3), in repetitions that nobody has answered.
+    fn unanswered(&mut self, retries: u8, r2: u8) {
+        if retries > r2 && self.user_timeout().is_none() {
+            self.give_up();
+        } else if retries == self.config.r1 && self.soft_error.is_none() {
+            self.note_soft_error(ConnectionError::TimedOut);
+        }
+    }
+
+    /// How long the peer may leave us without an acknowledgment, if time decides: the user timeout, and less for
+    /// an orphan.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let asked = self.user_timeout();
+        if self.released {
+            Some(asked.map_or(self.config.orphan_timeout, |asked| asked.min(self.config.orphan_timeout)))
+        } else {
+            asked
+        }
+    }
+
+    /// Whether the peer has been asked once more at least.
+    const fn has_asked_again(&self) -> bool {
+        match &self.state {
+            State::SynSent(opening) | State::SynReceived(opening, _) => opening.retries > 0,
+            State::Open(open) => open.snd.retries > 0 || open.snd.probes > 0,
+            State::TimeWait(_) | State::Closed(_) => false,
+        }
+    }
+
+    /// USER TIMEOUT (RFC 9293 §3.10.8). A clock that has leapt over the deadline is no evidence against the peer:
+    /// it is asked once more.
+    fn user_timeout_is_over(&self, now: Instant, deadline: Instant) -> bool {
+        let leapt = now.since(deadline) >= LEAP;
+        (self.has_asked_again() || !leapt)
+            && self.patience().is_some_and(|limit| now.since(self.moved) >= limit)
+    }
+
+    /// R2, or the user timeout. A peer that answers, but keeps its window closed to an orphan, is told.
+    fn give_up(&mut self) {
+        let reset = match &self.state {
+            State::Open(open) if self.released => Some(Last::reset(open)),
+            _ => None,
+        };
+        self.end(Some(self.soft_error.unwrap_or(ConnectionError::TimedOut)), reset);
+    }
+
+    fn delayed_ack_timeout(&mut self) {
+        let State::Open(open) = &mut self.state else { return };
+        open.rcv.acks.on_delay_over();
+        self.acks_due = self.acks_due.max(1);
+    }
+
+    /// Nothing has been heard of the peer for long (RFC 9293 §3.8.4). However late the timer is, each probe gets
+    /// its time to be answered.
+    fn keep_alive_timeout(&mut self, cx: &Cx) {
+        let Some(keep_alive) = self.config.keep_alive else { return };
+        if self.keep_alive_probes >= keep_alive.retries.max(2) {
+            return self.give_up();
+        }
+        self.keep_alive_probes = self.keep_alive_probes.saturating_add(1);
+        self.keep_alive_due = true;
+        self.timers.set(Timer::KeepAlive, cx.now + keep_alive.interval);
     }
 
     /// Starts and stops the timers that follow from the state. Exactly one of retransmission and persist
     /// runs while anything is outstanding or held back.
     pub(super) fn rearm(&mut self, now: Instant) {
         let queued = self.to_send.len();
+        // While it lies ahead, the end of patience is a deadline of its own.
+        let latest = self.patience().map(|limit| self.moved + limit).filter(|latest| *latest > now);
         match &self.state {
             State::SynSent(opening) | State::SynReceived(opening, _) => {
                 if opening.sent_at.is_some() && !opening.due {
@@ -132,9 +223,18 @@ impl Connection {
             State::Open(open) => {
                 let snd = &open.snd;
                 let rto = snd.rtt.rto();
+                let segment_size = || u32::from(open.segment_size(self.tuple.local, &self.link, 0));
+                let corked = self.corked && snd.wnd > 0 && snd.only_partial(queued, segment_size());
                 if snd.outstanding() && snd.wnd > 0 {
                     self.timers.start(Timer::Retransmit, now + rto);
-                    self.timers.stop(Timer::Persist);
+                    if corked {
+                        self.timers.start(Timer::Persist, now + CORK);
+                    } else {
+                        self.timers.stop(Timer::Persist);
+                    }
+                } else if corked {
+                    self.timers.start(Timer::Persist, now + CORK);
+                    self.timers.stop(Timer::Retransmit);
                 } else if snd.outstanding() || snd.pending(queued) {
                     self.timers.start(Timer::Persist, now + snd.persist_interval(self.config.max_rto));
                     self.timers.stop(Timer::Retransmit);
@@ -142,13 +242,23 @@ impl Connection {
                     self.timers.stop(Timer::Retransmit);
                     self.timers.stop(Timer::Persist);
                 }
-                if self.released && open.phase == crate::state::Phase::FinWait2 {
-                    self.timers.start(Timer::FinWait2, now + self.config.fin_wait_2);
-                } else {
-                    self.timers.stop(Timer::FinWait2);
+                let waiting = snd.outstanding() || snd.pending(queued);
+                match self.config.keep_alive {
+                    Some(keep_alive) if !waiting => {
+                        let idle = keep_alive.idle.max(self.user_timeout().unwrap_or_default());
+                        self.timers.start(Timer::KeepAlive, now + idle);
+                    }
+                    _ => self.timers.stop(Timer::KeepAlive),
+                }
+                if self.released && open.phase == Phase::FinWait2 {
+                    self.timers.start(Timer::Life, now + self.config.fin_wait_2);
                 }
             }
             State::TimeWait(_) | State::Closed(_) => {}
+        }
+        if let Some(latest) = latest {
+            self.timers.bound(Timer::Retransmit, latest);
+            self.timers.bound(Timer::Persist, latest);
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What leaves: planned first, committed when the device has taken it.
 
 use super::handshake::{self, ts_clock};
-use super::{Closed, Connection, State};
-use crate::send::Sendable;
+use super::timers::Timer;
+use super::{Closed, Connection, Last, State};
+use crate::recv::ack_policy::MAX_DELAY;
+use crate::send::{Sendable, Terms};
 use crate::transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 use crate::{Cx, Instant, Pressure, Tuple};
 use bytes::Bytes;
@@ -24,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) len: usize,
     fin: bool,
     pub(crate) segment_size: Option<NonZeroU16>,
+    /// Text of a full segment.
+    mss: u16,
     /// The right edge that it advertises.
     edge: SeqNum,
     now: Instant,
@@ -35,16 +39,21 @@ enum Kind {
     Syn,
     /// Text, a FIN, or just an ACK.
     Segment,
-    /// A reset that ends the connection, or one to a stranger during the handshake.
-    Reset,
-    /// An ACK in TIME-WAIT.
-    TimeWait,
+    /// A reset to a stranger during the handshake.
+    Stray,
+    /// What ends the connection.
+    Last,
+    /// An ACK in SYN-RECEIVED or TIME-WAIT.
+    Ack,
 }
 
 impl Connection {
     /// The next packet that is due, of at most `max` bytes with its headers: a packet longer than the MTU is
     /// a super-segment, which stands for segments of [`Transmit::segment_size`] each. Call it until it gives
     /// nothing.
+    ///
+    /// Text is cut to fit `max`, into segments smaller than the path would take if need be. Headers are never
+    /// cut: they take up to 120 bytes, and where they leave no room text waits.
     ///
     /// Nothing has changed until [`Transmit::sent`].
     pub fn poll_transmit<'c>(&'c mut self, cx: &Cx, max: NonZeroUsize) -> Option<Transmit<'c>> {
@@ -64,25 +73,19 @@ impl Connection {
                 if self.acks_due == 0 {
                     return None;
                 }
-                let tcp = crate::endpoint::time_wait::answer(record, ts_clock(cx.now, self.link.ts_offset));
+                let tcp = crate::endpoint::time_wait::ack(record, ts_clock(cx.now, self.link.ts_offset));
                 Some(self.finish_plan(
                     cx,
                     tcp,
-                    Kind::TimeWait,
+                    Kind::Ack,
                     Sendable { seq: record.snd_nxt, len: 0, fin: false },
                 ))
             }
-            State::Closed(Closed { reset, .. }) => {
-                let reset = (*reset)?;
-                let ack = reset.ack.map_or(TcpFlags::EMPTY, |_| TcpFlags::ACK);
-                let tcp = TcpHeader {
-                    seq: reset.seq,
-                    ack: reset.ack.unwrap_or(SeqNum::new(0)),
-                    flags: TcpFlags::RST | ack,
-                    options: self.segment_options(cx.now, reset.ts_recent, SackBlocks::default()),
-                    ..TcpHeader::default()
-                };
-                Some(self.finish_plan(cx, tcp, Kind::Reset, Sendable { seq: reset.seq, len: 0, fin: false }))
+            State::Closed(Closed { last, .. }) => {
+                let Last { flags, seq, ack, window, ts_recent } = (*last)?;
+                let options = self.segment_options(cx.now, ts_recent, SackBlocks::default());
+                let tcp = TcpHeader { seq, ack, flags, window, options, ..TcpHeader::default() };
+                Some(self.finish_plan(cx, tcp, Kind::Last, Sendable { seq, len: 0, fin: false }))
             }
         }
     }
@@ -94,9 +97,15 @@ impl Connection {
             _ => return None,
         };
         let nothing = |seq| Sendable { seq, len: 0, fin: false };
-        if let Some(seq) = opening.stray_reset {
-            let tcp = TcpHeader { seq, flags: TcpFlags::RST, ..TcpHeader::default() };
-            return Some(self.finish_plan(cx, tcp, Kind::Reset, nothing(seq)));
+        if let Some(stray) = opening.stray_reset {
+            let timestamps = stray.ts_val.map(|ecr| Timestamps { val: 0, ecr });
+            let options = TcpOptions { timestamps, ..TcpOptions::default() };
+            let tcp = TcpHeader { seq: stray.ack, flags: TcpFlags::RST, options, ..TcpHeader::default() };
+            return Some(self.finish_plan(cx, tcp, Kind::Stray, nothing(stray.ack)));
+        }
+        if let Some(peer) = peer.filter(|_| self.acks_due > 0 && !opening.due) {
+            let tcp = handshake::ack(&self.config, opening.iss, peer, ts_clock(cx.now, self.link.ts_offset));
+            return Some(self.finish_plan(cx, tcp, Kind::Ack, nothing(opening.iss + 1)));
         }
         if !opening.due {
             return None;
@@ -123,28 +132,40 @@ impl Connection {
         let options = self.segment_options(cx.now, ts_recent, sack);
         let sack_len = u16::try_from(sack.len().saturating_mul(8).saturating_add(4)).unwrap_or(u16::MAX);
         let sack_len = if sack.is_empty() { 0 } else { sack_len };
-        let mss = open.segment_size(self.tuple.local, &self.link, sack_len);
+        let timeout_len = if options.user_timeout.is_some() { 4 } else { 0 };
+        let mss = open.segment_size(self.tuple.local, &self.link, sack_len.saturating_add(timeout_len));
 
         let queued = self.to_send.len();
-        let sendable = snd.sendable(queued, u32::from(mss)).map(|mut sendable| {
-            let fixed: usize = if self.tuple.local.is_ipv4() { 40 } else { 60 };
-            let headers = fixed.saturating_add(options.encoded_len());
-            let limit = max.get().min(usize::from(u16::MAX)).saturating_sub(headers);
-            self.shorten(&mut sendable, limit.max(usize::from(mss)), usize::from(mss));
-            sendable
-        });
+        let terms = self.terms();
+        // A duplicate is reported once, so it does not ride on what may be sent in several segments or again.
+        let duplicate = open.rcv.owes_duplicate();
+        let sendable =
+            snd.sendable(&terms, u32::from(mss)).filter(|_| !duplicate).and_then(|mut sendable| {
+                let fixed: usize = if self.tuple.local.is_ipv4() { 40 } else { 60 };
+                let headers = fixed.saturating_add(options.encoded_len());
+                let mut limit = max.get().min(usize::from(u16::MAX)).saturating_sub(headers);
+                if terms.urgent {
+                    // Each segment has a pointer of its own.
+                    limit = limit.min(usize::from(mss));
+                }
+                self.shorten(&mut sendable, limit, usize::from(mss));
+                (sendable.len > 0 || sendable.fin).then_some(sendable)
+            });
         let limit = self.config.receive_buffer;
         let reads = self.has_read && open.phase.receives();
         let update_due = || reads && open.rcv.update_due(cx.memory.pressure, self.received.len(), limit);
-        if sendable.is_none() && self.acks_due == 0 && !update_due() {
+        let ack_due = self.acks_due > 0 || duplicate;
+        if sendable.is_none() && !ack_due && !self.keep_alive_due && !update_due() {
             return None;
         }
-        let sendable = sendable.unwrap_or(Sendable { seq: snd.ack_seq(), len: 0, fin: false });
+        // A number just below the peer's window makes it answer (RFC 9293 §3.8.4).
+        let empty_seq = if self.keep_alive_due && !ack_due { snd.nxt - 1 } else { snd.ack_seq() };
+        let sendable = sendable.unwrap_or(Sendable { seq: empty_seq, len: 0, fin: false });
 
         // After the peer's FIN nothing can come any more: the edge stays where it is.
         let pressure = if open.phase.receives() { cx.memory.pressure } else { Pressure::Limit };
         let (window, edge) = open.rcv.offer(pressure, self.received.len(), limit);
-        let offset = sendable.seq.distance_from(snd.una) as usize;
+        let offset = if sendable.len > 0 { sendable.seq.distance_from(snd.una) as usize } else { 0 };
         let last = sendable.len > 0 && offset.saturating_add(sendable.len) == queued;
         let mut flags = TcpFlags::ACK;
         if last {
@@ -153,19 +174,32 @@ impl Connection {
         if sendable.fin {
             flags |= TcpFlags::FIN;
         }
+        // What urgent text lies ahead of this segment's number (RFC 9293 §3.8.5).
+        let ahead = (self.urgent as usize).saturating_sub(offset);
+        if ahead > 0 {
+            flags |= TcpFlags::URG;
+        }
         let tcp = TcpHeader {
             seq: sendable.seq,
             ack: open.rcv.nxt,
             flags,
             window,
+            urgent: u16::try_from(ahead).unwrap_or(u16::MAX),
             options,
             ..TcpHeader::default()
         };
         let (header, mut plan) = self.finish_plan(cx, tcp, Kind::Segment, sendable);
         plan.offset = offset;
+        plan.mss = mss;
         plan.edge = edge;
         plan.segment_size = NonZeroU16::new(mss).filter(|_| sendable.len > usize::from(mss));
         Some((header, plan))
+    }
+
+    /// How the application wants what it has written to be sent.
+    fn terms(&self) -> Terms {
+        let Self { nodelay, corked, .. } = *self;
+        Terms { queued: self.to_send.len(), urgent: self.urgent > 0, nodelay, corked }
     }
 
     /// Cuts what may be sent to `limit` bytes and to [`MAX_PARTS`] slices, in full segments.
@@ -184,13 +218,19 @@ impl Connection {
 
     fn segment_options(&self, now: Instant, ts_recent: Option<u32>, sack: SackBlocks) -> TcpOptions {
         let timestamps = ts_recent.map(|ecr| Timestamps { val: ts_clock(now, self.link.ts_offset), ecr });
-        TcpOptions { timestamps, sack, ..TcpOptions::default() }
+        let user_timeout = match &self.state {
+            State::Open(open) if open.timeout_due => self.config.user_timeout_option,
+            _ => None,
+        };
+        let user_timeout = user_timeout.and_then(|option| option.advertised());
+        TcpOptions { timestamps, sack, user_timeout, ..TcpOptions::default() }
     }
 
     fn finish_plan(&self, cx: &Cx, tcp: TcpHeader, kind: Kind, sent: Sendable) -> (HeaderBytes, Plan) {
-        let header = emit_header(&self.tuple, self.link.hop_limit, self.link.flow_label, tcp, sent.len);
+        let tos = self.link.dscp.wrapping_shl(2);
+        let header = emit_header(&self.tuple, tos, self.link.hop_limit, self.link.flow_label, tcp, sent.len);
         let Sendable { seq, len, fin } = sent;
-        (header, Plan { kind, seq, offset: 0, len, fin, segment_size: None, edge: seq, now: cx.now })
+        (header, Plan { kind, seq, offset: 0, len, fin, segment_size: None, mss: 0, edge: seq, now: cx.now })
     }
 
     pub(crate) fn payload_parts<'a>(&'a self, plan: &Plan, parts: &mut [&'a [u8]; MAX_PARTS]) -> usize {
@@ -212,22 +252,33 @@ impl Connection {
         match (&mut self.state, plan.kind) {
             (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Syn) => {
                 opening.due = false;
+                // A SYN,ACK says what an ACK would.
+                self.acks_due = 0;
                 opening.sent_at.get_or_insert(plan.now);
             }
-            (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Reset) => {
+            (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Stray) => {
                 opening.stray_reset = None;
             }
             (State::Open(open), Kind::Segment) => {
-                open.snd.on_sent(Sendable { seq: plan.seq, len, fin }, plan.now);
+                let sent = Sendable { seq: plan.seq, len, fin };
+                if open.snd.on_sent(sent, plan.mss.into(), plan.now) {
+                    self.timers.restart_retransmission();
+                }
                 if open.rcv.edge.before(plan.edge) {
                     open.rcv.edge = plan.edge;
                 }
-                open.rcv.last_ack_sent = open.rcv.nxt;
+                let delay = self.config.delayed_ack.min(MAX_DELAY);
+                let answering = len > 0 && plan.now.since(open.rcv.heard) < delay;
+                open.rcv.on_ack_sent(answering);
+                open.timeout_due = false;
+                self.timers.stop(Timer::DelayedAck);
+                // An ACK that was due anyway asks for no answer: the probe is still to come.
+                self.keep_alive_due &= len == 0 && plan.seq != open.snd.nxt - 1;
                 self.acks_due = self.acks_due.saturating_sub(1);
                 self.has_read = false;
             }
-            (State::TimeWait(_), Kind::TimeWait) => self.acks_due = 0,
-            (State::Closed(closed), Kind::Reset) => closed.reset = None,
+            (State::SynReceived(..) | State::TimeWait(_), Kind::Ack) => self.acks_due = 0,
+            (State::Closed(closed), Kind::Last) => closed.last = None,
             _ => {}
         }
         self.rearm(plan.now);
@@ -237,6 +288,7 @@ impl Connection {
 /// The headers of a segment with `payload_len` bytes of text; the TCP checksum is the pseudo-header's sum.
 pub(crate) fn emit_header(
     tuple: &Tuple,
+    tos: u8,
     hop_limit: u8,
     flow_label: u32,
     mut tcp: TcpHeader,
@@ -245,6 +297,7 @@ pub(crate) fn emit_header(
     (tcp.src_port, tcp.dst_port) = (tuple.local_port, tuple.remote_port);
     let tcp_len = tcp.header_len().saturating_add(payload_len);
     let ip = IpHeader {
+        tos,
         hop_limit,
         flow_label,
         payload_len: tcp_len,

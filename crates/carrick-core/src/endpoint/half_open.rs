@@ -4,14 +4,16 @@
 //! wait in one list, which is ordered by deadline because the wait is the same for all of them.
 
 use super::demux::RETRY_LISTS;
-use super::{Dispatch, Endpoint, stray};
+use super::{Dispatch, Endpoint, time_wait};
 use crate::connection::handshake::{self, Peer, ts_clock};
-use crate::connection::{Connection, HalfDone, emit_header};
-use crate::event::{ConnectionId, ListenerId};
-use crate::{ConnectionConfig, Cx, DiscardReason, Instant, Pressure, Segment, Tuple};
+use crate::connection::syn_received::{self, Verdict};
+use crate::connection::{Connection, HalfDone, Throttle, emit_header};
+use crate::event::{ConnectionId, ListenerId, TimeWaitRecord};
+use crate::{Cx, DiscardReason, Instant, Pressure, Segment, Tuple};
 use alloc::boxed::Box;
-use carrick_wire::{SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
+use carrick_wire::{SeqNum, TcpFlags, TcpHeader};
 use core::hash::{Hash, Hasher};
+use core::num::NonZeroU8;
 use core::time::Duration;
 
 /// The first SYN,ACK is repeated after this long, later ones after twice the time before (RFC 6298 §2.1).
@@ -28,6 +30,9 @@ pub(super) struct HalfOpen {
     sent_at: Instant,
     deadline: Instant,
     retries: u8,
+    challenges: Throttle,
+    /// The TIME-WAIT that the SYN ended.
+    old: Option<Box<TimeWaitRecord>>,
 }
 
 impl HalfOpen {
@@ -37,9 +42,13 @@ impl HalfOpen {
     }
 
     pub(super) fn digest(&self, now: Instant, state: &mut impl Hasher) {
-        let Self { tuple, listener, iss: _, peer, sent_at, deadline, retries } = self;
+        let Self { tuple, listener, iss: _, peer, sent_at, deadline, retries, challenges, old } = self;
         let peer = Peer { irs: SeqNum::new(0), ..*peer };
         (tuple, listener, peer, now.since(*sent_at), deadline.since(now), retries).hash(state);
+        challenges.digest(now, state);
+        if let Some(old) = old {
+            old.digest(now, state);
+        }
     }
 
     fn wait(&self) -> Duration {
@@ -49,22 +58,22 @@ impl HalfOpen {
 }
 
 impl Endpoint {
-    /// A SYN that a listener wants, on a tuple that nobody has. `choose_iss` is what a previous incarnation
-    /// demands of our sequence number.
+    /// A SYN that a listener wants, on a tuple that nobody has. `old` is what was kept of the incarnation before.
     pub(super) fn syn_to_listener<'f>(
         &mut self,
         cx: &Cx,
         id: ListenerId,
         tuple: Tuple,
         segment: &Segment<'f>,
-        choose_iss: impl FnOnce(SeqNum) -> SeqNum,
+        old: Option<TimeWaitRecord>,
     ) -> Dispatch<'f> {
         if let Some(reason) = self.refuses_syn(cx, id) {
             return self.discard(reason);
         }
         let Some(listener) = self.listeners.get(id) else { return self.stray(tuple, segment) };
         let config = listener.connection.clone();
-        let iss = config.initial_sequence.unwrap_or_else(|| choose_iss(self.keys.isn(&tuple, cx.now)));
+        let iss = config.initial_sequence.unwrap_or_else(|| self.keys.isn(&tuple, cx.now));
+        let iss = old.as_ref().map_or(iss, |old| time_wait::reopened_iss(old, iss));
         let record = HalfOpen {
             tuple,
             listener: id,
@@ -73,6 +82,8 @@ impl Endpoint {
             sent_at: cx.now,
             deadline: cx.now + INITIAL_RTO,
             retries: 0,
+            challenges: Throttle::default(),
+            old: old.map(Box::new),
         };
         self.send_syn_ack(cx, &record);
         if self.demux.insert_half_open(&self.keys, record).is_none() {
@@ -105,22 +116,53 @@ impl Endpoint {
             options: handshake::syn_options(config, mss, ts_now, Some(&record.peer)),
             ..TcpHeader::default()
         };
-        self.reply_tcp(&record.tuple, tcp);
+        let hop_limit = config.hop_limit.map_or(self.config.hop_limit, NonZeroU8::get);
+        let tos = config.dscp.min(63).wrapping_shl(2);
+        let label = self.keys.flow_label(&record.tuple);
+        let header = emit_header(&record.tuple, tos, hop_limit, label, tcp, 0);
+        self.push_reply(header, bytes::Bytes::new(), true);
     }
 
-    /// An empty ACK: what a segment outside the window is told.
-    fn send_half_open_ack(&mut self, cx: &Cx, record: &HalfOpen, config: &ConnectionConfig) {
-        let ts_now = ts_clock(cx.now, self.keys.ts_offset(&record.tuple));
-        let timestamps = record.peer.ts_recent.map(|ecr| Timestamps { val: ts_now, ecr });
-        let tcp = TcpHeader {
-            seq: record.iss + 1,
-            ack: record.peer.irs + 1,
-            flags: TcpFlags::ACK,
-            window: handshake::first_window(config, &record.peer),
-            options: TcpOptions { timestamps, ..TcpOptions::default() },
-            ..TcpHeader::default()
+    /// A segment that cannot be used draws an ACK, under the throttle.
+    fn challenge_half_open<'f>(&mut self, cx: &Cx, index: u32, reason: DiscardReason) -> Dispatch<'f> {
+        let Some(record) = self.demux.half_open.get_mut(index) else {
+            return self.discard(DiscardReason::Gone);
         };
-        self.reply_tcp(&record.tuple, tcp);
+        if !record.challenges.permits(cx.now) {
+            return self.discard(reason);
+        }
+        let (tuple, iss, peer, listener) = (record.tuple, record.iss, record.peer, record.listener);
+        if let Some(listener) = self.listeners.get(listener) {
+            let ts_now = ts_clock(cx.now, self.keys.ts_offset(&tuple));
+            let tcp = handshake::ack(&listener.connection, iss, &peer, ts_now);
+            self.reply_tcp(&tuple, tcp);
+        }
+        self.answered()
+    }
+
+    /// The peer's SYN has come again: our SYN,ACK was lost, or is still under way.
+    fn repeat_syn_ack<'f>(&mut self, cx: &Cx, index: u32, segment: &Segment<'f>) -> Dispatch<'f> {
+        let Some(record) = self.demux.half_open.get_mut(index) else {
+            return self.discard(DiscardReason::Gone);
+        };
+        record.peer.repeated(segment);
+        if !record.challenges.permits(cx.now) {
+            return self.discard(DiscardReason::UnexpectedSyn);
+        }
+        let record = record.clone();
+        self.send_syn_ack(cx, &record);
+        self.answered()
+    }
+
+    /// The handshake has come to nothing: back to LISTEN, or to the TIME-WAIT that the SYN ended (RFC 9293 §3.6.1
+    /// MAY-2), which begins anew.
+    fn forget_half_open(&mut self, cx: &Cx, index: u32) -> Option<HalfOpen> {
+        let mut record = self.demux.remove_half_open(&self.keys, index)?;
+        if let Some(old) = record.old.take() {
+            let deadline = cx.now + self.config.msl.saturating_mul(2);
+            self.keep_time_wait(TimeWaitRecord { deadline, ..*old });
+        }
+        Some(record)
     }
 
     /// SEGMENT ARRIVES in SYN-RECEIVED, of passive origin.
@@ -130,54 +172,33 @@ impl Endpoint {
         index: u32,
         segment: Segment<'f>,
     ) -> Dispatch<'f> {
-        let Some(record) = self.demux.half_open.get(index).cloned() else {
+        let Some(record) = self.demux.half_open.get(index) else {
             return self.discard(DiscardReason::Gone);
         };
         let Some(listener) = self.listeners.get(record.listener) else {
+            let tuple = record.tuple;
             self.demux.remove_half_open(&self.keys, index);
-            return self.stray(record.tuple, &segment);
+            return self.stray(tuple, &segment);
         };
         let config = listener.connection.clone();
         let accept_queue_full = listener.pending >= listener.config.backlog.max(1);
-        let peer = &record.peer;
-        if segment.seq == peer.irs && segment.has(TcpFlags::SYN) && !segment.intersects_rst_ack() {
-            // A repeated SYN: our SYN,ACK was lost, or is still under way.
-            self.send_syn_ack(cx, &record);
-            return self.answered();
-        }
-        // First, the sequence number.
-        let ahead = segment.seq.distance_from(peer.irs + 1);
-        if ahead > u32::from(handshake::initial_window(&config).get()) {
-            if segment.has(TcpFlags::RST) {
-                return self.discard(DiscardReason::OutOfWindow);
+        let window = u32::from(handshake::initial_window(&config).get());
+        match syn_received::segment_arrives(record.iss, &record.peer, window, &segment) {
+            Verdict::Drop(reason) => return self.discard(reason),
+            Verdict::Challenge(reason) => return self.challenge_half_open(cx, index, reason),
+            Verdict::Stray => {
+                let tuple = record.tuple;
+                return self.stray(tuple, &segment);
             }
-            self.send_half_open_ack(cx, &record, &config);
-            return self.answered();
-        }
-        // Second, the RST bit: back to LISTEN without a word (RFC 5961 §3.2 for the inexact ones).
-        if segment.has(TcpFlags::RST) {
-            if ahead > 0 {
-                self.send_half_open_ack(cx, &record, &config);
+            Verdict::RepeatedSyn => return self.repeat_syn_ack(cx, index, &segment),
+            // A passive open returns to LISTEN without a word.
+            Verdict::OtherSyn | Verdict::Reset => {
+                self.forget_half_open(cx, index);
                 return self.answered();
             }
-            self.demux.remove_half_open(&self.keys, index);
-            return self.answered();
+            Verdict::Established | Verdict::EstablishedBySyn => {}
         }
-        // Fourth, the SYN bit: a passive open returns to LISTEN.
-        if segment.has(TcpFlags::SYN) {
-            self.demux.remove_half_open(&self.keys, index);
-            return self.answered();
-        }
-        // Fifth, the ACK field.
-        if !segment.has(TcpFlags::ACK) {
-            return self.discard(DiscardReason::Unexpected);
-        }
-        if segment.ack != record.iss + 1 {
-            let reset = stray::reset_for(&segment);
-            self.counters.resets = self.counters.resets.saturating_add(1);
-            self.reply_tcp(&record.tuple, reset);
-            return self.answered();
-        }
+        let record = record.clone();
         // Until the application accepts, the handshake is not completed; the peer will ask again.
         if accept_queue_full || self.demux.connections.len() >= self.config.max_connections {
             return self.discard(DiscardReason::NoRoom);
@@ -209,11 +230,12 @@ impl Endpoint {
                 if record.deadline > cx.now || self.replies_full() {
                     break;
                 }
-                let Some(mut record) = self.demux.remove_half_open(&self.keys, index) else { break };
-                let Some(listener) = self.listeners.get(record.listener) else { continue };
-                if record.retries >= listener.connection.syn_retries.saturating_sub(2) {
+                let listener = self.listeners.get(record.listener);
+                if listener.is_none_or(|l| record.retries >= l.connection.syn_retries.saturating_sub(2)) {
+                    self.forget_half_open(cx, index);
                     continue;
                 }
+                let Some(mut record) = self.demux.remove_half_open(&self.keys, index) else { break };
                 record.retries = record.retries.saturating_add(1);
                 record.deadline = cx.now + record.wait();
                 self.send_syn_ack(cx, &record);
@@ -263,7 +285,7 @@ impl Endpoint {
 
     /// Queues a segment without text.
     pub(super) fn reply_tcp(&mut self, tuple: &Tuple, tcp: TcpHeader) {
-        let header = emit_header(tuple, self.config.hop_limit, self.keys.flow_label(tuple), tcp, 0);
+        let header = emit_header(tuple, 0, self.config.hop_limit, self.keys.flow_label(tuple), tcp, 0);
         self.push_reply(header, bytes::Bytes::new(), true);
     }
 }

@@ -11,7 +11,7 @@ pub(crate) mod time_wait;
 use crate::connection::handshake::ts_clock;
 use crate::connection::{Connection, Link};
 use crate::counters::bump;
-use crate::event::{ConnectionId, EndpointEvent, ListenerId, Outcome};
+use crate::event::{ConnectionId, EndpointEvent, ListenerId, Outcome, TimeWaitRecord};
 use crate::frame::{Checksum, Frame, Input, Segment};
 use crate::recv::Text;
 use crate::transmit::{HeaderBytes, Transmit};
@@ -29,6 +29,7 @@ use core::net::{IpAddr, SocketAddr};
 use demux::{Demux, Entry};
 use keys::Keys;
 use listener::Listeners;
+use time_wait::Verdict;
 
 /// Most replies that wait for the device. Beyond that what would be answered is dropped, as a full network
 /// queue would.
@@ -217,10 +218,15 @@ impl Endpoint {
             ack: view.ack(),
             flags: view.flags(),
             window: view.window(),
+            urgent: view.urgent(),
+            dscp: packet.tos() >> 2,
             options: *view.options(),
             text: Text::new(payload, frame.shared.map(|(owner, pinned)| (owner, at, pinned)), frame.parts),
             segment_size: frame.segment_size,
         };
+        if segment.has(TcpFlags::SYN) && segment.options.window_scale.is_some_and(|shift| shift > 14) {
+            bump(&mut self.counters.excess_scales);
+        }
         match self.demux.find(&self.keys, &tuple) {
             Some(Entry::Connection(index)) => self.existing(index, Input::Segment(segment)),
             Some(Entry::HalfOpen(index)) => self.half_open_segment(cx, index, segment),
@@ -246,7 +252,7 @@ impl Endpoint {
         if !segment.has(TcpFlags::SYN) {
             return self.discard(DiscardReason::Unexpected);
         }
-        self.syn_to_listener(cx, id, tuple, segment, |iss| iss)
+        self.syn_to_listener(cx, id, tuple, segment, None)
     }
 
     fn time_wait_segment<'f>(
@@ -259,32 +265,58 @@ impl Endpoint {
         let Some(record) = self.demux.time_waits.get_mut(index) else {
             return self.discard(DiscardReason::Gone);
         };
-        let bare_syn = segment.has(TcpFlags::SYN) && !segment.intersects_rst_ack();
-        if bare_syn
-            && time_wait::may_reopen(record, segment)
-            && let Some(id) = self.listeners.find(tuple.local, tuple.local_port)
-        {
-            let record = record.clone();
-            // A SYN that is turned away leaves the record as it was.
-            if let Some(reason) = self.refuses_syn(cx, id) {
-                return self.discard(reason);
+        match time_wait::segment_arrives(record, segment, self.config.rfc1337) {
+            Verdict::Drop(reason) => return self.discard(reason),
+            Verdict::Answer => {}
+            Verdict::Restart => {
+                record.deadline = cx.now + self.config.msl.saturating_mul(2);
+                self.demux.renew_time_wait(index);
             }
-            self.demux.remove_time_wait(&self.keys, index);
-            return self.syn_to_listener(cx, id, tuple, segment, |iss| time_wait::reopened_iss(&record, iss));
-        }
-        let verdict = time_wait::segment_arrives(record, segment, cx.now, self.config.msl.saturating_mul(2));
-        let tcp = time_wait::answer(record, ts_clock(cx.now, self.keys.ts_offset(&tuple)));
-        if verdict.restart {
-            self.demux.renew_time_wait(index);
-        }
-        if !verdict.answer {
-            return self.discard(DiscardReason::Unexpected);
+            Verdict::Close => {
+                self.demux.remove_time_wait(&self.keys, index);
+                return self.answered();
+            }
+            Verdict::Reopen => return self.reopen_time_wait(cx, index, tuple, segment),
         }
         if self.replies_full() {
             return self.discard(DiscardReason::ReplyQueueFull);
         }
+        let Some(record) = self.demux.time_waits.get(index) else { return self.discard(DiscardReason::Gone) };
+        let tcp = time_wait::ack(record, ts_clock(cx.now, self.keys.ts_offset(&tuple)));
         self.reply_tcp(&tuple, tcp);
         self.answered()
+    }
+
+    /// A SYN that RFC 6191 admits: a half-open record takes the place of the TIME-WAIT record, and keeps it for the
+    /// case that the SYN turns out to be an old duplicate (RFC 9293 §3.6.1 MAY-2).
+    fn reopen_time_wait<'f>(
+        &mut self,
+        cx: &Cx,
+        index: u32,
+        tuple: Tuple,
+        segment: &Segment<'f>,
+    ) -> Dispatch<'f> {
+        let Some(id) = self.listeners.find(tuple.local, tuple.local_port) else {
+            return self.discard(DiscardReason::UnexpectedSyn);
+        };
+        // A SYN that is turned away leaves the record as it was.
+        if let Some(reason) = self.refuses_syn(cx, id) {
+            return self.discard(reason);
+        }
+        let record = self.demux.remove_time_wait(&self.keys, index);
+        self.syn_to_listener(cx, id, tuple, segment, record)
+    }
+
+    /// Keeps a TIME-WAIT record; the oldest goes where there are too many.
+    fn keep_time_wait(&mut self, record: TimeWaitRecord) {
+        if self.config.max_time_wait == 0 {
+            return;
+        }
+        while self.demux.time_waits.len() >= self.config.max_time_wait {
+            let Some(oldest) = self.demux.time_wait_list.front() else { break };
+            self.demux.remove_time_wait(&self.keys, oldest);
+        }
+        self.demux.insert_time_wait(&self.keys, record);
     }
 
     /// What a connection's [`poll_endpoint_event`](Connection::poll_endpoint_event) said. After it `id` is
@@ -294,15 +326,9 @@ impl Endpoint {
         if self.demux.remove_connection(&self.keys, id.index, id.generation).is_none() {
             return;
         }
-        let EndpointEvent::TimeWait(record) = event else { return };
-        if self.config.max_time_wait == 0 {
-            return;
+        if let EndpointEvent::TimeWait(record) = event {
+            self.keep_time_wait(record);
         }
-        while self.demux.time_waits.len() >= self.config.max_time_wait {
-            let Some(oldest) = self.demux.time_wait_list.front() else { break };
-            self.demux.remove_time_wait(&self.keys, oldest);
-        }
-        self.demux.insert_time_wait(&self.keys, record);
     }
 
     /// Does what is due at `cx.now`: SYN,ACKs again, TIME-WAIT over. Afterwards, drain.
@@ -375,9 +401,11 @@ impl Endpoint {
         Link {
             mtu: self.config.mtu,
             hop_limit: self.config.hop_limit,
+            dscp: 0,
             flow_label: self.keys.flow_label(tuple),
             ts_offset: self.keys.ts_offset(tuple),
             msl: u32::try_from(self.config.msl.as_millis()).unwrap_or(u32::MAX),
+            rfc1337: self.config.rfc1337,
         }
     }
 
@@ -408,6 +436,7 @@ impl Endpoint {
             Outcome::Answered(reason) | Outcome::Discarded(reason) => {
                 self.counters.connection_discard(reason);
             }
+            Outcome::HandedBack => self.counters.connection_discard(DiscardReason::Gone),
         }
     }
 

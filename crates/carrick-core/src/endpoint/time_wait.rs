@@ -3,52 +3,86 @@
 //! The same functions serve the endpoint's records and a connection whose application has not let go yet.
 
 use crate::event::TimeWaitRecord;
-use crate::recv::is_before;
-use crate::{Instant, Segment};
+use crate::recv::{acceptable, check_timestamp, is_before};
+use crate::{DiscardReason, Segment};
 use carrick_wire::{SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps, Window};
-use core::time::Duration;
 
 /// Most answers to anything but a FIN, in the life of one record.
 const MAX_ANSWERS: u8 = 10;
 
 /// What a segment does to TIME-WAIT.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Verdict {
-    /// An ACK is due.
-    pub(crate) answer: bool,
-    /// The wait has begun anew.
-    pub(crate) restart: bool,
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// It is dropped without a word.
+    Drop(DiscardReason),
+    /// It is dropped, and draws an ACK.
+    Answer,
+    /// The peer's FIN: it draws an ACK, and the wait begins anew.
+    Restart,
+    /// A reset ends the wait, where it may.
+    Close,
+    /// A SYN that opens a new incarnation, if a listener wants it (RFC 6191).
+    Reopen,
 }
 
-/// A segment that opens no new incarnation.
-pub(crate) fn segment_arrives(
-    record: &mut TimeWaitRecord,
-    segment: &Segment<'_>,
-    now: Instant,
-    lasts: Duration,
-) -> Verdict {
-    // RFC 1337: no reset ends TIME-WAIT. A bare SYN that opens nothing is an old duplicate.
-    if segment.has(TcpFlags::RST) || (segment.has(TcpFlags::SYN) && !segment.has(TcpFlags::ACK)) {
-        return Verdict::default();
+/// The steps. `rfc1337`: no reset ends the wait (RFC 1337 §3, fix F1).
+pub(crate) fn segment_arrives(record: &mut TimeWaitRecord, segment: &Segment<'_>, rfc1337: bool) -> Verdict {
+    let [reset, syn, ack, fin] =
+        [TcpFlags::RST, TcpFlags::SYN, TcpFlags::ACK, TcpFlags::FIN].map(|flag| segment.has(flag));
+    let (nxt, window) = (record.rcv_nxt, record.window);
+    // In place of timestamp and number: a SYN opens anew, or is an old duplicate (RFC 6191 §2).
+    if syn && !ack && !reset {
+        let reopens = may_reopen(record, segment);
+        return if reopens { Verdict::Reopen } else { Verdict::Drop(DiscardReason::UnexpectedSyn) };
     }
-    let end = segment.seq + segment.len();
-    let repeated_fin = segment.has(TcpFlags::FIN) && end == record.rcv_nxt;
-    let old = record.ts_recent.is_some_and(|recent| {
-        segment.options.timestamps.is_none_or(|timestamps| is_before(timestamps.val, recent))
-    });
-    let in_window = segment.seq.distance_from(record.rcv_nxt) <= record.window;
-    let good_ack = segment.has(TcpFlags::ACK) && segment.ack == record.snd_nxt;
-    if (repeated_fin || (in_window && segment.has(TcpFlags::FIN) && good_ack)) && !old {
-        record.deadline = now + lasts;
-        return Verdict { answer: true, restart: true };
+    match check_timestamp(record.ts_recent.is_some(), record.ts_recent, segment) {
+        Ok(()) => {}
+        Err(DiscardReason::OldTimestamp) => return answer(record),
+        Err(missing) => return Verdict::Drop(missing),
     }
-    let silent =
-        !old && in_window && (good_ack || !segment.has(TcpFlags::ACK)) && !segment.has(TcpFlags::SYN);
-    if silent || record.answers >= MAX_ANSWERS {
-        return Verdict::default();
+    // First, the sequence number. By it a FIN that comes again would draw an ACK and no more; by the eighth step
+    // it begins the wait anew, which is why it comes again (§A.2).
+    let len = if reset { 0 } else { segment.len() };
+    if fin && !reset && !syn && segment.seq + len == nxt {
+        return Verdict::Restart;
+    }
+    let fin_at_edge = fin && !reset && segment.text.is_empty() && segment.seq == nxt;
+    if !acceptable(nxt, window, segment.seq, len) && !fin_at_edge {
+        return if reset { Verdict::Drop(DiscardReason::OutOfWindow) } else { answer(record) };
+    }
+    // Second, the RST bit.
+    if reset {
+        return match (rfc1337, segment.seq == nxt) {
+            (true, _) => Verdict::Drop(DiscardReason::StrayReset),
+            (false, true) => Verdict::Close,
+            (false, false) => answer(record),
+        };
+    }
+    // Third, security: no such thing (§A.1). Fourth, the SYN bit.
+    if syn {
+        return answer(record);
+    }
+    // Fifth, the ACK field.
+    if !ack {
+        return Verdict::Drop(DiscardReason::Unexpected);
+    }
+    if record.snd_nxt.distance_from(segment.ack) > record.max_age {
+        return answer(record);
+    }
+    // Sixth and seventh: nothing is left to be urgent or read. Eighth, the FIN bit, in order.
+    if fin && segment.seq.at_or_before(nxt) {
+        return Verdict::Restart;
+    }
+    Verdict::Drop(DiscardReason::Unexpected)
+}
+
+/// An answer, of which there is a bounded number, so that no two can answer each other for ever.
+fn answer(record: &mut TimeWaitRecord) -> Verdict {
+    if record.answers >= MAX_ANSWERS {
+        return Verdict::Drop(DiscardReason::Unexpected);
     }
     record.answers = record.answers.saturating_add(1);
-    Verdict { answer: true, restart: false }
+    Verdict::Answer
 }
 
 /// Whether a SYN may open a new incarnation of the tuple (RFC 6191 §2).
@@ -68,7 +102,7 @@ pub(crate) fn reopened_iss(record: &TimeWaitRecord, iss: SeqNum) -> SeqNum {
 }
 
 /// The ACK that answers.
-pub(crate) fn answer(record: &TimeWaitRecord, ts_now: u32) -> TcpHeader {
+pub(crate) fn ack(record: &TimeWaitRecord, ts_now: u32) -> TcpHeader {
     let timestamps = record.ts_recent.map(|ecr| Timestamps { val: ts_now, ecr });
     TcpHeader {
         seq: record.snd_nxt,

@@ -2,7 +2,7 @@
 //!
 //! Samples are the caller's business, Karn's rule included (§3): it hands over only what can be trusted.
 //! The timeout stays within the configured floor and ceiling, and stays backed off until a new sample
-//! comes (§5).
+//! comes (§5). With timestamps there are many samples in a round trip, and each weighs less (RFC 7323 §4.2).
 
 use core::time::Duration;
 
@@ -12,6 +12,10 @@ const GRANULARITY: Duration = Duration::from_millis(1);
 const INITIAL_RTO: Duration = Duration::from_secs(1);
 /// The timeout for data when a SYN had to be sent again (§5.7).
 const RTO_AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
+/// The least that the ceiling may be (§2.5).
+const LEAST_CEILING: Duration = Duration::from_secs(60);
+/// After so many timeouts in a row the next sample is the first of another path (§5).
+const FORGET_AFTER: u8 = 4;
 
 /// All times in microseconds: up to 71 minutes, and small, since every connection has one.
 #[derive(Clone, Copy, Debug, Hash)]
@@ -36,7 +40,7 @@ const fn duration(micros: u32) -> Duration {
 
 impl Rtt {
     pub(crate) fn new(min_rto: Duration, max_rto: Duration) -> Self {
-        let max_rto = micros(max_rto).max(micros(INITIAL_RTO));
+        let max_rto = micros(max_rto).max(micros(LEAST_CEILING));
         let min_rto = micros(min_rto).clamp(micros(GRANULARITY), max_rto);
         Self { srtt: 0, rttvar: 0, rto: micros(INITIAL_RTO), min_rto, max_rto, backoff: 0 }
     }
@@ -57,19 +61,20 @@ impl Rtt {
         duration(self.backed_off())
     }
 
-    /// A trusted measurement (§2.2, §2.3); ends the back-off.
-    pub(crate) fn sample(&mut self, rtt: Duration) {
+    /// A trusted measurement (§2.2, §2.3), one of about `per_round_trip` (RFC 7323, appendix G); ends the back-off.
+    pub(crate) fn sample(&mut self, rtt: Duration, per_round_trip: u32) {
         // A peer that holds on for days must not overflow the arithmetic; beyond the ceiling all is one.
         let rtt = micros(rtt).clamp(1, self.max_rto);
-        if self.srtt == 0 {
+        if self.srtt == 0 || self.backoff >= FORGET_AFTER {
             (self.srtt, self.rttvar) = (rtt, rtt / 2);
         } else {
             let weigh = |old: u32, new: u32, one_in: u64| {
                 let sum = u64::from(old).saturating_mul(one_in.saturating_sub(1)).saturating_add(new.into());
                 u32::try_from(sum.checked_div(one_in).unwrap_or(0)).unwrap_or(u32::MAX)
             };
-            self.rttvar = weigh(self.rttvar, self.srtt.abs_diff(rtt), 4);
-            self.srtt = weigh(self.srtt, rtt, 8).max(1);
+            let samples = u64::from(per_round_trip.max(1));
+            self.rttvar = weigh(self.rttvar, self.srtt.abs_diff(rtt), samples.saturating_mul(4));
+            self.srtt = weigh(self.srtt, rtt, samples.saturating_mul(8)).max(1);
         }
         self.rto = self.srtt.saturating_add(self.rttvar.saturating_mul(4).max(micros(GRANULARITY)));
         self.backoff = 0;
@@ -108,10 +113,11 @@ mod tests {
     #[test]
     fn rto_2_first_sample_and_rto_3_later_ones() {
         let mut rtt = rtt();
-        rtt.sample(ms(400));
+        rtt.sample(ms(400), 1);
         assert_eq!((rtt.srtt, rtt.rttvar, rtt.rto()), (400_000, 200_000, ms(1200)));
-        rtt.sample(ms(800));
+        rtt.sample(ms(800), 1);
         assert_eq!((rtt.srtt, rtt.rttvar, rtt.rto()), (450_000, 250_000, ms(1450)));
+        carrick_covers::covers!("RTO-2", "RTO-3");
     }
 
     #[test]
@@ -123,15 +129,17 @@ mod tests {
             now
         });
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
+        carrick_covers::covers!("RTO-1", "RTO-15");
     }
 
     #[test]
     fn rto_4_the_variance_term_never_falls_below_the_granularity() {
         let mut rtt = rtt();
         for _ in 0..1000 {
-            rtt.sample(Duration::from_secs(2));
+            rtt.sample(Duration::from_secs(2), 1);
         }
         assert_eq!(rtt.rto(), Duration::from_secs(2) + GRANULARITY);
+        carrick_covers::covers!("RTO-4");
     }
 
     #[test]
@@ -140,16 +148,18 @@ mod tests {
         rtt.back_off();
         rtt.on_established(true);
         assert_eq!(rtt.rto(), Duration::from_secs(3));
+        carrick_covers::covers!("RTO-17");
     }
 
     #[test]
     fn rto_19_stays_backed_off_until_a_sample() {
         let mut rtt = rtt();
-        rtt.sample(ms(400));
+        rtt.sample(ms(400), 1);
         rtt.back_off();
         assert_eq!(rtt.rto(), ms(2400));
-        rtt.sample(ms(400));
+        rtt.sample(ms(400), 1);
         assert_eq!(rtt.rto(), ms(400 + 4 * 150));
+        carrick_covers::covers!("RTO-19");
     }
 
     #[test]
@@ -159,7 +169,41 @@ mod tests {
             rtt.back_off();
         }
         assert_eq!(rtt.rto(), Duration::from_secs(120));
-        rtt.sample(Duration::MAX);
+        rtt.sample(Duration::MAX, 1);
         assert_eq!(rtt.rto(), Duration::from_secs(120));
+    }
+
+    #[test]
+    fn rto_10_many_samples_per_round_trip_weigh_less() {
+        let mut rtt = rtt();
+        rtt.sample(ms(400), 1);
+        // A flight of 20 segments: ten samples in a round trip, alpha 1/80, beta 1/40.
+        rtt.sample(ms(800), 10);
+        assert_eq!((rtt.srtt, rtt.rttvar), (405_000, (200_000 * 39 + 400_000) / 40));
+        carrick_covers::covers!("RTO-10");
+    }
+
+    #[test]
+    fn rto_6_the_ceiling_is_at_least_a_minute() {
+        let mut rtt = Rtt::new(ms(200), Duration::from_secs(10));
+        for _ in 0..20 {
+            rtt.back_off();
+        }
+        assert_eq!(rtt.rto(), Duration::from_secs(60));
+        carrick_covers::covers!("RTO-6");
+    }
+
+    #[test]
+    fn rto_20_after_four_timeouts_the_next_sample_is_a_first_one() {
+        for (timeouts, rttvar) in [(3, 150_000), (4, 200_000)] {
+            let mut rtt = rtt();
+            rtt.sample(ms(400), 1);
+            for _ in 0..timeouts {
+                rtt.back_off();
+            }
+            rtt.sample(ms(400), 1);
+            assert_eq!((rtt.srtt, rtt.rttvar), (400_000, rttvar));
+        }
+        carrick_covers::covers!("RTO-20");
     }
 }

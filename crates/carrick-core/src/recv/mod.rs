@@ -1,6 +1,6 @@
 //! The receiving half of an open connection: RCV.NXT, the window, what arrived out of order.
 //!
-//! RFC 9293 §3.4 and §3.10.7.4 (first and seventh step), RFC 7323 §2 and §5, RFC 2018 §4.
+//! RFC 9293 §3.4 and §3.10.7.4 (first and seventh step), RFC 7323 §2 and §5, RFC 2018 §4, RFC 2883 §4.
 //!
 //! ```text
 //!            RCV.NXT                       edge
@@ -11,12 +11,16 @@
 //! Invariant: RCV.NXT never steps back; `edge`, the right edge that has been advertised, never moves left,
 //! except by less than the granularity of the window scale.
 
+pub(crate) mod ack_policy;
 mod ranges;
 mod text;
 
 use crate::queue::ChunkQueue;
-use crate::{Cx, Instant, Pressure};
-use carrick_wire::{SackBlock, SackBlocks, SeqNum, WindowScale, WireWindow};
+use crate::{Cx, DiscardReason, Instant, Pressure, Segment};
+use ack_policy::AckPolicy;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use carrick_wire::{SackBlock, SackBlocks, SeqNum, TcpFlags, WindowScale, WireWindow};
 use core::time::Duration;
 pub(crate) use ranges::{Ranges, Refused};
 pub(crate) use text::Text;
@@ -24,11 +28,21 @@ pub(crate) use text::Text;
 /// After so long without a segment TS.Recent says nothing any more (RFC 7323 §5.5).
 const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
 
+/// No shorter than any retransmission timeout that is left at its default.
+const IDLE: Duration = Duration::from_secs(120);
+/// Most duplicates of one batch that are reported (RFC 2883 §4): each needs an ACK of its own.
+const MAX_DUPLICATES: usize = 16;
+
 /// What became of text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Taken {
     /// RCV.NXT moved.
-    Advanced,
+    Advanced {
+        /// By so much.
+        bytes: u32,
+        /// A hole was there before.
+        filled: bool,
+    },
     /// It waits for a hole to be filled, or was there already.
     Held,
     Refused(Refused),
@@ -44,7 +58,11 @@ pub(crate) struct Receiver {
     offset: u64,
     /// Where the FIN stands in the stream, once one has come.
     fin: Option<u64>,
-    ranges: Ranges,
+    /// What only a connection needs to which text has come twice or out of order.
+    disorder: Option<Box<Disorder>>,
+    pub(crate) acks: AckPolicy,
+    /// When text last came in order.
+    pub(crate) heard: Instant,
     /// What the windows that we send are shifted by.
     pub(crate) scale: WindowScale,
     /// Whether SACK was agreed on.
@@ -57,9 +75,17 @@ pub(crate) struct Receiver {
     pub(crate) mss: u16,
 }
 
+/// Text behind a hole, and text that came twice and is to be reported.
+#[derive(Clone, Debug, Default)]
+struct Disorder {
+    ranges: Ranges,
+    /// In the order of arrival, each to be reported once (RFC 2883 §4).
+    duplicates: Vec<SackBlock>,
+}
+
 impl Receiver {
     /// After a SYN numbered `irs`, with `window` bytes advertised.
-    pub(crate) fn new(irs: SeqNum, window: u32, scale: WindowScale, mss: u16) -> Self {
+    pub(crate) fn new(irs: SeqNum, window: u32, scale: WindowScale, mss: u16, now: Instant) -> Self {
         let nxt = irs + 1;
         Self {
             irs,
@@ -67,7 +93,9 @@ impl Receiver {
             edge: nxt + window,
             offset: 0,
             fin: None,
-            ranges: Ranges::default(),
+            disorder: None,
+            acks: AckPolicy::new(),
+            heard: now,
             scale,
             sack: false,
             ts_recent: None,
@@ -82,26 +110,33 @@ impl Receiver {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        if self.ranges.is_empty() { 0 } else { self.ranges.memory() }
+        self.disorder.as_ref().map_or(0, |disorder| {
+            let Disorder { ranges, duplicates } = &**disorder;
+            let duplicates = duplicates.capacity().saturating_mul(size_of::<SackBlock>());
+            let ranges = if ranges.is_empty() { 0 } else { ranges.memory() };
+            size_of::<Disorder>().saturating_add(duplicates).saturating_add(ranges)
+        })
     }
 
     pub(crate) fn has_holes(&self) -> bool {
-        !self.ranges.is_empty()
+        self.disorder.as_ref().is_some_and(|disorder| !disorder.ranges.is_empty())
     }
 
-    /// Whether a segment of length `len` at `seq` is acceptable (SA-SEQ-1..5). The right edge itself counts
-    /// for an empty segment, and a segment that reaches over both edges is taken.
-    pub(crate) fn acceptable(&self, seq: SeqNum, len: u32) -> bool {
-        let window = self.window();
-        if len == 0 {
-            let ahead = seq.distance_from(self.nxt);
-            return ahead <= window;
+    fn ranges(&mut self) -> Option<&mut Ranges> {
+        self.disorder.as_mut().map(|disorder| &mut disorder.ranges)
+    }
+
+    /// An orderly connection holds nothing for disorder.
+    fn tidy(&mut self) {
+        let idle = |disorder: &Disorder| disorder.ranges.is_empty() && disorder.duplicates.is_empty();
+        if self.disorder.as_ref().is_some_and(|disorder| idle(disorder)) {
+            self.disorder = None;
         }
-        let last = seq + len.saturating_sub(1);
-        window > 0
-            && (seq.in_window(self.nxt, window)
-                || last.in_window(self.nxt, window)
-                || (seq.before(self.nxt) && last.after(self.nxt)))
+    }
+
+    /// Whether a segment of length `len` at `seq` is acceptable.
+    pub(crate) fn acceptable(&self, seq: SeqNum, len: u32) -> bool {
+        acceptable(self.nxt, self.window(), seq, len)
     }
 
     /// Whether a FIN numbered `seq` can be taken: in the window, or right at its edge (note 12).
@@ -109,9 +144,10 @@ impl Receiver {
         seq.distance_from(self.nxt) <= self.window()
     }
 
-    /// PAWS (RFC 7323 §5.3 R1).
-    pub(crate) fn timestamp_is_old(&self, val: u32, now: Instant) -> bool {
-        self.ts_recent.is_some_and(|(recent, at)| is_before(val, recent) && now.since(at) < TS_RECENT_LIFE)
+    /// PAWS (RFC 7323 §5.3 R1). A TS.Recent that is too old itself says nothing.
+    pub(crate) fn check_timestamp(&self, segment: &Segment<'_>, now: Instant) -> Result<(), DiscardReason> {
+        let recent = self.ts_recent.filter(|(_, at)| now.since(*at) < TS_RECENT_LIFE);
+        check_timestamp(self.ts_recent.is_some(), recent.map(|(recent, _)| recent), segment)
     }
 
     /// RFC 7323 §4.3, for a segment that passed every check.
@@ -134,6 +170,51 @@ impl Receiver {
         self.nxt + u32::try_from(ahead).unwrap_or(0)
     }
 
+    /// Text wholly below RCV.NXT has come once more.
+    pub(crate) fn note_old_text(&mut self, seq: SeqNum, len: u32) {
+        let duplicate = self.duplicate_in(seq, len);
+        self.note_duplicate(duplicate);
+    }
+
+    /// What of the text at `seq` has come before: below RCV.NXT, or else the first part of it that lies in text
+    /// kept behind a hole (RFC 2883 §4).
+    fn duplicate_in(&self, seq: SeqNum, len: u32) -> Option<SackBlock> {
+        // Below the stream's first byte there was nothing that could have come before.
+        let start = self.offset_of(seq).filter(|_| self.sack)?;
+        let end = start.saturating_add(len.into());
+        let (start, end) = if start < self.offset {
+            (start, end.min(self.offset))
+        } else {
+            self.disorder.as_ref()?.ranges.first_overlap(start, end)?
+        };
+        SackBlock::new(self.seq_of(start), self.seq_of(end))
+    }
+
+    fn note_duplicate(&mut self, duplicate: Option<SackBlock>) {
+        let Some(block) = duplicate else { return };
+        let duplicates = &mut self.disorder.get_or_insert_default().duplicates;
+        if duplicates.len() < MAX_DUPLICATES {
+            duplicates.push(block);
+        }
+    }
+
+    /// Whether a duplicate waits to be reported.
+    pub(crate) fn owes_duplicate(&self) -> bool {
+        self.disorder.as_ref().is_some_and(|disorder| !disorder.duplicates.is_empty())
+    }
+
+    /// An ACK has left, and has reported the first duplicate if there was one.
+    pub(crate) fn on_ack_sent(&mut self, answering: bool) {
+        self.last_ack_sent = self.nxt;
+        self.acks.on_sent(answering && self.offset > 0);
+        if self.owes_duplicate() {
+            if let Some(disorder) = &mut self.disorder {
+                disorder.duplicates.remove(0);
+            }
+            self.tidy();
+        }
+    }
+
     /// Seventh step: takes what of the text is in the window (and before a FIN already seen).
     pub(crate) fn take_text(
         &mut self,
@@ -142,6 +223,14 @@ impl Receiver {
         text: Text<'_>,
         queue: &mut ChunkQueue,
     ) -> Taken {
+        let duplicate = self.duplicate_in(seq, u32::try_from(text.len()).unwrap_or(u32::MAX));
+        let taken = self.take_new_text(cx, seq, text, queue);
+        self.note_duplicate(duplicate);
+        self.tidy();
+        taken
+    }
+
+    fn take_new_text(&mut self, cx: &Cx, seq: SeqNum, text: Text<'_>, queue: &mut ChunkQueue) -> Taken {
         let behind = usize::try_from(self.nxt - seq).unwrap_or(0);
         let text = text.from(behind);
         let start = if behind > 0 { self.nxt } else { seq };
@@ -149,6 +238,9 @@ impl Receiver {
         let mut text = text.up_to(room as usize);
         let Some(offset) = self.offset_of(start) else { return Taken::Held };
         if let Some(fin) = self.fin {
+            if fin <= offset && !text.is_empty() {
+                return Taken::Refused(Refused::BehindFin);
+            }
             text = text.up_to(usize::try_from(fin.saturating_sub(offset)).unwrap_or(usize::MAX));
         }
         if text.is_empty() {
@@ -162,7 +254,8 @@ impl Receiver {
                 return Taken::Refused(Refused::NoMemory);
             }
             let permits = |more| cx.memory.permits(more, held);
-            return match self.ranges.insert(offset, text, permits) {
+            let ranges = &mut self.disorder.get_or_insert_default().ranges;
+            return match ranges.insert(offset, text, permits) {
                 Ok(_) => Taken::Held,
                 Err(refused) => Taken::Refused(refused),
             };
@@ -174,8 +267,10 @@ impl Receiver {
     /// text may come to lie in many gaps, each of which needs a chunk and asks for it.
     fn take_in_order(&mut self, cx: &Cx, mut text: Text<'_>, queue: &mut ChunkQueue, held: usize) -> Taken {
         let before = self.offset;
+        let filled = self.has_holes();
         loop {
-            let gap = self.ranges.first_start().map(|start| start.saturating_sub(self.offset));
+            let first = self.ranges().and_then(|ranges| ranges.first_start());
+            let gap = first.map(|start| start.saturating_sub(self.offset));
             let gap = gap.and_then(|gap| usize::try_from(gap).ok()).unwrap_or(usize::MAX);
             let now = text.up_to(gap);
             let grown = queue.memory().saturating_add(self.memory()).saturating_sub(held);
@@ -185,15 +280,16 @@ impl Receiver {
             now.push_to(queue);
             self.advance(now.len());
             text = text.from(now.len());
-            if self.ranges.first_start() != Some(self.offset) {
+            if first != Some(self.offset) {
                 break;
             }
-            let Some(range) = self.ranges.pop_first() else { break };
+            let Some(range) = self.ranges().and_then(Ranges::pop_first) else { break };
             self.advance(range.len());
             text = text.from(range.len());
             queue.append(range);
         }
-        if self.offset == before { Taken::Refused(Refused::NoMemory) } else { Taken::Advanced }
+        let bytes = u32::try_from(self.offset.saturating_sub(before)).unwrap_or(u32::MAX);
+        if bytes == 0 { Taken::Refused(Refused::NoMemory) } else { Taken::Advanced { bytes, filled } }
     }
 
     fn advance(&mut self, n: usize) {
@@ -203,11 +299,14 @@ impl Receiver {
     }
 
     /// Eighth step, first half: remembers where the stream ends. The first FIN fixes it (T-RCV-4), unless text
-    /// behind it has been kept already, which only a peer that contradicts itself can have sent.
-    pub(crate) fn note_fin(&mut self, seq: SeqNum) {
+    /// behind it has been kept already, which only a peer that contradicts itself can have sent. Says whether this
+    /// FIN is in that place.
+    pub(crate) fn note_fin(&mut self, seq: SeqNum) -> bool {
         if self.fin.is_none() && self.fin_fits(seq) {
-            self.fin = self.offset_of(seq).filter(|fin| self.ranges.end() <= *fin);
+            let kept = self.disorder.as_ref().map_or(0, |disorder| disorder.ranges.end());
+            self.fin = self.offset_of(seq).filter(|fin| kept <= *fin);
         }
+        self.fin.is_some() && self.fin == self.offset_of(seq)
     }
 
     /// Eighth step, second half: whether all before the FIN has arrived; RCV.NXT steps over it.
@@ -260,21 +359,52 @@ impl Receiver {
         gain >= self.step(limit) && (gain >= limit / 4 || gain >= self.window())
     }
 
-    /// The blocks to report, if SACK was agreed on.
+    /// The blocks to report, if SACK was agreed on: a duplicate, then the block that it lies in if it is above
+    /// RCV.NXT, then the rest, most recent first (RFC 2018 §4, RFC 2883 §4).
     pub(crate) fn sack_blocks(&self) -> SackBlocks {
-        if !self.sack || !self.has_holes() {
-            return SackBlocks::default();
-        }
-        self.ranges.sack_blocks(|start, end| SackBlock::new(self.seq_of(start), self.seq_of(end)))
+        let mut blocks = SackBlocks::default();
+        let Some(disorder) = self.disorder.as_ref().filter(|_| self.sack) else { return blocks };
+        let duplicate = disorder.duplicates.first();
+        let around = duplicate.and_then(|block| {
+            blocks.push(*block);
+            self.offset_of(block.left())
+        });
+        disorder.ranges.sack_blocks(around, &mut blocks, |start, end| {
+            SackBlock::new(self.seq_of(start), self.seq_of(end))
+        });
+        blocks
     }
 
     pub(crate) fn digest(&self, now: Instant, state: &mut impl core::hash::Hasher) {
-        let Self { irs, nxt, edge, offset, fin, ranges, scale, sack, ts_recent, last_ack_sent, mss } = self;
+        let Self {
+            irs,
+            nxt,
+            edge,
+            offset,
+            fin,
+            disorder,
+            acks,
+            heard,
+            scale,
+            sack,
+            ts_recent,
+            last_ack_sent,
+            mss,
+        } = self;
         for seq in [nxt, edge, last_ack_sent] {
             state.write_u32(seq.distance_from(*irs));
         }
         state.write_u64(fin.map_or(u64::MAX, |fin| fin.wrapping_sub(*offset)));
-        ranges.digest(*offset, state);
+        if let Some(disorder) = disorder {
+            disorder.ranges.digest(*offset, state);
+            for block in &disorder.duplicates {
+                state.write_u32(block.left().distance_from(*irs));
+                state.write_u32(block.right().distance_from(*irs));
+            }
+        }
+        core::hash::Hash::hash(acks, state);
+        // No timeout is longer: beyond it the peer counts as idle.
+        state.write_u64(crate::time::nanos(now.since(*heard).min(IDLE)));
         state.write_u8(scale.get());
         state.write_u8(u8::from(*sack));
         state.write_u16(*mss);
@@ -282,6 +412,39 @@ impl Receiver {
             state.write_u32(*recent);
             state.write_u64(crate::time::nanos(now.since(*at)));
         }
+    }
+}
+
+/// Whether a segment of length `len` at `seq` is acceptable where `window` bytes from `nxt` on may come (RFC 9293
+/// §3.10.7.4, first step; SA-SEQ-1..5). The right edge itself counts for an empty segment, and a segment that
+/// reaches over both edges is taken.
+pub(crate) fn acceptable(nxt: SeqNum, window: u32, seq: SeqNum, len: u32) -> bool {
+    if len == 0 {
+        return seq.distance_from(nxt) <= window;
+    }
+    let last = seq + len.saturating_sub(1);
+    window > 0
+        && (seq.in_window(nxt, window) || last.in_window(nxt, window) || (seq.before(nxt) && last.after(nxt)))
+}
+
+/// Whether a segment has the timestamp that was agreed on (RFC 7323 §3.2), and none older than `recent`, TS.Recent
+/// while that is valid (§5.3 R1). A reset is exempt (§5.2). A SYN may lack it: from a peer that has restarted
+/// without timestamps it is to be challenged, or the old connection would stand in its way for ever.
+pub(crate) fn check_timestamp(
+    agreed: bool,
+    recent: Option<u32>,
+    segment: &Segment<'_>,
+) -> Result<(), DiscardReason> {
+    if !agreed || segment.has(TcpFlags::RST) {
+        return Ok(());
+    }
+    match segment.options.timestamps {
+        None if segment.has(TcpFlags::SYN) => Ok(()),
+        None => Err(DiscardReason::MissingTimestamp),
+        Some(timestamps) if recent.is_some_and(|recent| is_before(timestamps.val, recent)) => {
+            Err(DiscardReason::OldTimestamp)
+        }
+        Some(_) => Ok(()),
     }
 }
 

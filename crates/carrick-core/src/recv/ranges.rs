@@ -6,7 +6,7 @@
 use super::Text;
 use crate::queue::ChunkQueue;
 use alloc::collections::BTreeMap;
-use carrick_wire::SackBlocks;
+use carrick_wire::{SackBlock, SackBlocks};
 
 /// Most ranges of one connection. A path that loses every hundredth of 1,460-byte segments makes about 60
 /// of them in an 8 MiB window.
@@ -20,6 +20,8 @@ const LEAF_LEAST: usize = 5;
 pub(crate) enum Refused {
     NoMemory,
     TooManyRanges,
+    /// Wholly behind the FIN.
+    BehindFin,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -142,29 +144,43 @@ impl Ranges {
         (offset < end).then_some((*start, end))
     }
 
-    /// SACK blocks, the one that changed last first; `block` turns offsets into sequence numbers.
+    /// What of the text from `start` to `end` is there already: the first piece of it.
+    pub(crate) fn first_overlap(&self, start: u64, end: u64) -> Option<(u64, u64)> {
+        let before = self.containing(start).map(|(_, reached)| (start, reached.min(end)));
+        before.or_else(|| {
+            let (next, queue) = self.map.range(start..end).next()?;
+            Some((*next, next.saturating_add(queue.len() as u64).min(end)))
+        })
+    }
+
+    /// Adds SACK blocks while there is room: the one around the offset `first`, if there is such a one, then
+    /// the one that changed last and so on; `block` turns offsets into sequence numbers.
     pub(crate) fn sack_blocks(
         &self,
-        block: impl Fn(u64, u64) -> Option<carrick_wire::SackBlock>,
-    ) -> SackBlocks {
-        let mut blocks = SackBlocks::default();
+        first: Option<u64>,
+        blocks: &mut SackBlocks,
+        block: impl Fn(u64, u64) -> Option<SackBlock>,
+    ) {
         if self.map.is_empty() {
-            return blocks;
+            return;
         }
-        let mut reported = [None; 4];
-        let recent = self.recent.iter().filter_map(|offset| self.containing(*offset));
+        let mut reported = [None; SackBlocks::MAX];
+        let recent = first.iter().chain(&self.recent).filter_map(|offset| self.containing(*offset));
         let rest = self.map.iter().map(|(start, queue)| (*start, start.saturating_add(queue.len() as u64)));
         for range in recent.chain(rest) {
+            if blocks.len() >= SackBlocks::MAX {
+                break;
+            }
             if reported.contains(&Some(range)) {
                 continue;
             }
-            let Some(place) = reported.get_mut(blocks.len()) else { break };
-            *place = Some(range);
+            if let Some(place) = reported.iter_mut().find(|place| place.is_none()) {
+                *place = Some(range);
+            }
             if let Some(block) = block(range.0, range.1) {
                 blocks.push(block);
             }
         }
-        blocks
     }
 
     pub(crate) fn digest(&self, base: u64, state: &mut impl core::hash::Hasher) {

@@ -1,6 +1,7 @@
-//! The sending half of an open connection: SND.UNA, SND.NXT, the peer's window, what may go out now.
+//! The sending half of an open connection: SND.UNA, SND.NXT, the peer's window; what may go out now is in
+//! `sendable`.
 //!
-//! RFC 9293 §3.4, §3.8.6 (window, probes, silly windows), RFC 6298 §5, RFC 5961 §5.
+//! RFC 9293 §3.4, §3.8.6 (window and probes), RFC 6298 §5, RFC 5961 §5.
 //!
 //! ```text
 //!            SND.UNA        next          SND.NXT          UNA+WND
@@ -13,13 +14,23 @@
 //! sending goes on. The send queue starts at `una` and holds every byte until it is acknowledged
 //! cumulatively, so a number carries the same byte each time. The FIN's number is the end of the queue.
 //!
-//! Invariant: una <= next <= nxt.
+//! Invariant: una <= next <= nxt, una <= small <= nxt.
+
+mod sendable;
 
 use crate::congestion::{Acked, Congestion};
+use crate::recovery::fast::{Advance, FastRecovery};
 use crate::recovery::rtt::Rtt;
 use crate::{ConnectionConfig, Instant};
-use carrick_wire::{SeqNum, Window, WindowScale};
+use alloc::boxed::Box;
+use carrick_wire::{SackBlocks, SeqNum, Window, WindowScale};
 use core::time::Duration;
+pub(crate) use sendable::{Sendable, Terms};
+
+/// How long text that does not fill a segment is held while corked, as Linux does.
+pub(crate) const CORK: Duration = Duration::from_millis(200);
+/// The override timeout of silly-window avoidance lies between these (RFC 9293 §3.8.6.2.1).
+const OVERRIDE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
@@ -40,30 +51,39 @@ pub(crate) struct Sender {
     pub(crate) fin: bool,
     /// Our FIN is acknowledged.
     pub(crate) fin_done: bool,
-    /// Something is to be sent although the window or silly-window avoidance forbids it: a probe.
-    pub(crate) probe_due: bool,
+    /// Something is to be sent although a rule forbids it.
+    forced: Forced,
     /// Zero-window probes sent since the window closed; what they carried is sent again once it opens.
     pub(crate) probes: u8,
     pub(crate) rtt: Rtt,
     pub(crate) congestion: Congestion,
-    /// A segment being timed: the number that acknowledges it, and when it left (RFC 6298 §3).
-    timed: Option<(SeqNum, Instant)>,
+    /// What duplicate acknowledgments tell, while they tell something.
+    fast: Option<Box<FastRecovery>>,
+    /// A segment being timed (RFC 6298 §3): the number that acknowledges it, and when it left; never, if there is none.
+    timed: SeqNum,
+    timed_at: Instant,
+    /// The end of the last segment that was not full; SND.UNA, once that is acknowledged.
+    small: SeqNum,
+    /// Our timestamp clock when the SYN left: older echoes are not ours.
+    pub(crate) born: u32,
     /// Timeouts in a row without an answer.
     pub(crate) retries: u8,
     /// SND.UNA is still near ISS, below which nothing was ever sent.
     young: bool,
 }
 
+/// What is to be sent against the rules, once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Forced {
+    Nothing,
+    /// What is held back because it does not fill a segment.
+    Partial,
+    /// An octet at least: the window is closed, or a timeout asks for it.
+    Probe,
+}
+
 /// No window is larger (RFC 7323 §2.3): this far beyond ISS, SND.UNA - MAX.SND.WND is the later bound for good.
 const YOUTH: u32 = 1 << 30;
-
-/// What may go out now.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Sendable {
-    pub(crate) seq: SeqNum,
-    pub(crate) len: usize,
-    pub(crate) fin: bool,
-}
 
 impl Sender {
     /// After the handshake: our SYN, numbered `iss`, is acknowledged.
@@ -82,11 +102,15 @@ impl Sender {
             peer_mss,
             fin: false,
             fin_done: false,
-            probe_due: false,
+            forced: Forced::Nothing,
             probes: 0,
             rtt: Rtt::new(config.min_rto, config.max_rto),
             congestion: Congestion::new(config.congestion.as_deref()),
-            timed: None,
+            fast: None,
+            timed: una,
+            timed_at: Instant::NEVER,
+            small: una,
+            born: 0,
             retries: 0,
             young: true,
         }
@@ -102,8 +126,13 @@ impl Sender {
         if ack.at_or_after(self.una) {
             return ack.at_or_before(self.nxt);
         }
+        self.una.distance_from(ack) <= self.acceptable_age()
+    }
+
+    /// How far below SND.UNA an ACK may be.
+    pub(crate) fn acceptable_age(&self) -> u32 {
         let age = if self.young { self.una.distance_from(self.iss + 1) } else { u32::MAX };
-        self.una.distance_from(ack) <= self.max_wnd.min(age)
+        self.max_wnd.min(age)
     }
 
     /// Whether something sent is not acknowledged.
@@ -122,57 +151,48 @@ impl Sender {
         self.next.before(end)
     }
 
-    /// What may go out, by window and congestion window, in full segments of `mss` or to the end of what
-    /// is written; at least an octet if a probe is due.
-    pub(crate) fn sendable(&self, queued: usize, mss: u32) -> Option<Sendable> {
-        let probe = self.probe_due;
-        let queued = u32::try_from(queued).unwrap_or(u32::MAX);
-        let mut seq = self.next;
-        if probe && self.wnd == 0 {
-            seq = self.una;
-        }
-        let offset = seq.distance_from(self.una);
-        let unsent = queued.saturating_sub(offset);
-        let fin = self.fin && offset <= queued && !self.fin_done;
-        if unsent == 0 && !fin {
-            return None;
-        }
-        let window = self.wnd.saturating_sub(offset);
-        let allowed = window.min(self.congestion.get().window().saturating_sub(offset));
-        let mut len = unsent.min(allowed);
-        let whole = len == unsent;
-        // A FIN is an octet of sequence space: it waits for a window like text.
-        let fin_fits = fin && whole && len < window;
-        if !probe {
-            // Silly windows (RFC 9293 §3.8.6.2.1): full segments, all there is, or half the largest window.
-            let worth = len >= mss || whole || len >= self.max_wnd / 2;
-            if !worth || (len == 0 && !fin_fits) {
-                return None;
-            }
-        } else if len == 0 && !fin_fits {
-            len = unsent.min(1);
-            let fin = fin && unsent == 0;
-            return Some(Sendable { seq, len: len as usize, fin });
-        }
-        if !whole && len > mss {
-            len = len.saturating_sub(len.checked_rem(mss).unwrap_or(0));
-        }
-        Some(Sendable { seq, len: len as usize, fin: fin_fits })
+    /// Whether all that is left to be sent, and may wait, does not fill a segment.
+    pub(crate) fn only_partial(&self, queued: usize, mss: u32) -> bool {
+        self.pending(queued) && !self.fin && self.fin_seq(queued).distance_from(self.next) < mss
     }
 
-    /// A segment has left.
-    pub(crate) fn on_sent(&mut self, sent: Sendable, now: Instant) {
-        self.probe_due = false;
-        let end = sent.seq + u32::try_from(sent.len).unwrap_or(0) + u32::from(sent.fin);
+    /// What was held back because it does not fill a segment leaves at once.
+    pub(crate) fn force_partial(&mut self, queued: usize) {
+        if self.pending(queued) && self.forced == Forced::Nothing {
+            self.forced = Forced::Partial;
+        }
+    }
+
+    /// A segment has left, or several of `mss` bytes each. True if it was what stands first, sent again: the
+    /// retransmission timer then counts from here (RFC 6298 §5), but for recovery's own rule (RFC 6582 §4).
+    pub(crate) fn on_sent(&mut self, sent: Sendable, mss: u32, now: Instant) -> bool {
+        let len = u32::try_from(sent.len).unwrap_or(0);
+        let end = sent.seq + len + u32::from(sent.fin);
+        if end == sent.seq {
+            return false;
+        }
+        self.forced = Forced::Nothing;
+        let again = sent.seq.before(self.nxt);
+        if again {
+            // Karn: no sample while something is under way twice (RFC 6298 §3).
+            self.timed_at = Instant::NEVER;
+        } else if self.timed_at == Instant::NEVER {
+            (self.timed, self.timed_at) = (end, now);
+        }
         if end.after(self.nxt) {
-            if self.timed.is_none() && sent.seq == self.nxt {
-                self.timed = Some((end, now));
-            }
             self.nxt = end;
+            if len.checked_rem(mss) != Some(0) {
+                self.small = end;
+            }
         }
-        if end.after(self.next) {
-            self.next = end;
+        self.next = self.next.max(end);
+        let first = again && sent.seq == self.una;
+        let mut restart = first;
+        if let Some(fast) = self.fast.as_mut().filter(|_| first) {
+            fast.due = false;
+            restart = !fast.impatient();
         }
+        restart
     }
 
     /// Takes the window of an acceptable segment (RFC 9293 §3.10.7.4, fifth step). Beyond the RFC's test a newer
@@ -195,46 +215,100 @@ impl Sender {
         self.wl1 = seq;
         self.wl2 = ack;
         if opened && self.probes > 0 {
-            self.next = self.una;
             self.probes = 0;
-            self.timed = None;
+            self.go_back();
         }
     }
 
-    /// SND.UNA moves to `ack`. `ts_rtt` is what the echoed timestamp says.
-    pub(crate) fn on_ack(&mut self, ack: SeqNum, now: Instant, ts_rtt: Option<Duration>) {
+    /// All that was sent and not acknowledged is sent again.
+    fn go_back(&mut self) {
+        self.next = self.una;
+        self.timed_at = Instant::NEVER;
+        let fast = self.fast.get_or_insert_with(|| FastRecovery::new(self.una).into());
+        fast.on_going_back(self.una, self.nxt);
+    }
+
+    /// The round trip that an echoed timestamp tells of. Nothing if it is older than the connection, or from the
+    /// future.
+    pub(crate) fn echoed(&self, ts_now: u32, ecr: u32) -> Option<Duration> {
+        let elapsed = ts_now.wrapping_sub(ecr);
+        let possible = elapsed <= ts_now.wrapping_sub(self.born) && elapsed < 1 << 31;
+        possible.then(|| Duration::from_millis(elapsed.into()))
+    }
+
+    /// SND.UNA moves to `ack`. `echoed` is what the echoed timestamp says. True if the retransmission timer starts
+    /// anew (RFC 6298 §5.3).
+    pub(crate) fn on_ack(&mut self, ack: SeqNum, now: Instant, echoed: Option<Duration>, smss: u32) -> bool {
         let in_flight = self.in_flight();
+        let outstanding = self.nxt.distance_from(self.una);
         let acked = ack.distance_from(self.una);
-        let was_retransmitting = self.retries > 0 || self.next != self.nxt;
         self.una = ack;
         self.young &= ack.distance_from(self.iss + 1) < YOUTH;
         self.next = self.next.max(ack);
+        self.small = self.small.max(ack);
         self.retries = 0;
-        let sample = match self.timed {
-            Some((end, at)) if ack.at_or_after(end) => {
-                self.timed = None;
-                Some(now.since(at))
-            }
-            // Karn: of what was sent twice, only a timestamp tells which copy was meant (RFC 6298 §3).
-            None if was_retransmitting => ts_rtt,
-            _ => None,
-        };
-        if let Some(rtt) = sample {
-            self.rtt.sample(rtt);
+        let timed = self.timed_at != Instant::NEVER && ack.at_or_after(self.timed);
+        let sample = if timed { Some(now.since(self.timed_at)) } else { echoed };
+        if timed {
+            self.timed_at = Instant::NEVER;
         }
-        let srtt = self.rtt.srtt();
-        self.congestion.get_mut().on_ack(Acked { now, bytes: acked, in_flight, srtt });
+        if let Some(rtt) = sample {
+            // Timestamps give a sample with every ACK: one for two segments (RFC 7323 §4.2), or for a super-segment.
+            let per_round_trip = outstanding.div_ceil(smss.saturating_mul(2).max(acked).max(1));
+            self.rtt.sample(rtt, if echoed.is_some() { per_round_trip } else { 1 });
+        }
+        let flight = self.nxt.distance_from(ack);
+        let advance = self.fast.as_mut().map(|fast| fast.on_advance(ack, acked, flight, smss));
+        self.fast.take_if(|fast| fast.is_idle(ack));
+        match advance {
+            Some(Advance::Partial { restart }) => return restart,
+            Some(Advance::Full) => self.congestion.get_mut().on_recovered(now, flight),
+            Some(Advance::Normal) | None => {
+                let srtt = self.rtt.srtt();
+                self.congestion.get_mut().on_ack(Acked { now, bytes: acked, in_flight, srtt });
+            }
+        }
+        true
+    }
+
+    /// What a SACK option newly covers.
+    pub(crate) fn note_sacked(&mut self, blocks: SackBlocks) -> u32 {
+        let (una, nxt) = (self.una, self.nxt);
+        let fast = self.fast.get_or_insert_with(|| FastRecovery::new(una).into());
+        let news = blocks.iter().fold(0, |sum: u32, block| {
+            sum.saturating_add(fast.note_sacked(una, nxt, block.left(), block.right()))
+        });
+        self.fast.take_if(|fast| fast.is_idle(una));
+        news
+    }
+
+    /// A duplicate acknowledgment has come.
+    pub(crate) fn on_duplicate(&mut self, now: Instant, smss: u32) {
+        let (una, nxt) = (self.una, self.nxt);
+        // What is beyond the window limited transmit sent, which does not count (RFC 5681 §3.2).
+        let flight = nxt.distance_from(una).min(self.congestion.get().window());
+        let fast = self.fast.get_or_insert_with(|| FastRecovery::new(una).into());
+        if fast.on_duplicate(una, nxt, smss) {
+            self.timed_at = Instant::NEVER;
+            self.congestion.get_mut().on_loss(now, flight);
+        }
+    }
+
+    /// Bytes of heap memory that recovery holds.
+    pub(crate) fn memory(&self) -> usize {
+        self.fast.as_ref().map_or(0, |fast| fast.memory())
     }
 
     /// The retransmission timer has expired (RFC 6298 §5.4-5.6): everything is sent again from SND.UNA on,
     /// beginning with one segment.
     pub(crate) fn on_timeout(&mut self, now: Instant) {
-        self.congestion.get_mut().on_timeout(now, self.nxt.distance_from(self.una), self.retries == 0);
+        // A window that recovery has lowered already is lowered once more (RFC 5681 §4.3).
+        let flight = self.nxt.distance_from(self.una).min(self.congestion.get().window());
+        self.congestion.get_mut().on_timeout(now, flight, self.retries == 0);
         self.retries = self.retries.saturating_add(1);
         self.rtt.back_off();
-        self.next = self.una;
-        self.probe_due = true;
-        self.timed = None;
+        self.forced = Forced::Probe;
+        self.go_back();
     }
 
     /// The persist timer has expired (RFC 9293 §3.8.6.1).
@@ -242,12 +316,19 @@ impl Sender {
         if self.wnd == 0 {
             self.probes = self.probes.saturating_add(1);
             self.retries = self.retries.saturating_add(1);
+            self.forced = Forced::Probe;
+        } else if self.forced == Forced::Nothing {
+            self.forced = Forced::Partial;
         }
-        self.probe_due = true;
     }
 
-    /// How long to wait for the window before the next probe: doubling from the retransmission timeout on.
+    /// How long to wait for a closed window before the next probe, doubling from the retransmission timeout on; for
+    /// one that is too small to be worth using, the override timeout of silly-window avoidance.
     pub(crate) fn persist_interval(&self, max: Duration) -> Duration {
+        if self.wnd > 0 {
+            let [least, most] = OVERRIDE;
+            return self.rtt.rto().clamp(least, most);
+        }
         let factor = 1u32.checked_shl(u32::from(self.probes)).unwrap_or(u32::MAX);
         self.rtt.rto().saturating_mul(factor).min(max)
     }
@@ -276,15 +357,19 @@ impl Sender {
             peer_mss,
             fin,
             fin_done,
-            probe_due,
+            forced,
             probes,
             rtt,
             congestion,
+            fast,
             timed,
+            timed_at,
+            small,
+            born: _,
             retries,
             young,
         } = self;
-        for seq in [una, nxt, next, wl2] {
+        for seq in [una, nxt, next, wl2, small] {
             state.write_u32(seq.distance_from(*iss));
         }
         state.write_u32(wl1.distance_from(irs));
@@ -295,16 +380,19 @@ impl Sender {
             scale.get(),
             u8::from(*fin),
             u8::from(*fin_done),
-            u8::from(*probe_due),
+            *forced as u8,
             *probes,
             *retries,
             u8::from(*young),
         ]);
         core::hash::Hash::hash(rtt, state);
         congestion.get().digest(state);
-        if let Some((end, at)) = timed {
-            state.write_u32(end.distance_from(*iss));
-            state.write_u64(crate::time::nanos(now.since(*at)));
+        if *timed_at != Instant::NEVER {
+            state.write_u32(timed.distance_from(*iss));
+            state.write_u64(crate::time::nanos(now.since(*timed_at)));
+        }
+        if let Some(fast) = fast {
+            fast.digest(*iss, state);
         }
     }
 }
@@ -325,12 +413,21 @@ mod tests {
             for _ in 0..2 {
                 snd.nxt = snd.una + (1 << 29);
                 snd.next = snd.nxt;
-                snd.on_ack(snd.nxt, Instant::ZERO, None);
+                snd.on_ack(snd.nxt, Instant::ZERO, None, 1460);
             }
             let una = snd.una;
             assert!(snd.acceptable_ack(una), "after {gibibytes}");
             assert!(snd.acceptable_ack(una - 65_535), "after {gibibytes}");
             assert!(!snd.acceptable_ack(una - 65_536) && !snd.acceptable_ack(una + 1), "after {gibibytes}");
         }
+    }
+
+    #[test]
+    fn rec_1_windows_are_kept_in_32_bits() {
+        let scale = WindowScale::clamped(14);
+        let mut snd = Sender::new(SeqNum::new(77), 1460, scale, &ConnectionConfig::default());
+        snd.set_window(SeqNum::new(1), snd.una, carrick_wire::WireWindow::new(u16::MAX).scaled(scale));
+        assert_eq!((snd.wnd, snd.max_wnd), (1_073_725_440, 1_073_725_440));
+        carrick_covers::covers!("REC-1");
     }
 }

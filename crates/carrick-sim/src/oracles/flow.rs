@@ -9,6 +9,9 @@ use carrick_wire::{Mss, SeqNum, TcpFlags, TcpOptions, WindowScale, WireWindow};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
+/// So many bytes may be acknowledged before they are forgotten.
+const FORGET: u64 = 1 << 20;
+
 /// A SYN that was received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Syn {
@@ -30,8 +33,12 @@ pub(super) struct Flow {
     /// The window of our SYN, which counts from the first number after the peer's.
     first_window: WireWindow,
     peer: Option<Syn>,
-    /// Every byte ever sent; the first has position 1 (O-7).
+    /// Every byte sent (O-7), but for those that were acknowledged long ago; the first ever has position 1.
     bytes: Vec<u8>,
+    /// How many bytes before those are gone.
+    forgotten: u64,
+    /// One past the greatest position that the peer has acknowledged.
+    settled: u64,
     fin: Option<u64>,
     /// One past the greatest position sent.
     max: u64,
@@ -58,6 +65,8 @@ impl Flow {
             first_window: tcp.window,
             peer: None,
             bytes: Vec::new(),
+            forgotten: 0,
+            settled: 0,
             fin: None,
             max: 0,
             peer_edge: 0,
@@ -101,8 +110,15 @@ impl Flow {
         let tcp = &segment.tcp;
         if segment.has(TcpFlags::SYN) {
             let ours = !segment.has(TcpFlags::ACK) || tcp.ack == self.iss + 1;
-            if ours && !self.synchronized {
-                self.note_syn(Syn::of(segment));
+            // Once we have acknowledged one, another is not the conversation's.
+            let same = self.peer.is_none_or(|syn| syn.seq == tcp.seq);
+            if ours && same && !self.synchronized {
+                let mut syn = Syn::of(segment);
+                if let Some(first) = self.peer {
+                    // A SYN that comes again may take options back; the MSS stays what it was.
+                    syn.options.mss = first.options.mss;
+                }
+                self.note_syn(syn);
             }
         }
         let Some(received) = self.received else { return };
@@ -113,6 +129,10 @@ impl Flow {
         if segment.has(TcpFlags::ACK)
             && let Some(ack) = self.position(tcp.ack)
         {
+            if ack <= self.max {
+                self.settled = self.settled.max(ack);
+                self.forget_settled();
+            }
             let scale = if segment.has(TcpFlags::SYN) { WindowScale::ZERO } else { self.scale(Side::Peer) };
             self.peer_edge = self.peer_edge.max(ack + u64::from(tcp.window.scaled(scale).get()));
         }
@@ -230,18 +250,33 @@ impl Flow {
     }
 
     fn check_bytes(&mut self, first: u64, payload: &[u8]) -> Result<(), Broken> {
-        let Some(at) = first.checked_sub(1).and_then(|at| usize::try_from(at).ok()) else {
+        let Some(at) = first.checked_sub(1) else {
             return Err((Oracle::O7, "text in the place of SYN".into()));
         };
+        // What was acknowledged a megabyte ago is not remembered.
+        let skip = usize::try_from(self.forgotten.saturating_sub(at)).unwrap_or(usize::MAX);
+        let Some(payload) = payload.get(skip..) else { return Ok(()) };
+        let at = usize::try_from(at.saturating_sub(self.forgotten)).unwrap_or(usize::MAX);
         if at > self.bytes.len() {
-            return Err((Oracle::O6, format!("a gap: text at {first}, sent to {}", self.bytes.len())));
+            let sent = self.forgotten + self.bytes.len() as u64;
+            return Err((Oracle::O6, format!("a gap: text at {first}, sent to {sent}")));
         }
         let known = (self.bytes.len() - at).min(payload.len());
         if self.bytes[at..at + known] != payload[..known] {
-            return Err((Oracle::O7, format!("other bytes at {first}..{}", at + known + 1)));
+            return Err((Oracle::O7, format!("other bytes from {first} on, or {skip} later")));
         }
         self.bytes.extend_from_slice(&payload[known..]);
         Ok(())
+    }
+
+    /// Long conversations do not fill the memory.
+    fn forget_settled(&mut self) {
+        let settled = self.settled.saturating_sub(1).saturating_sub(self.forgotten);
+        if settled > FORGET {
+            let count = usize::try_from(settled).unwrap_or(usize::MAX).min(self.bytes.len());
+            self.bytes.drain(..count);
+            self.forgotten += count as u64;
+        }
     }
 
     /// O-6 for the receiving side: acknowledgments and edges never step back, blocks lie where they may.

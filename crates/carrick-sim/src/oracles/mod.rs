@@ -79,7 +79,7 @@ pub enum Sender {
 
 /// Watches what goes in and out of one host, and checks O-5 to O-8.
 ///
-/// It keeps every byte sent on every connection, so it is for worlds of some hundred megabytes at most.
+/// It keeps every byte sent on every connection until it has been acknowledged for a megabyte.
 #[derive(Clone, Debug)]
 pub struct Monitor {
     mtu: usize,

@@ -26,7 +26,7 @@ use crate::segment::{Seg, Text, pattern};
 use crate::time::Span;
 pub use builder::Builder;
 use carrick_core::{
-    Checksum, Cidr, Connection, ConnectionError, ConnectionId, Event, Instant, ListenAddr, ListenConfig,
+    Checksum, Cidr, Connection, ConnectionError, ConnectionId, Cx, Event, Instant, ListenAddr, ListenConfig,
     ListenerId, SendError, TcpState,
 };
 use carrick_wire::{
@@ -216,6 +216,36 @@ impl Scene {
         result
     }
 
+    /// Writes as urgent; all of it must fit.
+    #[track_caller]
+    pub fn send_urgent(&mut self, data: impl AsRef<[u8]>) {
+        let (id, data) = (self.id(), data.as_ref());
+        self.note(&format!("send {} bytes, urgent", data.len()));
+        let result = self.host.send_urgent(self.now, id, data);
+        if result != Ok(data.len()) {
+            self.fail(&format!("send of {} urgent bytes: {result:?}", data.len()));
+        }
+        self.after();
+    }
+
+    /// Switches Nagle's rule off or on.
+    #[track_caller]
+    pub fn set_nodelay(&mut self, nodelay: bool) {
+        let id = self.id();
+        self.note(&format!("nodelay: {nodelay}"));
+        self.host.set_nodelay(self.now, id, nodelay);
+        self.after();
+    }
+
+    /// Holds back what does not fill a segment, or lets it go.
+    #[track_caller]
+    pub fn set_cork(&mut self, corked: bool) {
+        let id = self.id();
+        self.note(&format!("cork: {corked}"));
+        self.host.set_cork(self.now, id, corked);
+        self.after();
+    }
+
     /// Reads everything there is.
     #[track_caller]
     pub fn read(&mut self) -> Vec<u8> {
@@ -259,22 +289,51 @@ impl Scene {
         self.after();
     }
 
+    /// Acts on the connection in a way that has no method here; it must be there.
+    #[track_caller]
+    pub fn with<T>(&mut self, what: &str, act: impl FnOnce(&mut Connection, &Cx) -> T) -> T {
+        let id = self.id();
+        self.note(what);
+        let Some(result) = self.host.with(self.now, id, act) else { self.fail("the connection is gone") };
+        self.after();
+        result
+    }
+
     // The peer.
 
     /// The peer sends a segment. What it does not say is filled in as an honest peer would: the next sequence
     /// number, the usual window, a SYN's options, timestamps where they were agreed on.
     #[track_caller]
     pub fn inject(&mut self, seg: Seg) {
+        let packet = self.build(seg);
+        self.inject_packet(&packet);
+    }
+
+    /// The peer sends segments that arrive together: the connection is asked for packets after the last.
+    #[track_caller]
+    pub fn inject_batch(&mut self, segs: impl IntoIterator<Item = Seg>) {
+        let packets: Vec<_> = segs.into_iter().map(|seg| self.build(seg)).collect();
+        for packet in &packets {
+            self.trace.packet(self.now, "<", packet);
+        }
+        self.host.receive_batch(self.now, &packets);
+        self.after();
+    }
+
+    fn build(&mut self, seg: Seg) -> Packet {
         let packet = self.packet(&seg);
-        let end = seg.seq.unwrap_or(self.peer_next)
-            + seg.text.len() as u32
+        let count = seg.text.len() as u32
             + u32::from(seg.flags.contains(TcpFlags::SYN))
             + u32::from(seg.flags.contains(TcpFlags::FIN));
-        self.peer_next = self.peer_next.max(end);
+        let end = seg.seq.unwrap_or(self.peer_next).wrapping_add(count);
+        // Numbers before the first one are no progress.
+        if end < 1 << 31 {
+            self.peer_next = self.peer_next.max(end);
+        }
         if seg.flags.contains(TcpFlags::SYN) {
             self.answered = packet.segment().map(|view| view.tcp.options);
         }
-        self.inject_packet(&packet);
+        packet
     }
 
     /// The peer sends these bytes.
@@ -407,6 +466,11 @@ impl Scene {
                     .then(|| format!("text: {} bytes instead of {}", seen.payload.len(), expected.text.len()))
             })
             .or_else(|| {
+                let urgent =
+                    if expected.flags.contains(TcpFlags::URG) { expected.urgent } else { tcp.urgent };
+                differs("urgent pointer", urgent.to_string(), tcp.urgent.to_string())
+            })
+            .or_else(|| {
                 differs("ports", format!("{ports:?}"), format!("{:?}", (seen.src.port(), seen.dst.port())))
             })
             .or_else(|| differs("mss", show(expected.mss, tcp.options.mss), format!("{:?}", tcp.options.mss)))
@@ -487,10 +551,13 @@ impl Scene {
     /// The conversation's state, by the RFC's name.
     #[must_use]
     pub fn state(&self) -> TcpState {
-        if let Some(connection) = self.connection() {
+        let endpoint = self.host.endpoint();
+        // What the application still holds of a connection that has ended says nothing of its successors.
+        if let Some(connection) = self.connection()
+            && (connection.state() != TcpState::Closed || endpoint.time_wait() + endpoint.half_open() == 0)
+        {
             return connection.state();
         }
-        let endpoint = self.host.endpoint();
         if endpoint.time_wait() > 0 {
             TcpState::TimeWait
         } else if endpoint.half_open() > 0 {

@@ -105,6 +105,27 @@ impl TcpStream {
         self.look(Connection::remote_addr)
     }
 
+    /// Whether Nagle's rule is off.
+    ///
+    /// # Errors
+    /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.look(Connection::nodelay)
+    }
+
+    /// Switches Nagle's rule off or on, for this stream. On, as it is by default, small writes wait for up to a round
+    /// trip while an earlier one is not acknowledged, and leave together; off, each leaves at once, in a packet of
+    /// its own. [`ConnectionConfig::nodelay`](crate::ConnectionConfig::nodelay) is for all streams of a stack.
+    ///
+    /// # Errors
+    /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        let done = self
+            .stack
+            .enter(&self.cell, |state, cx| state.run(|connection| connection.set_nodelay(cx, nodelay)));
+        done.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
     fn look<R>(&self, f: impl FnOnce(&Connection) -> R) -> io::Result<R> {
         self.cell.lock().connection().map(f).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }

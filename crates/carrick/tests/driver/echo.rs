@@ -34,6 +34,25 @@ async fn echo_over_both_families() {
     }
 }
 
+/// Nothing else runs between the writes, so no acknowledgment comes between them either.
+#[tokio::test(start_paused = true)]
+async fn small_writes_share_packets_unless_the_stream_says_otherwise() {
+    let mut packets = Vec::new();
+    for nodelay in [false, true] {
+        let mut c = connected(MemoryConfig::default()).await;
+        c.connected.set_nodelay(nodelay).unwrap();
+        assert_eq!(c.connected.nodelay().unwrap(), nodelay);
+        let before = c.server.counters().endpoint.frames;
+        for _ in 0..10 {
+            c.connected.write_all(b"-").await.unwrap();
+        }
+        let mut text = [0; 10];
+        within(1, c.accepted.read_exact(&mut text)).await.unwrap();
+        packets.push(c.server.counters().endpoint.frames - before);
+    }
+    assert!(packets[0] <= 3 && packets[1] >= 10, "{packets:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn half_close_both_ways() {
     for server_first in [false, true] {

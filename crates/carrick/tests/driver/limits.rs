@@ -67,6 +67,48 @@ async fn t_rcv_6_one_budget_for_many_connections() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn t_per_1_who_holds_on_for_longest_goes_when_memory_is_scarce() {
+    const LIMIT: usize = 1 << 20;
+    let (a, b) = pair(MemoryConfig::default());
+    let server = builder(1).device(a).memory_limit(LIMIT).build().unwrap();
+    let client = builder(2).device(b).build().unwrap();
+    let listener = TcpListener::bind(&server, SERVER).await.unwrap();
+    // Peers that take nothing, and answer every probe: their windows fill, then the server's memory.
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let (accepted, connected) = tokio::join!(listener.accept(), TcpStream::connect(&client, SERVER));
+        let (mut accepted, connected) = (accepted.unwrap().0, connected.unwrap());
+        while let Ok(written) =
+            tokio::time::timeout(Duration::from_secs(1), accepted.write(&[7; 64 << 10])).await
+        {
+            written.expect("the server's side goes on");
+        }
+        held.push((accepted, connected));
+        if server.memory_used() > LIMIT * 3 / 4 {
+            break;
+        }
+    }
+    assert!(server.memory_used() > LIMIT * 3 / 4, "{}", server.memory_used());
+    let refused = TcpStream::connect(&server, "192.0.2.2:9").await.unwrap_err();
+    assert_ne!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "memory is scarce");
+    // That may last for a minute. Then whoever comes finds room.
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    let (accepted, connected) = tokio::join!(listener.accept(), TcpStream::connect(&client, SERVER));
+    let mut fresh = (accepted.unwrap().0, connected.unwrap());
+    fresh.1.write_all(b"hello").await.unwrap();
+    fresh.0.read_exact(&mut [0; 5]).await.unwrap();
+    let mut ended = 0;
+    for (accepted, _) in &mut held {
+        if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(1), accepted.write(b"x")).await {
+            assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
+            ended += 1;
+        }
+    }
+    assert!(ended >= 1, "nobody had to go");
+    assert!(server.memory_used() < LIMIT * 3 / 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn o_4_memory_is_back_when_all_is_over() {
     let (server, client) = stacks(MemoryConfig::default());
     let listener = TcpListener::bind(&server, SERVER).await.unwrap();

@@ -6,6 +6,7 @@ mod bug_end_stays_end;
 mod bug_flood_and_own_ring;
 mod bug_pieces_with_whole_checksums;
 mod bug_replies_at_the_end;
+mod bug_time_wait_in_the_way;
 mod bug_waiters_that_panic;
 mod cancel;
 mod common;

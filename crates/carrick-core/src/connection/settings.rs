@@ -1,0 +1,156 @@
+//! What the application may change during a connection, and what it may ask about it (RFC 9293 §3.9.1).
+//!
+//! Settings are shared by all connections of a listener or a socket; a change makes a private copy.
+
+use super::timers::Timer;
+use super::{Connection, State};
+use crate::{ConnectionConfig, ConnectionError, Cx, Event, Instant, KeepAlive, UserTimeoutOption};
+use alloc::sync::Arc;
+use core::num::NonZeroU8;
+use core::time::Duration;
+
+impl Connection {
+    fn settings(&mut self) -> &mut ConnectionConfig {
+        Arc::make_mut(&mut self.config)
+    }
+
+    /// Probes a silent peer, or ceases to (RFC 9293 §3.8.4). Afterwards, drain.
+    pub fn set_keep_alive(&mut self, cx: &Cx, keep_alive: Option<KeepAlive>) {
+        let now = self.advance_clock(cx).now;
+        self.settings().keep_alive = keep_alive;
+        self.hear();
+        self.rearm(now);
+    }
+
+    /// Sets how long what we send may wait for its acknowledgment; see [`ConnectionConfig::user_timeout`].
+    /// Afterwards, drain.
+    pub fn set_user_timeout(&mut self, cx: &Cx, timeout: Option<Duration>) {
+        let now = self.advance_clock(cx).now;
+        self.settings().user_timeout = timeout;
+        self.rearm(now);
+    }
+
+    /// Sets what the peer is told of our patience, with the next segment, and whether its own counts
+    /// (RFC 5482). Afterwards, drain.
+    pub fn set_user_timeout_option(&mut self, cx: &Cx, option: Option<UserTimeoutOption>) {
+        let now = self.advance_clock(cx).now;
+        self.settings().user_timeout_option = option;
+        if let State::Open(open) = &mut self.state {
+            open.timeout_due = true;
+        }
+        self.rearm(now);
+    }
+
+    /// How long what we send may wait for its acknowledgment: what the application has set, else what was
+    /// agreed on with the peer (RFC 5482), else none.
+    #[must_use]
+    pub fn user_timeout(&self) -> Option<Duration> {
+        let State::Open(open) = &self.state else { return self.config.user_timeout };
+        let agreed = || {
+            let (option, remote) = (self.config.user_timeout_option?, open.remote_timeout?);
+            Some(option.adopt(remote, open.snd.rtt.rto()))
+        };
+        self.config.user_timeout.or_else(agreed)
+    }
+
+    /// How long the peer wishes us to wait for its acknowledgments, if it has said so (RFC 5482) and our
+    /// settings listen to that.
+    #[must_use]
+    pub fn peer_user_timeout(&self) -> Option<Duration> {
+        let State::Open(open) = &self.state else { return None };
+        open.remote_timeout.map(|timeout| Duration::from_secs(timeout.seconds().into()))
+    }
+
+    /// Says what [`close`](Self::close) does with text that is not acknowledged; see
+    /// [`ConnectionConfig::linger`].
+    pub fn set_linger(&mut self, linger: Option<Duration>) {
+        self.settings().linger = linger;
+    }
+
+    /// Acknowledges the next 16 segments at once, and what waits now (true), or leaves ACKs to ride on text of
+    /// our own (false). Like Linux's `TCP_QUICKACK` it lasts until the conversation teaches otherwise.
+    /// Afterwards, drain.
+    pub fn set_quickack(&mut self, cx: &Cx, quick: bool) {
+        self.advance_clock(cx);
+        let State::Open(open) = &mut self.state else { return };
+        open.rcv.acks.set(quick);
+        if quick && open.rcv.acks.owes() {
+            self.acks_due = self.acks_due.max(1);
+        }
+    }
+
+    /// Sets the differentiated services code point of what is sent from now on: 0 to 63, more counts as 63
+    /// (RFC 9293 §3.9.1.9).
+    pub fn set_dscp(&mut self, dscp: u8) {
+        self.link.dscp = dscp.min(63);
+    }
+
+    /// The differentiated services code point of the last segment that was received (RFC 9293 MAY-9).
+    #[must_use]
+    pub const fn received_dscp(&self) -> u8 {
+        self.received_dscp
+    }
+
+    /// Sets the time to live of what is sent from now on (RFC 9293 §3.9.2).
+    pub const fn set_hop_limit(&mut self, hop_limit: NonZeroU8) {
+        self.link.hop_limit = hop_limit.get();
+    }
+
+    /// How many bytes are to be read until the end of the urgent text that the peer has announced; none when
+    /// that has been read (RFC 9293 §3.8.5). Urgent text is read in line, like any other.
+    #[must_use]
+    pub fn urgent_len(&self) -> Option<usize> {
+        let more_may_come = matches!(&self.state, State::Open(open) if open.phase.receives());
+        let urgent = usize::try_from(self.urgent_unread).unwrap_or(usize::MAX);
+        let urgent = if more_may_come { urgent } else { urgent.min(self.received.len()) };
+        (urgent > 0).then_some(urgent)
+    }
+
+    /// When bytes were last moved: text received in order, text or a FIN acknowledged, or the first of what waits
+    /// now written.
+    #[must_use]
+    pub fn last_progress(&self) -> Instant {
+        match &self.state {
+            State::Open(open) => self.moved.max(open.rcv.heard),
+            _ => self.moved,
+        }
+    }
+
+    /// Gives the connection up because memory has run out: the peer gets a reset, the application
+    /// [`ConnectionError::OutOfMemory`] and nothing of what it had not read. Afterwards, drain.
+    ///
+    /// Meant for the connection that [`is_stuck`](Self::is_stuck) and has made no
+    /// [progress](Self::last_progress) for longest.
+    pub fn abort_for_memory(&mut self, cx: &Cx) {
+        let unread = !self.received.is_empty();
+        self.abort_with(cx, ConnectionError::OutOfMemory);
+        if let (State::Closed(closed), true) = (&mut self.state, unread) {
+            // It had ended before, but its stream has not.
+            closed.error = Some(ConnectionError::OutOfMemory);
+        }
+    }
+
+    /// Whether the connection holds memory that others need and has made no progress for a while: a minute if
+    /// three quarters of the budget are used, 20 s at the limit; a quarter of that once the application has let go (RFC 9293 §3.8.6.1, RFC 6429 §4).
+    #[must_use]
+    pub fn is_stuck(&self, cx: &Cx) -> bool {
+        // Nobody would miss an orphan.
+        let patience = cx.memory.pressure.patience().map(|p| if self.released { p / 4 } else { p });
+        patience.is_some_and(|patience| self.memory() > 0 && cx.now.since(self.last_progress()) >= patience)
+    }
+
+    /// Something came that an honest peer of this connection would send: it lives.
+    pub(super) fn hear(&mut self) {
+        self.keep_alive_probes = 0;
+        self.keep_alive_due = false;
+        self.timers.stop(Timer::KeepAlive);
+    }
+
+    /// Notes what gives reason to doubt without ending anything (RFC 9293 MUST-47).
+    pub(super) fn note_soft_error(&mut self, error: ConnectionError) {
+        self.soft_error = Some(error);
+        if self.config.report_soft_errors {
+            self.note(Event::SoftError);
+        }
+    }
+}

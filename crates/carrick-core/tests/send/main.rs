@@ -1,0 +1,10 @@
+//! Sending: what leaves when, and what happens when it is lost.
+
+mod basics;
+mod congestion;
+mod fast;
+mod long;
+mod nagle;
+mod timer;
+mod urgent;
+mod window;
