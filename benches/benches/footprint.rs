@@ -134,7 +134,8 @@ impl Host {
         let mut endpoint = Endpoint::new(Arc::new(config), [n; 32]);
         for port in 80..90 {
             let addr = ListenAddr { address: None, port: NonZeroU16::new(port) };
-            endpoint.listen(addr, ListenConfig::default()).expect("a free port");
+            let config = ListenConfig { max_half_open: u32::MAX, ..ListenConfig::default() };
+            endpoint.listen(addr, config).expect("a free port");
         }
         Self { endpoint, connections: Vec::new() }
     }

@@ -86,14 +86,77 @@ pub struct EndpointConfig {
     /// Ignore resets in TIME-WAIT, so that an old one does not end the wait (RFC 1337 §3). With false an exact
     /// reset ends it, as RFC 9293 §3.10.7.4 has it. Default true.
     pub rfc1337: bool,
-    /// Most half-open records (passive handshakes) of all listeners together. Default 65,536.
+    /// Most half-open records (passive handshakes) of all listeners together, about 130 bytes each. Default
+    /// 65,536. A SYN that reopens a TIME-WAIT record takes that record's place instead.
     pub max_half_open: usize,
+    /// What happens to SYNs beyond the half-open records that there may be. Default
+    /// [`SynCookies::BeyondLimit`].
+    pub syn_cookies: SynCookies,
+    /// Whether packets to any unicast address are for us, as on a gateway that ends other hosts' connections.
+    /// Default false: only those to [`addresses`](Self::addresses).
+    ///
+    /// Listeners then get SYNs to any address, which is the connection's local address, and may be bound to
+    /// any; segments to ports where nobody listens are reset in the name of the address they were for. ICMP
+    /// errors about such connections count. Echo requests and unknown protocols to addresses that are not in
+    /// the list stay unanswered: nobody is to be told that a host is there that is not. Connections that this
+    /// side opens come from an address of the list as ever, and packets *from* an address of the list are
+    /// dropped as forged.
+    pub any_address: bool,
+    /// How long a parked SYN waits for a decision ([`ListenConfig::park`]). Default 60 s.
+    pub park_for: Duration,
+    /// Most connections, of whoever opened them, with one remote address (for IPv6: network of 64 bits) beyond
+    /// which its SYNs are reset and counted. Default none. Costs about 24 bytes for each address.
+    pub max_per_source: Option<u32>,
     /// Most connections. Default 1,048,576.
     pub max_connections: usize,
     /// Most TIME-WAIT records; beyond that the oldest goes. Default 262,144.
     pub max_time_wait: usize,
-    /// Ports for connections that do not name one (RFC 6056). Default 32,768 to 60,999.
+    /// Ports for connections that do not name one, less those of listeners (RFC 6056 §3.2). Default 1,024 to
+    /// 65,535.
     pub ephemeral_ports: RangeInclusive<u16>,
+    /// Most resets to strangers: segments of connections that do not exist. Default 6,400 a second, bursts of
+    /// 100.
+    pub resets: Rate,
+    /// Most ICMP errors (RFC 1122 §3.2.2, RFC 4443 §2.4). Default 1,600 a second, bursts of 20.
+    pub icmp_errors: Rate,
+    /// Most answers to echo requests. Default 6,400 a second, bursts of 100.
+    pub echo_replies: Rate,
+}
+
+/// Whether handshakes may be carried through without a record (RFC 4987 §3.6).
+///
+/// A cookie handshake costs no memory until it completes. It keeps the window scale and SACK only of a peer with
+/// timestamps, rounds the peer's MSS down to one of eight, and repeats no SYN,ACK. If its last ACK is lost, the
+/// peer's first data repairs that; a peer that has nothing to say first finds out when it asks again. A cookie is
+/// good for 64 to 128 s, and once; to know that costs about 16 bytes for each connection that a cookie opened in
+/// that time, of which there may be [`EndpointConfig::max_time_wait`] in 64 s.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum SynCookies {
+    /// Never: a SYN beyond the limits is dropped, so that a flood can shut others out.
+    Never,
+    /// For SYNs beyond the limits.
+    #[default]
+    BeyondLimit,
+    /// Always: no half-open records, for tests and for hosts that are always attacked.
+    Always,
+}
+
+/// How many answers of a kind may be sent.
+///
+/// There are 64 classes of destinations, drawn anew each minute with a secret of the stack; each has a token
+/// bucket of its own, and an answer costs between a half and one and a half tokens. So nobody can count in
+/// his own answers what others are told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rate {
+    /// Answers per second in the long run, to all destinations together; 0 means none.
+    pub per_second: u32,
+    /// Answers that the destinations of one class may get at once, at least 1.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// No limit that anybody will reach.
+    pub const UNLIMITED: Self = Self { per_second: u32::MAX, burst: u32::MAX };
 }
 
 impl Default for EndpointConfig {
@@ -105,9 +168,16 @@ impl Default for EndpointConfig {
             msl: Duration::from_secs(120),
             rfc1337: true,
             max_half_open: 65_536,
+            syn_cookies: SynCookies::default(),
+            any_address: false,
+            park_for: Duration::from_secs(60),
+            max_per_source: None,
             max_connections: 1 << 20,
             max_time_wait: 1 << 18,
-            ephemeral_ports: 32_768..=60_999,
+            ephemeral_ports: 1024..=65_535,
+            resets: Rate { per_second: 6400, burst: 100 },
+            icmp_errors: Rate { per_second: 1600, burst: 20 },
+            echo_replies: Rate { per_second: 6400, burst: 100 },
         }
     }
 }
@@ -126,13 +196,20 @@ pub struct ListenAddr {
 pub struct ListenConfig {
     /// Most connections that wait to be accepted; at least 1. Default 1,024.
     pub backlog: u32,
+    /// Most half-open records of this listener, within [`EndpointConfig::max_half_open`]; beyond it
+    /// [`EndpointConfig::syn_cookies`] decides. At least 1. Default 16,384, a quarter of that.
+    pub max_half_open: u32,
+    /// Whether SYNs are parked: no SYN,ACK is sent until
+    /// [`Endpoint::accept_parked`](crate::Endpoint::accept_parked). They count as half-open, wait for
+    /// [`EndpointConfig::park_for`], and beyond the limits are dropped. Default false.
+    pub park: bool,
     /// Settings of the connections that come of it.
     pub connection: ConnectionConfig,
 }
 
 impl Default for ListenConfig {
     fn default() -> Self {
-        Self { backlog: 1024, connection: ConnectionConfig::default() }
+        Self { backlog: 1024, max_half_open: 16_384, park: false, connection: ConnectionConfig::default() }
     }
 }
 

@@ -49,12 +49,16 @@ pub enum DiscardReason {
     Gone,
     /// A reply was due, and the queue of replies is full.
     ReplyQueueFull,
+    /// A reply was due, and enough of its kind have been sent lately.
+    RateLimited,
+    /// A SYN from an address that has as many connections as it may.
+    SourceLimit,
 }
 
 impl DiscardReason {
     /// How many kinds there are, each [`ParseError`] being one.
     pub const COUNT: usize = Self::OTHERS + ParseError::COUNT;
-    const OTHERS: usize = 21;
+    const OTHERS: usize = 23;
 
     /// A dense number below [`COUNT`](Self::COUNT), for arrays of counters.
     #[must_use]
@@ -81,6 +85,8 @@ impl DiscardReason {
             Self::TooManyRanges => 18,
             Self::Gone => 19,
             Self::ReplyQueueFull => 20,
+            Self::RateLimited => 21,
+            Self::SourceLimit => 22,
             Self::Malformed(error) => Self::OTHERS.saturating_add(error.index()),
         }
     }
@@ -101,14 +107,26 @@ pub struct Counters {
     pub answered: u64,
     /// Frames held for later: fragments, parked SYNs.
     pub held: u64,
-    /// Passive handshakes completed.
+    /// Passive handshakes completed (RFC 4022 counts in `tcpPassiveOpens` also those that were not).
     pub passive_opens: u64,
-    /// Connections that this side asked for.
+    /// Connections that this side asked for (RFC 4022 `tcpActiveOpens`).
     pub active_opens: u64,
-    /// Resets sent to strangers.
+    /// Resets sent by the endpoint: to strangers, and to those who may not connect. With the connections' own
+    /// they are RFC 4022's `tcpOutRsts`.
     pub resets: u64,
     /// SYNs with a window scale above 14, which counts as 14 (RFC 7323 §2.3).
     pub excess_scales: u64,
+    /// Passive handshakes that came to nothing: reset, or given up (their part of RFC 4022's
+    /// `tcpAttemptFails`).
+    pub half_open_failed: u64,
+    /// SYN,ACKs sent that were cookies.
+    pub syn_cookies_sent: u64,
+    /// Connections opened by a cookie.
+    pub syn_cookies_accepted: u64,
+    /// ACKs that came while cookies were outstanding and were none, or too old.
+    pub syn_cookies_refused: u64,
+    /// TIME-WAIT records that had to go before their time, the oldest first.
+    pub time_wait_recycled: u64,
     discards: [u64; DiscardReason::COUNT],
     connection_discards: [u64; DiscardReason::COUNT],
 }
@@ -125,6 +143,11 @@ impl Default for Counters {
             active_opens: 0,
             resets: 0,
             excess_scales: 0,
+            half_open_failed: 0,
+            syn_cookies_sent: 0,
+            syn_cookies_accepted: 0,
+            syn_cookies_refused: 0,
+            time_wait_recycled: 0,
             discards: [0; DiscardReason::COUNT],
             connection_discards: [0; DiscardReason::COUNT],
         }

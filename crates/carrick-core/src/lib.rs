@@ -62,12 +62,12 @@ mod transmit;
 mod tuple;
 
 pub use config::{
-    Cidr, CidrParseError, ConnectionConfig, EndpointConfig, KeepAlive, ListenAddr, ListenConfig,
-    UserTimeoutOption,
+    Cidr, CidrParseError, ConnectionConfig, EndpointConfig, KeepAlive, ListenAddr, ListenConfig, Rate,
+    SynCookies, UserTimeoutOption,
 };
 pub use connection::Connection;
 pub use counters::{Counters, DiscardReason};
-pub use endpoint::{Dispatch, Endpoint};
+pub use endpoint::{Dispatch, Endpoint, ParkedId, ParkedSyn, Refusal};
 pub use error::{BindError, ConnectError, ConnectionError, SendError};
 pub use event::{ConnectionId, EndpointEvent, Event, ListenerId, Outcome, TimeWaitRecord};
 pub use frame::{Checksum, Frame, IcmpError, IcmpErrorKind, Input, Segment};

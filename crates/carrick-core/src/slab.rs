@@ -150,6 +150,11 @@ impl Fifo {
         if self.head == NIL { None } else { Some(self.head) }
     }
 
+    /// The youngest.
+    pub(crate) const fn back(&self) -> Option<u32> {
+        if self.tail == NIL { None } else { Some(self.tail) }
+    }
+
     pub(crate) fn push_back<T>(&mut self, slab: &mut Slab<T>, index: u32) {
         let Some(links) = slab.links_mut(index) else { return };
         *links = Links { previous: self.tail, next: NIL };

@@ -2,7 +2,7 @@
 //! `poll_timeout` named a time that had passed: a driver would have spun until the device took something. Besides,
 //! echo replies that waited there were not counted as memory.
 
-use carrick_core::{Cx, Endpoint, Frame};
+use carrick_core::{Cx, Endpoint, Frame, Rate};
 use carrick_sim::{Scene, Span, seg};
 use carrick_wire::{Checksum, icmp};
 
@@ -39,7 +39,7 @@ fn o_3_a_full_reply_queue_leaves_no_deadline_in_the_past() {
 
 #[test]
 fn o_4_echo_replies_that_wait_are_counted() {
-    let s = Scene::listening();
+    let s = Scene::builder().endpoint(|endpoint| endpoint.echo_replies = Rate::UNLIMITED).listening();
     let mut endpoint = s.host().endpoint().clone();
     let cx = Cx::new(s.now());
     let to = icmp::Envelope { src: s.remote().ip(), dst: s.local().ip(), hop_limit: 64 };

@@ -199,6 +199,9 @@ impl App {
 
     pub(crate) fn leave(&mut self, now: Instant, host: &mut Host, end: End) {
         self.end = Some(end);
+        // Whoever gives up says so with a FIN, and the peer may be there after all: a server that answered with a
+        // cookie and missed the last ACK.
+        self.finished |= end == End::Stranded;
         host.close(now, self.id);
     }
 

@@ -12,7 +12,7 @@ use crate::rng::Rng;
 use carrick_core::{
     BindError, Budget, ConnectError, Connection, ConnectionConfig, ConnectionError, ConnectionId, Cx,
     Dispatch, Endpoint, EndpointConfig, Event, Input, Instant, ListenAddr, ListenConfig, ListenerId,
-    MAX_PARTS, Outcome, SendError, Taken, TcpState, Transmit,
+    MAX_PARTS, Outcome, ParkedId, ParkedSyn, Refusal, SendError, Taken, TcpState, Transmit,
 };
 use carrick_wire::SeqNum;
 use std::collections::{BTreeMap, VecDeque};
@@ -186,6 +186,25 @@ impl Host {
         let id = self.backlog.get_mut(&listener)?.pop_front()?;
         self.endpoint.accepted(listener);
         Some(id)
+    }
+
+    /// The next parked SYN, as [`Endpoint::poll_parked`].
+    pub fn poll_parked(&mut self) -> Option<ParkedSyn> {
+        self.endpoint.poll_parked()
+    }
+
+    /// Accepts a parked SYN, as [`Endpoint::accept_parked`].
+    pub fn accept_parked(&mut self, now: Instant, id: ParkedId) -> bool {
+        let found = self.endpoint.accept_parked(&self.cx(now), id);
+        self.settle_endpoint(now);
+        found
+    }
+
+    /// Refuses a parked SYN, as [`Endpoint::refuse_parked`].
+    pub fn refuse_parked(&mut self, now: Instant, id: ParkedId, how: Refusal) -> bool {
+        let found = self.endpoint.refuse_parked(&self.cx(now), id, how);
+        self.settle_endpoint(now);
+        found
     }
 
     /// Writes what fits.

@@ -17,7 +17,7 @@ use crate::packet::{Offload, Trace};
 use crate::rng::Rng;
 use carrick_core::{
     Cidr, ConnectionConfig, ConnectionId, Counters, EndpointConfig, Instant, ListenAddr, ListenConfig,
-    ListenerId,
+    ListenerId, SynCookies,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -63,6 +63,8 @@ pub struct Side {
     pub moody: u32,
     /// By how much its driver may be late for a timer, if nothing else wakes it before.
     pub late: Duration,
+    /// Whether its endpoint answers SYNs with cookies.
+    pub syn_cookies: SynCookies,
     /// A fault to be found.
     pub fault: Option<Fault>,
 }
@@ -77,6 +79,7 @@ impl Default for Side {
             budget: 64 << 20,
             moody: 0,
             late: Duration::ZERO,
+            syn_cookies: SynCookies::default(),
             fault: None,
         }
     }
@@ -194,6 +197,7 @@ impl Side {
             },
             moody: if rng.chance(300_000) { 50_000 } else { 0 },
             late: if rng.chance(200_000) { rng.up_to(Duration::from_secs(2)) } else { Duration::ZERO },
+            syn_cookies: if rng.chance(100_000) { SynCookies::Always } else { SynCookies::default() },
             fault: None,
         }
     }
@@ -284,9 +288,9 @@ impl Pair {
     pub fn new(world: World) -> Self {
         let mut rng = Rng::new(world.seed);
         let host = |side: usize, rng: &mut Rng| {
-            let Side { mtu, offload, budget, moody, fault, .. } = world.sides[side];
-            let endpoint =
-                EndpointConfig { addresses: vec![address(world.v6, side)], mtu, ..EndpointConfig::default() };
+            let Side { mtu, offload, budget, moody, syn_cookies, fault, .. } = world.sides[side];
+            let addresses = vec![address(world.v6, side)];
+            let endpoint = EndpointConfig { addresses, mtu, syn_cookies, ..EndpointConfig::default() };
             let mut seed = rng.bits();
             if fault == Some(Fault::Whim) {
                 seed ^= Planted::whim();

@@ -343,7 +343,7 @@ impl Shared {
     pub(crate) fn listen(&self, addr: SocketAddr, backlog: u32) -> io::Result<Arc<Listening>> {
         let cx = self.cx(self.now());
         let connection = ConnectionConfig::clone(&self.connection_config);
-        let config = ListenConfig { backlog, connection };
+        let config = ListenConfig { backlog, connection, ..ListenConfig::default() };
         let address = Some(addr.ip()).filter(|ip| !ip.is_unspecified());
         let (listening, raise) = self.with_net(&cx, |net| {
             self.check()?;

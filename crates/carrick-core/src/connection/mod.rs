@@ -271,7 +271,7 @@ impl Connection {
         let opening = Opening {
             iss,
             due: false,
-            sent_at: Some(sent_at),
+            sent_at,
             retries,
             rtt,
             finish: false,
@@ -699,6 +699,7 @@ impl Connection {
 pub(crate) struct HalfDone {
     pub(crate) iss: SeqNum,
     pub(crate) peer: Peer,
-    pub(crate) sent_at: Instant,
+    /// When the first SYN,ACK left; a cookie does not know.
+    pub(crate) sent_at: Option<Instant>,
     pub(crate) retries: u8,
 }

@@ -2,22 +2,30 @@
 //!
 //! A record has no lock, no queue and no timer of its own: records whose SYN,ACK has been sent equally often
 //! wait in one list, which is ordered by deadline because the wait is the same for all of them.
+//!
+//! Records are bounded, for each listener and for all together (RFC 4987 §3); what comes beyond is
+//! [`cookies`](super::cookies)' business. A record that took the place of a TIME-WAIT record keeps that, and gives
+//! it back if the SYN was an old duplicate (RFC 9293 §3.6.1).
 
-use super::demux::RETRY_LISTS;
-use super::{Dispatch, Endpoint, time_wait};
+use super::cookies::Spent;
+use super::demux::{PARKED, RETRY_LISTS, UNDECIDED};
+use super::{Dispatch, Endpoint, stray, time_wait};
 use crate::connection::handshake::{self, Peer, ts_clock};
 use crate::connection::syn_received::{self, Verdict};
 use crate::connection::{Connection, HalfDone, Throttle, emit_header};
+use crate::counters::bump;
 use crate::event::{ConnectionId, ListenerId, TimeWaitRecord};
-use crate::{Cx, DiscardReason, Instant, Pressure, Segment, Tuple};
+use crate::{ConnectionConfig, Cx, DiscardReason, Instant, Pressure, Segment, SynCookies, Tuple};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use carrick_wire::{SeqNum, TcpFlags, TcpHeader};
 use core::hash::{Hash, Hasher};
+use core::net::IpAddr;
 use core::num::NonZeroU8;
 use core::time::Duration;
 
 /// The first SYN,ACK is repeated after this long, later ones after twice the time before (RFC 6298 §2.1).
-const INITIAL_RTO: Duration = Duration::from_secs(1);
+pub(super) const INITIAL_RTO: Duration = Duration::from_secs(1);
 
 /// A passive handshake under way.
 #[derive(Clone, Debug)]
@@ -26,101 +34,288 @@ pub(super) struct HalfOpen {
     pub(super) listener: ListenerId,
     pub(super) iss: SeqNum,
     pub(super) peer: Peer,
-    /// When the first SYN,ACK left.
-    sent_at: Instant,
-    deadline: Instant,
-    retries: u8,
+    /// When the first SYN,ACK left; of a parked SYN, when it came.
+    pub(super) sent_at: Instant,
+    pub(super) deadline: Instant,
+    pub(super) retries: u8,
     challenges: Throttle,
+    /// No SYN,ACK has been sent, until somebody decides.
+    pub(super) parked: Option<Parked>,
     /// The TIME-WAIT that the SYN ended.
     old: Option<Box<TimeWaitRecord>>,
+}
+
+/// A SYN that waits for a decision.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Parked {
+    pub(super) generation: u32,
+    /// Somebody has heard of it.
+    pub(super) seen: bool,
+}
+
+/// What becomes of a SYN.
+enum Admission {
+    Record,
+    Cookie,
+    Refused(DiscardReason),
 }
 
 impl HalfOpen {
     /// The list that it waits in.
     pub(super) fn list(&self) -> usize {
+        match self.parked {
+            None => self.doublings(),
+            Some(Parked { seen: false, .. }) => PARKED,
+            Some(Parked { seen: true, .. }) => UNDECIDED,
+        }
+    }
+
+    fn doublings(&self) -> usize {
         usize::from(self.retries).min(RETRY_LISTS.saturating_sub(1))
     }
 
     pub(super) fn digest(&self, now: Instant, state: &mut impl Hasher) {
-        let Self { tuple, listener, iss: _, peer, sent_at, deadline, retries, challenges, old } = self;
+        let Self { tuple, listener, iss: _, peer, sent_at, deadline, retries, challenges, parked, old } =
+            self;
         let peer = Peer { irs: SeqNum::new(0), ..*peer };
-        (tuple, listener, peer, now.since(*sent_at), deadline.since(now), retries).hash(state);
+        let seen = parked.map(|parked| parked.seen);
+        (tuple, listener, peer, now.since(*sent_at), deadline.since(now), retries, seen).hash(state);
         challenges.digest(now, state);
         if let Some(old) = old {
             old.digest(now, state);
         }
     }
 
+    /// The reset that ends it: in answer to the SYN, where that has had no other.
+    pub(super) fn reset(&self) -> TcpHeader {
+        let seq = if self.parked.is_some() { SeqNum::new(0) } else { self.iss + 1 };
+        let flags = TcpFlags::RST | TcpFlags::ACK;
+        TcpHeader { seq, ack: self.peer.irs + 1, flags, ..TcpHeader::default() }
+    }
+
     fn wait(&self) -> Duration {
-        let doublings = u32::try_from(self.list()).unwrap_or(0);
+        let doublings = u32::try_from(self.doublings()).unwrap_or(0);
         INITIAL_RTO.saturating_mul(1u32.checked_shl(doublings).unwrap_or(u32::MAX))
     }
 }
 
 impl Endpoint {
-    /// A SYN that a listener wants, on a tuple that nobody has. `old` is what was kept of the incarnation before.
+    /// A SYN that a listener wants, on a tuple that nobody has, or whose TIME-WAIT record `old` it may take over.
     pub(super) fn syn_to_listener<'f>(
         &mut self,
         cx: &Cx,
         id: ListenerId,
         tuple: Tuple,
         segment: &Segment<'f>,
-        old: Option<TimeWaitRecord>,
+        old: Option<u32>,
     ) -> Dispatch<'f> {
-        if let Some(reason) = self.refuses_syn(cx, id) {
-            return self.discard(reason);
+        match self.admit(cx, id, tuple.remote, old.is_some()) {
+            Admission::Record => {}
+            Admission::Cookie => return self.send_cookie(cx, id, tuple, segment),
+            Admission::Refused(DiscardReason::SourceLimit) => return self.refuse_source(&tuple, segment),
+            Admission::Refused(reason) => return self.discard(reason),
         }
         let Some(listener) = self.listeners.get(id) else { return self.stray(tuple, segment) };
-        let config = listener.connection.clone();
+        let (config, park) = (listener.connection.clone(), listener.config.park);
+        let old = old.and_then(|index| self.demux.remove_time_wait(&self.keys, index));
         let iss = config.initial_sequence.unwrap_or_else(|| self.keys.isn(&tuple, cx.now));
         let iss = old.as_ref().map_or(iss, |old| time_wait::reopened_iss(old, iss));
+        let parked = park.then(|| Parked { generation: self.next_generation(), seen: false });
         let record = HalfOpen {
             tuple,
             listener: id,
             iss,
             peer: Peer::of(segment, tuple.local, &config),
             sent_at: cx.now,
-            deadline: cx.now + INITIAL_RTO,
+            deadline: cx.now + if park { self.config.park_for } else { INITIAL_RTO },
             retries: 0,
             challenges: Throttle::default(),
+            parked,
             old: old.map(Box::new),
         };
-        self.send_syn_ack(cx, &record);
+        if !park {
+            self.send_syn_ack(cx, &record);
+        }
         if self.demux.insert_half_open(&self.keys, record).is_none() {
             return self.discard(DiscardReason::NoRoom);
         }
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.half_open = listener.half_open.saturating_add(1);
+        }
+        if park { self.held() } else { self.answered() }
+    }
+
+    /// Whether a SYN to that listener may have a record. One that is dropped comes again.
+    fn admit(&self, cx: &Cx, id: ListenerId, remote: IpAddr, takes_over: bool) -> Admission {
+        let Some(listener) = self.listeners.get(id) else {
+            return Admission::Refused(DiscardReason::NoRoom);
+        };
+        if listener.is_full() || cx.memory.pressure >= Pressure::High {
+            return Admission::Refused(DiscardReason::NoRoom);
+        }
+        if self.config.max_per_source.is_some_and(|most| self.demux.source_count(remote) >= most) {
+            return Admission::Refused(DiscardReason::SourceLimit);
+        }
+        if self.replies_full() {
+            return Admission::Refused(DiscardReason::ReplyQueueFull);
+        }
+        // A cookie cannot be beyond the numbers of the connection before; and one record takes the other's room.
+        if takes_over {
+            return Admission::Record;
+        }
+        let full = listener.half_open >= listener.config.max_half_open.max(1)
+            || self.demux.half_open.len() >= self.config.max_half_open;
+        match self.config.syn_cookies {
+            SynCookies::Always if !listener.config.park => Admission::Cookie,
+            SynCookies::BeyondLimit if full && !listener.config.park => Admission::Cookie,
+            _ if full => Admission::Refused(DiscardReason::NoRoom),
+            _ => Admission::Record,
+        }
+    }
+
+    /// The address has as many connections as it may: it is told so.
+    fn refuse_source<'f>(&mut self, tuple: &Tuple, segment: &Segment<'_>) -> Dispatch<'f> {
+        if !self.replies_full() && self.resets.permits(&self.keys, tuple.remote, self.clock) {
+            bump(&mut self.counters.resets);
+            self.reply_tcp(tuple, stray::reset_for(segment));
+        }
+        self.discard(DiscardReason::SourceLimit)
+    }
+
+    /// Answers a SYN and forgets it (RFC 4987 §3.6).
+    fn send_cookie<'f>(
+        &mut self,
+        cx: &Cx,
+        id: ListenerId,
+        tuple: Tuple,
+        segment: &Segment<'_>,
+    ) -> Dispatch<'f> {
+        let Some(listener) = self.listeners.get(id) else { return self.stray(tuple, segment) };
+        let config = listener.connection.clone();
+        let peer = Peer::of(segment, tuple.local, &config);
+        let ts_now = ts_clock(cx.now, self.keys.ts_offset(&tuple));
+        let cookie = self.cookies.make(&tuple, peer, ts_now, cx.now);
+        self.push_syn_ack(&tuple, &config, cookie.iss, &cookie.peer, cookie.ts_val);
+        bump(&mut self.counters.syn_cookies_sent);
         self.answered()
     }
 
-    /// Why a SYN to that listener is dropped, if it is: the peer will ask again.
-    pub(super) fn refuses_syn(&self, cx: &Cx, id: ListenerId) -> Option<DiscardReason> {
-        let full = self.listeners.get(id).is_some_and(|l| l.pending >= l.config.backlog.max(1))
-            || self.demux.half_open.len() >= self.config.max_half_open
-            || cx.memory.pressure >= Pressure::High;
-        if full {
-            return Some(DiscardReason::NoRoom);
+    /// An ACK to a listener while cookies are outstanding: it may complete a handshake that nothing is known
+    /// of. A peer's first data does as well as the ACK before it, which may have been lost.
+    pub(super) fn cookie_segment<'f>(
+        &mut self,
+        cx: &Cx,
+        id: ListenerId,
+        tuple: Tuple,
+        segment: Segment<'f>,
+    ) -> Dispatch<'f> {
+        if self.listeners.get(id).is_none_or(|listener| listener.config.park) {
+            // Nobody has decided yet; the cookie is of a listener before this one.
+            return self.stray(tuple, &segment);
         }
-        self.replies_full().then_some(DiscardReason::ReplyQueueFull)
+        let Some((iss, peer)) = self.cookies.check(&tuple, &segment, cx.now) else {
+            bump(&mut self.counters.syn_cookies_refused);
+            return self.stray(tuple, &segment);
+        };
+        if cx.memory.pressure >= Pressure::High {
+            return self.discard(DiscardReason::NoRoom);
+        }
+        let done = HalfDone { iss, peer, sent_at: None, retries: 0 };
+        self.open(cx, id, tuple, None, done, segment)
     }
 
-    fn send_syn_ack(&mut self, cx: &Cx, record: &HalfOpen) {
+    /// The handshake is complete, by a record or by a cookie, if there is room for one more connection; else the
+    /// peer will ask again.
+    fn open<'f>(
+        &mut self,
+        cx: &Cx,
+        id: ListenerId,
+        tuple: Tuple,
+        record: Option<u32>,
+        done: HalfDone,
+        segment: Segment<'f>,
+    ) -> Dispatch<'f> {
+        let Some(listener) = self.listeners.get(id) else { return self.stray(tuple, &segment) };
+        if listener.is_full() || self.demux.connections.len() >= self.config.max_connections {
+            return self.discard(DiscardReason::NoRoom);
+        }
+        let config = listener.connection.clone();
+        if let Some(index) = record {
+            self.remove_half_open(index);
+        }
+        if self.config.max_per_source.is_some_and(|most| self.demux.source_count(tuple.remote) >= most) {
+            return self.refuse_source(&tuple, &segment);
+        }
+        if record.is_none() {
+            match self.cookies.spend(&tuple, done.iss, done.peer.irs) {
+                Spent::Now => bump(&mut self.counters.syn_cookies_accepted),
+                Spent::Before => return self.stray(tuple, &segment),
+                Spent::NoRoom => return self.discard(DiscardReason::NoRoom),
+            }
+        }
+        let generation = self.next_generation();
+        let Some(index) = self.demux.insert_connection(&self.keys, tuple, generation) else {
+            return self.discard(DiscardReason::NoRoom);
+        };
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.pending = listener.pending.saturating_add(1);
+        }
+        let connection = Connection::accept(tuple, config, self.link_of(&tuple), done, cx.now);
+        bump(&mut self.counters.passive_opens);
+        bump(&mut self.counters.to_connections);
+        Dispatch::Opened(id, ConnectionId { index, generation }, Box::new(connection), segment)
+    }
+
+    pub(super) fn send_syn_ack(&mut self, cx: &Cx, record: &HalfOpen) {
         let Some(listener) = self.listeners.get(record.listener) else { return };
-        let config = &listener.connection;
+        let config = listener.connection.clone();
         let ts_now = ts_clock(cx.now, self.keys.ts_offset(&record.tuple));
-        let mss = handshake::local_mss(record.tuple.local, self.config.mtu);
+        self.push_syn_ack(&record.tuple, &config, record.iss, &record.peer, ts_now);
+    }
+
+    fn push_syn_ack(
+        &mut self,
+        tuple: &Tuple,
+        config: &Arc<ConnectionConfig>,
+        iss: SeqNum,
+        peer: &Peer,
+        ts_val: u32,
+    ) {
+        let mss = handshake::local_mss(tuple.local, self.config.mtu);
         let tcp = TcpHeader {
-            seq: record.iss,
-            ack: record.peer.irs + 1,
+            seq: iss,
+            ack: peer.irs + 1,
             flags: TcpFlags::SYN | TcpFlags::ACK,
             window: handshake::initial_window(config),
-            options: handshake::syn_options(config, mss, ts_now, Some(&record.peer)),
+            options: handshake::syn_options(config, mss, ts_val, Some(peer)),
             ..TcpHeader::default()
         };
         let hop_limit = config.hop_limit.map_or(self.config.hop_limit, NonZeroU8::get);
         let tos = config.dscp.min(63).wrapping_shl(2);
-        let label = self.keys.flow_label(&record.tuple);
-        let header = emit_header(&record.tuple, tos, hop_limit, label, tcp, 0);
+        let label = self.keys.flow_label(tuple);
+        let header = emit_header(tuple, tos, hop_limit, label, tcp, 0);
         self.push_reply(header, bytes::Bytes::new(), true);
+    }
+
+    /// Takes a record out.
+    pub(super) fn remove_half_open(&mut self, index: u32) -> Option<HalfOpen> {
+        let record = self.demux.remove_half_open(&self.keys, index)?;
+        if let Some(listener) = self.listeners.get_mut(record.listener) {
+            listener.half_open = listener.half_open.saturating_sub(1);
+        }
+        Some(record)
+    }
+
+    /// The handshake has come to nothing: back to LISTEN, or to the TIME-WAIT that the SYN ended (RFC 9293 §3.6.1
+    /// MAY-2), which begins anew.
+    pub(super) fn forget_half_open(&mut self, cx: &Cx, index: u32) -> Option<HalfOpen> {
+        let mut record = self.remove_half_open(index)?;
+        bump(&mut self.counters.half_open_failed);
+        if let Some(old) = record.old.take() {
+            let deadline = cx.now + self.config.msl.saturating_mul(2);
+            self.keep_time_wait(TimeWaitRecord { deadline, ..*old });
+        }
+        Some(record)
     }
 
     /// A segment that cannot be used draws an ACK, under the throttle.
@@ -132,6 +327,9 @@ impl Endpoint {
             return self.discard(reason);
         }
         let (tuple, iss, peer, listener) = (record.tuple, record.iss, record.peer, record.listener);
+        if self.replies_full() {
+            return self.discard(DiscardReason::ReplyQueueFull);
+        }
         if let Some(listener) = self.listeners.get(listener) {
             let ts_now = ts_clock(cx.now, self.keys.ts_offset(&tuple));
             let tcp = handshake::ack(&listener.connection, iss, &peer, ts_now);
@@ -150,19 +348,11 @@ impl Endpoint {
             return self.discard(DiscardReason::UnexpectedSyn);
         }
         let record = record.clone();
+        if self.replies_full() {
+            return self.discard(DiscardReason::ReplyQueueFull);
+        }
         self.send_syn_ack(cx, &record);
         self.answered()
-    }
-
-    /// The handshake has come to nothing: back to LISTEN, or to the TIME-WAIT that the SYN ended (RFC 9293 §3.6.1
-    /// MAY-2), which begins anew.
-    fn forget_half_open(&mut self, cx: &Cx, index: u32) -> Option<HalfOpen> {
-        let mut record = self.demux.remove_half_open(&self.keys, index)?;
-        if let Some(old) = record.old.take() {
-            let deadline = cx.now + self.config.msl.saturating_mul(2);
-            self.keep_time_wait(TimeWaitRecord { deadline, ..*old });
-        }
-        Some(record)
     }
 
     /// SEGMENT ARRIVES in SYN-RECEIVED, of passive origin.
@@ -175,21 +365,20 @@ impl Endpoint {
         let Some(record) = self.demux.half_open.get(index) else {
             return self.discard(DiscardReason::Gone);
         };
+        let tuple = record.tuple;
         let Some(listener) = self.listeners.get(record.listener) else {
-            let tuple = record.tuple;
-            self.demux.remove_half_open(&self.keys, index);
+            self.remove_half_open(index);
             return self.stray(tuple, &segment);
         };
-        let config = listener.connection.clone();
-        let accept_queue_full = listener.pending >= listener.config.backlog.max(1);
-        let window = u32::from(handshake::initial_window(&config).get());
+        if record.parked.is_some() {
+            let irs = record.peer.irs;
+            return self.parked_segment(cx, index, irs, &tuple, &segment);
+        }
+        let window = u32::from(handshake::initial_window(&listener.connection).get());
         match syn_received::segment_arrives(record.iss, &record.peer, window, &segment) {
             Verdict::Drop(reason) => return self.discard(reason),
             Verdict::Challenge(reason) => return self.challenge_half_open(cx, index, reason),
-            Verdict::Stray => {
-                let tuple = record.tuple;
-                return self.stray(tuple, &segment);
-            }
+            Verdict::Stray => return self.stray(tuple, &segment),
             Verdict::RepeatedSyn => return self.repeat_syn_ack(cx, index, &segment),
             // A passive open returns to LISTEN without a word.
             Verdict::OtherSyn | Verdict::Reset => {
@@ -198,48 +387,31 @@ impl Endpoint {
             }
             Verdict::Established | Verdict::EstablishedBySyn => {}
         }
-        let record = record.clone();
-        // Until the application accepts, the handshake is not completed; the peer will ask again.
-        if accept_queue_full || self.demux.connections.len() >= self.config.max_connections {
-            return self.discard(DiscardReason::NoRoom);
-        }
-        self.demux.remove_half_open(&self.keys, index);
-        let generation = self.next_generation();
-        let Some(index) = self.demux.insert_connection(&self.keys, record.tuple, generation) else {
-            return self.discard(DiscardReason::NoRoom);
-        };
-        if let Some(listener) = self.listeners.get_mut(record.listener) {
-            listener.pending = listener.pending.saturating_add(1);
-        }
-        let done =
-            HalfDone { iss: record.iss, peer: record.peer, sent_at: record.sent_at, retries: record.retries };
-        let link = self.link_of(&record.tuple);
-        let connection = Connection::accept(record.tuple, config, link, done, cx.now);
-        self.counters.passive_opens = self.counters.passive_opens.saturating_add(1);
-        self.counters.to_connections = self.counters.to_connections.saturating_add(1);
-        let id = ConnectionId { index, generation };
-        Dispatch::Opened(record.listener, id, Box::new(connection), segment)
+        let &HalfOpen { listener, iss, peer, sent_at, retries, .. } = record;
+        let done = HalfDone { iss, peer, sent_at: Some(sent_at), retries };
+        self.open(cx, listener, tuple, Some(index), done, segment)
     }
 
     /// Repeats SYN,ACKs that are due, and gives up on those repeated often enough.
     pub(super) fn half_open_timeouts(&mut self, cx: &Cx) {
         for list in 0..RETRY_LISTS {
-            while let Some(index) = self.demux.half_open_lists.get(list).and_then(|list| list.front()) {
-                let Some(record) = self.demux.half_open.get(index) else { break };
-                // A reply queue that is full takes the rest at the next call.
-                if record.deadline > cx.now || self.replies_full() {
-                    break;
-                }
+            // A reply queue that is full takes the rest at the next call.
+            while let Some((index, record)) = self.demux.first_half_open(list)
+                && record.deadline <= cx.now
+                && !self.replies_full()
+            {
+                let retries = record.retries;
                 let listener = self.listeners.get(record.listener);
-                if listener.is_none_or(|l| record.retries >= l.connection.syn_retries.saturating_sub(2)) {
+                if listener.is_none_or(|l| retries >= l.connection.syn_retries.saturating_sub(2)) {
                     self.forget_half_open(cx, index);
                     continue;
                 }
-                let Some(mut record) = self.demux.remove_half_open(&self.keys, index) else { break };
-                record.retries = record.retries.saturating_add(1);
-                record.deadline = cx.now + record.wait();
+                self.demux.requeue_half_open(index, |record| {
+                    record.retries = record.retries.saturating_add(1);
+                    record.deadline = cx.now + record.wait();
+                });
+                let Some(record) = self.demux.half_open.get(index).cloned() else { break };
                 self.send_syn_ack(cx, &record);
-                self.demux.insert_half_open(&self.keys, record);
             }
         }
     }
@@ -250,8 +422,8 @@ impl Endpoint {
         if self.replies_full() {
             return None;
         }
-        let heads = self.demux.half_open_lists.iter().filter_map(|list| list.front());
-        heads.filter_map(|index| self.demux.half_open.get(index)).map(|record| record.deadline).min()
+        let first = (0..RETRY_LISTS).filter_map(|list| self.demux.first_half_open(list));
+        first.map(|(_, record)| record.deadline).min()
     }
 
     /// The listener has gone: its half-open records are reset.
@@ -259,13 +431,8 @@ impl Endpoint {
         let of_it = self.demux.half_open.iter().filter(|(_, record)| record.listener == listener);
         let indices: alloc::vec::Vec<u32> = of_it.map(|(index, _)| index).collect();
         for index in indices {
-            let Some(record) = self.demux.remove_half_open(&self.keys, index) else { continue };
-            let tcp = TcpHeader {
-                seq: record.iss + 1,
-                ack: record.peer.irs + 1,
-                flags: TcpFlags::RST | TcpFlags::ACK,
-                ..TcpHeader::default()
-            };
+            let Some(record) = self.remove_half_open(index) else { continue };
+            let tcp = record.reset();
             // Beyond what the reply queue takes, the peer's next segment meets a reset as a stranger's.
             if !self.replies_full() {
                 self.reply_tcp(&record.tuple, tcp);
@@ -275,9 +442,11 @@ impl Endpoint {
 
     /// An ICMP error about a SYN,ACK of ours: a hard one ends the attempt.
     pub(super) fn half_open_error(&mut self, index: u32, error: crate::IcmpError) -> Dispatch<'static> {
-        let matches = self.demux.half_open.get(index).is_some_and(|record| record.iss == error.seq);
+        let record = self.demux.half_open.get(index);
+        let matches = record.is_some_and(|record| record.iss == error.seq && record.parked.is_none());
         if matches && error.kind == crate::IcmpErrorKind::Refused {
-            self.demux.remove_half_open(&self.keys, index);
+            let cx = Cx::new(self.clock);
+            self.forget_half_open(&cx, index);
             return self.answered();
         }
         self.discard(DiscardReason::IcmpIgnored)

@@ -18,6 +18,15 @@ pub(super) struct Listener {
     pub(super) connection: Arc<ConnectionConfig>,
     /// Opened and not accepted yet.
     pub(super) pending: u32,
+    /// Half-open records.
+    pub(super) half_open: u32,
+}
+
+impl Listener {
+    /// Whether no more connections may wait to be accepted.
+    pub(super) fn is_full(&self) -> bool {
+        self.pending >= self.config.backlog.max(1)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -60,7 +69,7 @@ impl Listeners {
         self.generation = generation.wrapping_add(1);
         let connection = Arc::new(config.connection.clone());
         if let Some(slot) = self.slots.get_mut(index) {
-            *slot = Some(Listener { address, generation, config, connection, pending: 0 });
+            *slot = Some(Listener { address, generation, config, connection, pending: 0, half_open: 0 });
         }
         self.by_address.insert(address, number);
         Ok(ListenerId { index: number, generation })

@@ -1,9 +1,12 @@
 //! Who is who: dispatch by four-tuple, listeners, half-open and TIME-WAIT records, strangers, ICMP.
 
+mod cookies;
 mod demux;
 mod half_open;
 mod keys;
+mod limits;
 mod listener;
+mod park;
 mod ports;
 mod stray;
 pub(crate) mod time_wait;
@@ -24,11 +27,15 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use bytes::Bytes;
 use carrick_wire::{IpView, Protocol, TcpFlags, TcpView, martian};
+use cookies::Cookies;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
 use demux::{Demux, Entry};
 use keys::Keys;
+use limits::Bucket;
 use listener::Listeners;
+pub use park::{ParkedId, ParkedSyn, Refusal};
+use ports::Counters as PortCounters;
 use time_wait::Verdict;
 
 /// Most replies that wait for the device. Beyond that what would be answered is dropped, as a full network
@@ -44,12 +51,15 @@ pub struct Endpoint {
     keys: Keys,
     demux: Demux,
     listeners: Listeners,
+    cookies: Cookies,
     replies: VecDeque<Reply>,
+    resets: Bucket,
+    icmp_errors: Bucket,
+    echo_replies: Bucket,
     counters: Counters,
     clock: Instant,
     generation: u32,
-    /// RFC 6056 §3.3.3: steps on with every port chosen.
-    next_port: u32,
+    next_ports: PortCounters,
 }
 
 /// A packet of the endpoint's own that is due.
@@ -72,7 +82,7 @@ pub enum Dispatch<'f> {
     Opened(ListenerId, ConnectionId, Box<Connection>, Segment<'f>),
     /// The endpoint dealt with it, and may have a reply due.
     Answered,
-    /// Kept for later.
+    /// Kept for later: a parked SYN.
     Held,
     /// Dropped, and counted.
     Discard(DiscardReason),
@@ -85,15 +95,19 @@ impl Endpoint {
     pub fn new(config: Arc<EndpointConfig>, seed: [u8; 32]) -> Self {
         let keys = Keys::new(seed);
         Self {
+            resets: Bucket::new(config.resets),
+            icmp_errors: Bucket::new(config.icmp_errors),
+            echo_replies: Bucket::new(config.echo_replies),
+            demux: Demux::new(&config, &keys),
+            cookies: Cookies::new(keys.clone(), config.max_time_wait),
             config,
             listeners: Listeners::new(keys.clone()),
+            next_ports: PortCounters::new(&keys),
             keys,
-            demux: Demux::default(),
             replies: VecDeque::new(),
             counters: Counters::default(),
             clock: Instant::ZERO,
             generation: 0,
-            next_port: 0,
         }
     }
 
@@ -101,16 +115,17 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`BindError::AddrInUse`] if there is such a listener, [`BindError::AddrNotAvailable`] if the address
-    /// is not one of the endpoint's.
+    /// [`BindError::AddrInUse`] if there is such a listener, [`BindError::AddrNotAvailable`] if packets to the
+    /// address are not for the endpoint.
     pub fn listen(&mut self, local: ListenAddr, config: ListenConfig) -> Result<ListenerId, BindError> {
-        if local.address.is_some_and(|address| !self.is_local(address)) {
+        if local.address.is_some_and(|address| !self.may_listen_on(address)) {
             return Err(BindError::AddrNotAvailable);
         }
         self.listeners.insert(local, config)
     }
 
-    /// Stops listening. Half-open records are reset; connections already opened are the caller's.
+    /// Stops listening. Half-open records are reset, parked SYNs too; connections already opened are the
+    /// caller's.
     pub fn unlisten(&mut self, id: ListenerId) {
         if self.listeners.remove(id) {
             self.drop_half_open_of(id);
@@ -186,9 +201,10 @@ impl Endpoint {
             return self.discard(DiscardReason::NotOurs);
         }
         match packet.protocol() {
+            _ if !self.is_for_us(dst) => self.discard(DiscardReason::NotOurs),
             Protocol::TCP => self.tcp(&cx, &frame, &packet),
-            _ if !self.is_local(dst) => self.discard(DiscardReason::NotOurs),
             Protocol::ICMP | Protocol::ICMPV6 => self.icmp(&packet),
+            _ if !self.is_local(dst) => self.discard(DiscardReason::NotOurs),
             _ => self.unknown_protocol(&packet),
         }
     }
@@ -231,28 +247,28 @@ impl Endpoint {
             Some(Entry::Connection(index)) => self.existing(index, Input::Segment(segment)),
             Some(Entry::HalfOpen(index)) => self.half_open_segment(cx, index, segment),
             Some(Entry::TimeWait(index)) => self.time_wait_segment(cx, index, tuple, &segment),
-            None => self.no_connection(cx, tuple, &segment),
+            None => self.no_connection(cx, tuple, segment),
         }
     }
 
     /// §3.10.7.1 and §3.10.7.2: CLOSED and LISTEN.
-    fn no_connection<'f>(&mut self, cx: &Cx, tuple: Tuple, segment: &Segment<'f>) -> Dispatch<'f> {
+    fn no_connection<'f>(&mut self, cx: &Cx, tuple: Tuple, segment: Segment<'f>) -> Dispatch<'f> {
         let Some(id) = self.listeners.find(tuple.local, tuple.local_port) else {
-            if !self.is_local(tuple.local) {
-                return self.discard(DiscardReason::NotOurs);
-            }
-            return self.stray(tuple, segment);
+            return self.stray(tuple, &segment);
         };
         if segment.has(TcpFlags::RST) {
             return self.discard(DiscardReason::StrayReset);
         }
         if segment.has(TcpFlags::ACK) {
-            return self.stray(tuple, segment);
+            if segment.has(TcpFlags::SYN) || !self.cookies.outstanding(cx.now) {
+                return self.stray(tuple, &segment);
+            }
+            return self.cookie_segment(cx, id, tuple, segment);
         }
         if !segment.has(TcpFlags::SYN) {
             return self.discard(DiscardReason::Unexpected);
         }
-        self.syn_to_listener(cx, id, tuple, segment, None)
+        self.syn_to_listener(cx, id, tuple, &segment, None)
     }
 
     fn time_wait_segment<'f>(
@@ -269,8 +285,9 @@ impl Endpoint {
             Verdict::Drop(reason) => return self.discard(reason),
             Verdict::Answer => {}
             Verdict::Restart => {
+                let before = record.deadline;
                 record.deadline = cx.now + self.config.msl.saturating_mul(2);
-                self.demux.renew_time_wait(index);
+                self.demux.renew_time_wait(index, before);
             }
             Verdict::Close => {
                 self.demux.remove_time_wait(&self.keys, index);
@@ -300,11 +317,7 @@ impl Endpoint {
             return self.discard(DiscardReason::UnexpectedSyn);
         };
         // A SYN that is turned away leaves the record as it was.
-        if let Some(reason) = self.refuses_syn(cx, id) {
-            return self.discard(reason);
-        }
-        let record = self.demux.remove_time_wait(&self.keys, index);
-        self.syn_to_listener(cx, id, tuple, segment, record)
+        self.syn_to_listener(cx, id, tuple, segment, Some(index))
     }
 
     /// Keeps a TIME-WAIT record; the oldest goes where there are too many.
@@ -313,8 +326,9 @@ impl Endpoint {
             return;
         }
         while self.demux.time_waits.len() >= self.config.max_time_wait {
-            let Some(oldest) = self.demux.time_wait_list.front() else { break };
+            let Some((_, oldest)) = self.demux.oldest_time_wait() else { break };
             self.demux.remove_time_wait(&self.keys, oldest);
+            bump(&mut self.counters.time_wait_recycled);
         }
         self.demux.insert_time_wait(&self.keys, record);
     }
@@ -331,15 +345,14 @@ impl Endpoint {
         }
     }
 
-    /// Does what is due at `cx.now`: SYN,ACKs again, TIME-WAIT over. Afterwards, drain.
+    /// Does what is due at `cx.now`: SYN,ACKs again, parked SYNs and TIME-WAIT over. Afterwards, drain.
     pub fn handle_timeout(&mut self, cx: &Cx) {
         let cx = self.advance_clock(cx);
         self.half_open_timeouts(&cx);
-        while let Some(index) = self.demux.time_wait_list.front() {
-            if self.demux.time_waits.get(index).is_some_and(|record| record.deadline > cx.now) {
-                break;
-            }
-            if self.demux.remove_time_wait(&self.keys, index).is_none() {
+        self.parked_timeouts(&cx);
+        self.cookies.expire(cx.now);
+        while let Some((deadline, index)) = self.demux.oldest_time_wait() {
+            if deadline > cx.now || self.demux.remove_time_wait(&self.keys, index).is_none() {
                 break;
             }
         }
@@ -348,8 +361,9 @@ impl Endpoint {
     /// When [`handle_timeout`](Self::handle_timeout) is due; none means never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let time_wait = self.demux.time_wait_list.front().and_then(|index| self.demux.time_waits.get(index));
-        let deadlines = [self.half_open_deadline(), time_wait.map(|record| record.deadline)];
+        let time_wait = self.demux.oldest_time_wait().map(|(deadline, _)| deadline);
+        let deadlines =
+            [self.half_open_deadline(), self.parked_deadline(), self.cookies.deadline(), time_wait];
         deadlines.into_iter().flatten().min()
     }
 
@@ -380,6 +394,11 @@ impl Endpoint {
     fn answered<'f>(&mut self) -> Dispatch<'f> {
         bump(&mut self.counters.answered);
         Dispatch::Answered
+    }
+
+    fn held<'f>(&mut self) -> Dispatch<'f> {
+        bump(&mut self.counters.held);
+        Dispatch::Held
     }
 
     fn discard<'f>(&mut self, reason: DiscardReason) -> Dispatch<'f> {
@@ -417,6 +436,16 @@ impl Endpoint {
 
     fn is_local(&self, address: IpAddr) -> bool {
         self.config.addresses.iter().any(|cidr| cidr.address == address)
+    }
+
+    /// Whether packets to a unicast address concern us.
+    fn is_for_us(&self, address: IpAddr) -> bool {
+        self.config.any_address || self.is_local(address)
+    }
+
+    fn may_listen_on(&self, address: IpAddr) -> bool {
+        let unicast = !martian::is_martian_destination(address) && !martian::is_group(address);
+        self.is_local(address) || (self.config.any_address && unicast && !self.is_broadcast(address))
     }
 
     fn is_broadcast(&self, address: IpAddr) -> bool {
@@ -463,7 +492,8 @@ impl Endpoint {
     pub fn memory(&self) -> usize {
         let replies = self.replies.capacity().saturating_mul(size_of::<Reply>());
         let payloads: usize = self.replies.iter().map(|reply| reply.payload.len()).sum();
-        self.demux.memory().saturating_add(replies).saturating_add(payloads)
+        let cookies = self.cookies.memory();
+        self.demux.memory().saturating_add(cookies).saturating_add(replies).saturating_add(payloads)
     }
 
     /// Feeds what is known of tuples to a hash; times relative to `now`.

@@ -1,10 +1,22 @@
 //! Local addresses and ephemeral ports (RFC 6056, RFC 9293 MUST-44).
 
 use super::demux::Entry;
+use super::keys::Keys;
 use super::{Endpoint, time_wait};
 use crate::{ConnectError, Tuple};
 use carrick_wire::SeqNum;
 use core::net::{IpAddr, SocketAddr};
+
+/// RFC 6056 §3.3.4: a counter steps on with every port chosen. There are many, and a keyed hash of the
+/// destination says which is its own, so that nobody learns from his own ports how many others there are.
+#[derive(Clone, Debug)]
+pub(super) struct Counters([u64; 64]);
+
+impl Counters {
+    pub(super) fn new(keys: &Keys) -> Self {
+        Self(core::array::from_fn(|counter| u64::from(keys.noise(counter))))
+    }
+}
 
 impl Endpoint {
     /// The tuple of an active open: what `local` leaves open is chosen.
@@ -42,17 +54,21 @@ impl Endpoint {
         best.map(|cidr| cidr.address)
     }
 
-    /// RFC 6056 §3.3.3: a counter plus a keyed offset for the destination.
+    /// RFC 6056 §3.3.4: a counter plus a keyed offset for the destination, and on from there to a free one.
     fn ephemeral(&mut self, tuple: impl Fn(u16) -> Tuple) -> Result<Tuple, ConnectError> {
         let range = self.config.ephemeral_ports.clone();
         let first = u32::from((*range.start()).max(1));
         let count = u32::from(*range.end()).saturating_add(1).saturating_sub(first);
         let any = tuple(0);
         let offset = self.keys.port_offset(any.local, any.remote, any.remote_port);
+        let which = self.keys.port_counter(any.local, any.remote, any.remote_port) as usize;
+        let which = which.checked_rem(self.next_ports.0.len()).unwrap_or(0);
         for _ in 0..count {
-            let place = offset.wrapping_add(self.next_port).checked_rem(count).unwrap_or(0);
-            self.next_port = self.next_port.wrapping_add(1);
-            let Ok(port) = u16::try_from(first.saturating_add(place)) else { continue };
+            let Some(counter) = self.next_ports.0.get_mut(which) else { break };
+            // 64 bits do not come around, so that as many steps as there are ports meet each of them.
+            let place = u64::from(offset).wrapping_add(*counter).checked_rem(u64::from(count)).unwrap_or(0);
+            *counter = counter.wrapping_add(1);
+            let Ok(port) = u16::try_from(place.saturating_add(u64::from(first))) else { continue };
             let tuple = tuple(port);
             if self.is_free(&tuple) && !self.listeners.uses_port(tuple.local, port) {
                 return Ok(tuple);

@@ -39,6 +39,9 @@ impl Endpoint {
         if self.replies_full() {
             return self.discard(DiscardReason::ReplyQueueFull);
         }
+        if !self.resets.permits(&self.keys, tuple.remote, self.clock) {
+            return self.discard(DiscardReason::RateLimited);
+        }
         self.counters.resets = self.counters.resets.saturating_add(1);
         self.reply_tcp(&tuple, reset_for(segment));
         self.answered()
@@ -48,7 +51,9 @@ impl Endpoint {
     pub(super) fn malformed<'f>(&mut self, packet: &[u8], error: carrick_wire::ParseError) -> Dispatch<'f> {
         let answer = icmp::answer_to_refused(packet, error)
             .filter(|answer| self.is_local(answer.sent_to.into()) && !self.replies_full());
-        if let Some(answer) = answer {
+        if let Some(answer) = answer
+            && self.icmp_errors.permits(&self.keys, answer.to.into(), self.clock)
+        {
             let to = self.envelope(answer.sent_to.into(), answer.to.into());
             let problem = answer.problem;
             self.reply_icmp(|buf| {
@@ -60,7 +65,10 @@ impl Endpoint {
 
     /// A protocol that nobody here speaks: IPv4 3/2; IPv6 was answered by the header walk already.
     pub(super) fn unknown_protocol<'f>(&mut self, packet: &IpView<&'f [u8]>) -> Dispatch<'f> {
-        if !self.replies_full() && icmp::may_answer(packet) {
+        if !self.replies_full()
+            && icmp::may_answer(packet)
+            && self.icmp_errors.permits(&self.keys, packet.src(), self.clock)
+        {
             let to = self.envelope(packet.dst(), packet.src());
             // RFC 792: protocol unreachable is code 2; RFC 4443 §3.4: unrecognized next header is code 1.
             match packet.dst() {
@@ -92,6 +100,9 @@ impl Endpoint {
                 }
                 if self.replies_full() {
                     return self.discard(DiscardReason::ReplyQueueFull);
+                }
+                if !self.echo_replies.permits(&self.keys, packet.src(), self.clock) {
+                    return self.discard(DiscardReason::RateLimited);
                 }
                 let to = self.envelope(packet.dst(), packet.src());
                 self.reply_icmp(|buf| icmp::emit_echo_reply(buf, to, ident, seq, data));
@@ -135,12 +146,15 @@ impl Endpoint {
         Dispatch::Existing(id, input)
     }
 
-    fn envelope(&self, src: IpAddr, dst: IpAddr) -> Envelope {
+    pub(super) fn envelope(&self, src: IpAddr, dst: IpAddr) -> Envelope {
         Envelope { src, dst, hop_limit: self.config.hop_limit }
     }
 
     /// Queues an ICMP packet that `emit` writes; one that does not fit is not sent.
-    fn reply_icmp(&mut self, emit: impl FnOnce(&mut [u8]) -> Result<usize, carrick_wire::BuildError>) {
+    pub(super) fn reply_icmp(
+        &mut self,
+        emit: impl FnOnce(&mut [u8]) -> Result<usize, carrick_wire::BuildError>,
+    ) {
         let room = usize::from(self.config.mtu).min(ICMP_ROOM);
         let mut packet = alloc::vec![0; room];
         let Ok(len) = emit(&mut packet) else { return };

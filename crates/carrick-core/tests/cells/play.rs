@@ -178,7 +178,7 @@ fn call(scene: &mut Scene, name: &str, argument: u64) -> Option<String> {
     match name {
         "listen" => {
             let port = NonZeroU16::new(scene.local().port());
-            let config = ListenConfig { backlog: 4, connection: ConnectionConfig::default() };
+            let config = ListenConfig { backlog: 4, ..ListenConfig::default() };
             if scene.state() == TcpState::Closed && scene.connection().is_none() {
                 scene.listen();
                 return result(Ok(()));

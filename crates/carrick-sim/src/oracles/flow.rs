@@ -120,8 +120,13 @@ impl Flow {
                 }
                 self.note_syn(syn);
             }
+            if self.synchronized {
+                // Of another life of the peer, perhaps: its numbers are no part of this one.
+                return;
+            }
         }
         let Some(received) = self.received else { return };
+        self.synchronized |= segment.has(TcpFlags::ACK) && tcp.ack == self.iss + 1 && tcp.seq == received;
         let count = segment.payload.len() as u32
             + u32::from(segment.has(TcpFlags::SYN))
             + u32::from(segment.has(TcpFlags::FIN));

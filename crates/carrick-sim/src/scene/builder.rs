@@ -3,7 +3,7 @@
 use super::Scene;
 use crate::packet::Offload;
 use crate::segment::seg;
-use carrick_core::{ConnectionConfig, EndpointConfig, TcpState};
+use carrick_core::{ConnectionConfig, EndpointConfig, ListenConfig, TcpState};
 
 /// Settings of a [`Scene`].
 #[derive(Clone, Debug)]
@@ -20,6 +20,7 @@ pub struct Builder {
     pub(super) connection: ConnectionConfig,
     pub(super) endpoint: EndpointConfig,
     pub(super) backlog: u32,
+    pub(super) listen: ListenConfig,
     pub(super) budget: usize,
     pub(super) seed: u64,
 }
@@ -39,6 +40,7 @@ impl Builder {
             connection: ConnectionConfig::default(),
             endpoint: EndpointConfig::default(),
             backlog: 16,
+            listen: ListenConfig::default(),
             budget: 64 << 20,
             seed: 1,
         }
@@ -118,6 +120,13 @@ impl Builder {
     #[must_use]
     pub fn endpoint(mut self, change: impl FnOnce(&mut EndpointConfig)) -> Self {
         change(&mut self.endpoint);
+        self
+    }
+
+    /// Changes the settings of our listener, but for its backlog and its connections, which are set elsewhere.
+    #[must_use]
+    pub fn listener(mut self, change: impl FnOnce(&mut ListenConfig)) -> Self {
+        change(&mut self.listen);
         self
     }
 

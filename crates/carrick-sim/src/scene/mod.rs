@@ -139,8 +139,11 @@ impl Scene {
     #[track_caller]
     pub fn listen(&mut self) {
         let port = NonZeroU16::new(SERVER_PORT);
-        let config =
-            ListenConfig { backlog: self.settings.backlog, connection: self.settings.connection.clone() };
+        let config = ListenConfig {
+            backlog: self.settings.backlog,
+            connection: self.settings.connection.clone(),
+            ..self.settings.listen.clone()
+        };
         match self.host.listen(ListenAddr { address: None, port }, config) {
             Ok(id) => self.listener = Some(id),
             Err(error) => self.fail(&format!("listen: {error}")),
