@@ -2,8 +2,8 @@
 //! both sides' states.
 
 use carrick_core::{
-    Cidr, ConnectionConfig, ConnectionId, EndpointConfig, Instant, ListenAddr, ListenConfig, ListenerId,
-    TcpState,
+    Cidr, Connection, ConnectionConfig, ConnectionId, Cx, EndpointConfig, Instant, ListenAddr, ListenConfig,
+    ListenerId, TcpState,
 };
 use carrick_sim::{Host, HostConfig, Packet, Span};
 use carrick_wire::{SeqNum, TcpFlags};
@@ -33,6 +33,8 @@ pub struct Ladder {
     /// In the order in which they left, which is the order of arrival.
     under_way: VecDeque<UnderWay>,
     shown: [TcpState; 2],
+    /// Acknowledgments may wait for text to ride on, as in a conversation that has lasted for a while.
+    unhurried: [bool; 2],
     text: String,
 }
 
@@ -70,12 +72,14 @@ impl Ladder {
         let _ = writeln!(text, "{:>11}  {:<12} A{:WIDTH$}B", "", "", "");
         Self {
             hosts: [host(0), host(1)],
-            config: ConnectionConfig::default(),
+            // No larger than a SYN can say: reading would be told of otherwise.
+            config: ConnectionConfig { receive_buffer: 65_535, ..ConnectionConfig::default() },
             listener: None,
             connections: [None; 2],
             now: Instant::ZERO,
             under_way: VecDeque::new(),
             shown: [TcpState::Closed; 2],
+            unhurried: [false; 2],
             text,
         }
     }
@@ -189,6 +193,11 @@ impl Ladder {
     /// Both applications read at once what there is.
     fn read(&mut self, side: usize) {
         let Some(id) = self.connections[side] else { return };
+        if !self.unhurried[side] && self.state(side) == TcpState::Established {
+            self.unhurried[side] = true;
+            let unhurried = |connection: &mut Connection, cx: &Cx| connection.set_quickack(cx, false);
+            self.hosts[side].with(self.now, id, unhurried);
+        }
         if self.hosts[side].connection(id).is_some_and(|connection| connection.readable_len() > 0) {
             self.hosts[side].read(self.now, id, usize::MAX);
         }

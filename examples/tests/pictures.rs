@@ -34,3 +34,30 @@ fn the_ladders_are_those_of_the_last_look_and_fit_the_page() {
     assert_eq!(drawn, include_str!("handshake.txt"), "{hint}");
     assert!(drawn.lines().all(|line| line.len() <= 100));
 }
+
+/// What the teaching material tells, number for number.
+#[test]
+fn the_first_ladder_is_the_textbooks_conversation() {
+    let drawn = ladder::textbook();
+    let words = |line: &str| {
+        let arrow = line.split('|').nth(1).unwrap_or_default();
+        arrow.trim_matches(|c| "<>- ".contains(c)).to_string()
+    };
+    let seen: Vec<_> = drawn.lines().map(words).filter(|line| line.contains("S=")).collect();
+    let expected = [
+        "SYN S=100",
+        "SYN,ACK S=2000 A=101",
+        "ACK S=101 A=2001",
+        "PSH,ACK S=101 A=2001 100 bytes",
+        "PSH,ACK S=2001 A=201 500 bytes",
+        "ACK S=201 A=2501",
+        "FIN,ACK S=201 A=2501",
+        "ACK S=2501 A=202",
+        "FIN,ACK S=2501 A=202",
+        "ACK S=202 A=2502",
+    ];
+    assert_eq!(seen, expected);
+    for state in ["FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT", "LAST-ACK", "TIME-WAIT"] {
+        assert!(drawn.contains(state), "{state}");
+    }
+}
