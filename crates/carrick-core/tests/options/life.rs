@@ -3,8 +3,8 @@
 use crate::common::*;
 use crate::stage::{Stage, Variant};
 use carrick_core::{
-    Checksum, Cidr, Connection, ConnectionConfig, ConnectionError, ConnectionId, Cx, DiscardReason, Dispatch,
-    Endpoint, EndpointConfig, Event, Frame, Input, Instant, ListenAddr, ListenConfig, Taken, TcpState,
+    Checksum, Cidr, Connection, ConnectionError, ConnectionId, Cx, DiscardReason, Dispatch, Endpoint,
+    EndpointConfig, Event, Frame, Input, Instant, ListenAddr, ListenConfig, Taken, TcpState,
 };
 use carrick_covers::covers;
 use carrick_sim::{Host, HostConfig, Scene, Span, seg};
