@@ -121,6 +121,9 @@ pub struct EndpointConfig {
     pub icmp_errors: Rate,
     /// Most answers to echo requests. Default 6,400 a second, bursts of 100.
     pub echo_replies: Rate,
+    /// A mistake to be found. Default none.
+    #[cfg(carrick_faults)]
+    pub fault: Option<crate::Fault>,
 }
 
 /// Whether handshakes may be carried through without a record (RFC 4987 §3.6).
@@ -178,6 +181,8 @@ impl Default for EndpointConfig {
             resets: Rate { per_second: 6400, burst: 100 },
             icmp_errors: Rate { per_second: 1600, burst: 20 },
             echo_replies: Rate { per_second: 6400, burst: 100 },
+            #[cfg(carrick_faults)]
+            fault: None,
         }
     }
 }
@@ -279,6 +284,9 @@ pub struct ConnectionConfig {
     pub congestion: Option<Box<dyn Controller>>,
     /// Fixes the initial sequence number, for tests and teaching. Default none: RFC 6528.
     pub initial_sequence: Option<SeqNum>,
+    /// A mistake to be found. Default none.
+    #[cfg(carrick_faults)]
+    pub fault: Option<crate::Fault>,
 }
 
 impl Default for ConnectionConfig {
@@ -307,6 +315,8 @@ impl Default for ConnectionConfig {
             fin_wait_2: Duration::from_secs(60),
             congestion: None,
             initial_sequence: None,
+            #[cfg(carrick_faults)]
+            fault: None,
         }
     }
 }

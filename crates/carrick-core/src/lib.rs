@@ -42,6 +42,9 @@
 
 extern crate alloc;
 
+#[macro_use]
+mod fault;
+
 mod config;
 pub mod congestion;
 mod connection;
@@ -70,6 +73,8 @@ pub use counters::{Counters, DiscardReason};
 pub use endpoint::{Dispatch, Endpoint, ParkedId, ParkedSyn, Refusal};
 pub use error::{BindError, ConnectError, ConnectionError, SendError};
 pub use event::{ConnectionId, EndpointEvent, Event, ListenerId, Outcome, TimeWaitRecord};
+#[cfg(carrick_faults)]
+pub use fault::Fault;
 pub use frame::{Checksum, Frame, IcmpError, IcmpErrorKind, Input, Segment};
 pub use memory::{Allowance, Budget, Pressure};
 pub use queue::MAX_CHUNK;

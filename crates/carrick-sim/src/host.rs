@@ -17,7 +17,7 @@ use carrick_core::{
 };
 use carrick_wire::SeqNum;
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -55,8 +55,8 @@ impl HostConfig {
     }
 }
 
-/// An endpoint and what it serves.
-#[derive(Debug)]
+/// An endpoint and what it serves. A clone goes its own way, and does the same when the same is done to it.
+#[derive(Clone, Debug)]
 pub struct Host {
     endpoint: Endpoint,
     cells: BTreeMap<ConnectionId, Cell>,
@@ -77,7 +77,7 @@ pub struct Host {
     notes: Option<Vec<Note>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Cell {
     connection: Box<Connection>,
     /// Memory when it was last looked at.
@@ -211,6 +211,12 @@ impl Host {
         let found = self.endpoint.refuse_parked(&self.cx(now), id, how);
         self.settle_endpoint(now);
         found
+    }
+
+    /// How many connections wait at a listener.
+    #[must_use]
+    pub fn waiting(&self, listener: ListenerId) -> usize {
+        self.backlog.get(&listener).map_or(0, VecDeque::len)
     }
 
     /// Writes what fits.
@@ -644,11 +650,6 @@ impl Host {
         live.into_iter().find(|connection| ends(connection) == (local, remote))
     }
 
-    /// How many connections wait at a listener to be accepted.
-    pub(crate) fn waiting(&self, listener: ListenerId) -> usize {
-        self.backlog.get(&listener).map_or(0, VecDeque::len)
-    }
-
     /// What has happened to a connection since the last call.
     pub fn take_events(&mut self, id: ConnectionId) -> Vec<Event> {
         self.cells.get_mut(&id).map(|cell| std::mem::take(&mut cell.events)).unwrap_or_default()
@@ -704,13 +705,17 @@ impl Host {
         &self.monitor
     }
 
-    /// A hash over everything that the endpoint and its connections know.
+    /// A hash over everything that the endpoint and its connections know, and who still holds them.
     #[must_use]
     pub fn digest(&self, now: Instant) -> u64 {
         let mut state = DefaultHasher::new();
         self.endpoint.digest(now, &mut state);
         for cell in self.cells.values() {
             cell.connection.digest(now, &mut state);
+            (cell.live, cell.released).hash(&mut state);
+        }
+        for queue in self.backlog.values() {
+            queue.len().hash(&mut state);
         }
         state.finish()
     }

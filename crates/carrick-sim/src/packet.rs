@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use carrick_core::{Checksum, Frame, Instant, MAX_PARTS, Transmit};
 use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
-use carrick_wire::{BuildError, Ecn, IpView, ParseError, Protocol, SeqNum, TcpHeader, TcpView};
+use carrick_wire::{
+    BuildError, Checksum as Sum, Ecn, IpHeader, IpView, ParseError, Protocol, SeqNum, TcpHeader, TcpView,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +27,27 @@ impl Packet {
     #[must_use]
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         Self { bytes: bytes.into(), segment_size: None, checksum: Checksum::Unknown }
+    }
+
+    /// A TCP packet of these headers and this text, its checksums complete. Ports are those of `tcp`; `tos` is the
+    /// type of service or traffic class.
+    ///
+    /// # Panics
+    ///
+    /// If the addresses are not of one family, or the text fits no packet.
+    #[must_use]
+    pub fn tcp(src: IpAddr, dst: IpAddr, tos: u8, tcp: &TcpHeader, text: &[u8]) -> Self {
+        let mut segment = vec![0; tcp.header_len()];
+        tcp.emit(&mut segment).expect("the buffer was made for it");
+        segment.extend_from_slice(text);
+        let mut sum = Sum::pseudo_header(src, dst, Protocol::TCP, segment.len());
+        sum.add(&segment);
+        segment[16..18].copy_from_slice(&sum.finish().to_be_bytes());
+        let ip = IpHeader { tos, payload_len: segment.len(), ..IpHeader::new(src, dst, Protocol::TCP) };
+        let mut bytes = vec![0; ip.header_len()];
+        ip.emit(&mut bytes).expect("both addresses are of one family and the text fits a packet");
+        bytes.append(&mut segment);
+        Self::new(bytes)
     }
 
     /// What the endpoint is given: bytes it may keep.

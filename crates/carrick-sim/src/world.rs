@@ -5,7 +5,7 @@ use crate::fault::Fault;
 use crate::link::LinkConfig;
 use crate::packet::Offload;
 use crate::rng::Rng;
-use carrick_core::{ConnectionConfig, KeepAlive, SynCookies};
+use carrick_core::{ConnectionConfig, KeepAlive, SynCookies, UserTimeoutOption};
 use carrick_wire::SeqNum;
 use std::time::Duration;
 
@@ -184,14 +184,14 @@ enum Twist {
 impl Twist {
     fn random(rng: &mut Rng) -> Self {
         match rng.below(40) {
-            0..4 => Self::Seam,
-            4..12 => Self::Again,
-            12..16 => Self::Crossing,
-            16..18 => Self::Crowd,
-            18..20 => Self::SlowReaders,
-            20..22 => Self::Rush,
-            22 => Self::DeadLink,
-            23 => Self::Nowhere,
+            0..5 => Self::Seam,
+            5..12 => Self::Again,
+            12..15 => Self::Crossing,
+            15..17 => Self::Crowd,
+            17..21 => Self::SlowReaders,
+            21..23 => Self::Rush,
+            23 => Self::DeadLink,
+            24..26 => Self::Nowhere,
             _ => Self::None,
         }
     }
@@ -279,6 +279,24 @@ impl Conversation {
     }
 }
 
+/// How eager and how patient a side is. Draws from a copy, so that all else stays as the seed had it.
+fn patience(rng: &mut Rng) -> ConnectionConfig {
+    let mut rng = rng.fork();
+    let alive = |rng: &mut Rng| KeepAlive {
+        idle: Duration::from_millis(1 + rng.below(2000)),
+        interval: Duration::from_millis(500 + rng.below(2000)),
+        retries: 100,
+    };
+    ConnectionConfig {
+        delayed_ack: rng.pick(&[Duration::ZERO, Duration::from_millis(40), Duration::from_millis(200)]),
+        keep_alive: rng.chance(200_000).then(|| alive(&mut rng)),
+        user_timeout: rng.chance(100_000).then(|| Duration::from_secs(60 + rng.below(600))),
+        user_timeout_option: rng.chance(200_000).then(UserTimeoutOption::default),
+        linger: rng.chance(100_000).then(|| Duration::from_millis(rng.below(100_000))),
+        ..ConnectionConfig::default()
+    }
+}
+
 impl Side {
     fn random(rng: &mut Rng, mtu: u16) -> Self {
         let buffer = |rng: &mut Rng| match rng.below(4) {
@@ -296,13 +314,7 @@ impl Side {
             timestamps: rng.chance(600_000),
             sack: rng.chance(600_000),
             nodelay: rng.chance(300_000),
-            delayed_ack: Duration::from_millis(rng.pick(&[0, 40, 40, 200])),
-            keep_alive: rng.chance(100_000).then(|| KeepAlive {
-                idle: rng.up_to(Duration::from_millis(200)),
-                interval: Duration::from_secs(1),
-                retries: 9,
-            }),
-            ..ConnectionConfig::default()
+            ..patience(&mut rng.clone())
         };
         Self {
             connection,

@@ -39,7 +39,7 @@ impl Connection {
             mss,
             now,
         );
-        rcv.sack = peer.sack;
+        rcv.sack = peer.sack || fault!(self.config, SackUninvited);
         rcv.ts_recent = peer.ts_recent.map(|recent| (recent, now));
 
         let mut snd = Sender::new(opening.iss, peer.mss.get(), snd_scale, &self.config);
@@ -67,6 +67,7 @@ impl Connection {
     /// Takes the window of the segment that completed the handshake. `scaled` says that it is no SYN.
     pub(super) fn set_first_window(&mut self, segment: &Segment<'_>, scaled: bool) {
         let State::Open(open) = &mut self.state else { return };
+        let scaled = scaled || fault!(self.config, SynWindowScaled);
         let scale = if scaled { open.snd.scale } else { WindowScale::ZERO };
         open.snd.set_window(segment.seq, segment.ack, segment.window.scaled(scale));
     }

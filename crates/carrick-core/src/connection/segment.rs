@@ -97,15 +97,25 @@ impl Connection {
         // Third, security: no such thing (§A.1).
         self.fourth_syn(cx, segment)?;
         self.fifth_ack(cx, segment)?;
+        if fault!(self.config, AckForAck) {
+            self.acks_due = self.acks_due.max(1);
+        }
         self.sixth_and_later(cx, segment)
     }
 
     /// §3.10.7.4 for TIME-WAIT: the steps are those of a record of the endpoint's.
     fn in_time_wait(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         let State::TimeWait(record) = &mut self.state else { return Ok(()) };
-        match time_wait::segment_arrives(record, segment, self.link.rfc1337) {
+        let rfc1337 = self.link.rfc1337 && !fault!(self.config, TimeWaitAssassinated);
+        match time_wait::segment_arrives(record, segment, rfc1337) {
             time_wait::Verdict::Drop(reason) => Err(Outcome::Discarded(reason)),
             time_wait::Verdict::Answer => self.challenge(cx.now, DiscardReason::Unexpected),
+            time_wait::Verdict::Restart if fault!(self.config, TimeWaitSilent) => {
+                Err(Outcome::Discarded(DiscardReason::Unexpected))
+            }
+            time_wait::Verdict::Restart if fault!(self.config, TimeWaitNotRestarted) => {
+                self.challenge(cx.now, DiscardReason::Unexpected)
+            }
             time_wait::Verdict::Restart => {
                 self.restart_time_wait(cx.now);
                 Err(Outcome::Answered(DiscardReason::Unexpected))
@@ -127,8 +137,9 @@ impl Connection {
     /// SYN-SENT, first: whether the segment acknowledges our SYN. SND.NXT is ISS+1: a SYN of ours carries no text.
     fn syn_sent_first_ack(&mut self, segment: &Segment<'_>) -> Result<bool, Outcome> {
         let State::SynSent(opening) = &mut self.state else { return Ok(false) };
-        let acks_syn =
-            segment.has(TcpFlags::ACK) && segment.ack == opening.iss + 1 && opening.sent_at.is_some();
+        let acks_syn = segment.has(TcpFlags::ACK)
+            && (segment.ack == opening.iss + 1 || fault!(self.config, AnyAckOpens))
+            && opening.sent_at.is_some();
         if acks_syn || !segment.has(TcpFlags::ACK) {
             return Ok(acks_syn);
         }
@@ -163,6 +174,9 @@ impl Connection {
             self.established_by_syn(cx, segment, &opening, peer);
             return Ok(());
         }
+        if fault!(self.config, NoSimultaneousOpen) {
+            return Err(Outcome::Discarded(DiscardReason::UnexpectedSyn));
+        }
         // A simultaneous open: our SYN goes out again, as a SYN,ACK. Text and FIN come again too.
         opening.due = true;
         self.state = State::SynReceived(opening, peer);
@@ -181,6 +195,7 @@ impl Connection {
         let State::Open(open) = &self.state else { return Ok(()) };
         match open.rcv.check_timestamp(segment, cx.now) {
             Ok(()) => Ok(()),
+            Err(DiscardReason::OldTimestamp) if fault!(self.config, PawsOff) => Ok(()),
             Err(DiscardReason::OldTimestamp) => self.challenge(cx.now, DiscardReason::OldTimestamp),
             Err(missing) => Err(Outcome::Discarded(missing)),
         }
@@ -244,7 +259,10 @@ impl Connection {
         if !segment.has(TcpFlags::RST) {
             return Ok(());
         }
-        if segment.seq != open.rcv.nxt {
+        if fault!(self.config, ResetIgnored) {
+            return Err(Outcome::Discarded(DiscardReason::StrayReset));
+        }
+        if segment.seq != open.rcv.nxt && !fault!(self.config, ResetInWindow) {
             return self.challenge(cx.now, DiscardReason::InexactReset);
         }
         self.end(Some(ConnectionError::Reset), None);
@@ -254,6 +272,10 @@ impl Connection {
     /// Fourth, the SYN bit (RFC 5961 §4.2).
     fn fourth_syn(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         if segment.has(TcpFlags::SYN) {
+            if fault!(self.config, SynEnds) {
+                self.end(Some(ConnectionError::Reset), None);
+                return Err(Outcome::Accepted);
+            }
             return self.challenge(cx.now, DiscardReason::UnexpectedSyn);
         }
         Ok(())
@@ -297,7 +319,7 @@ impl Connection {
         }
         let seq = segment.seq + u32::from(segment.has(TcpFlags::SYN));
         let new_text = (seq + segment.text_seqs()).after(open.rcv.nxt);
-        if self.released && new_text {
+        if self.released && new_text && !fault!(self.config, LateTextTaken) {
             // The application will never read it: half-duplex close (RFC 9293 §3.6.1, SHLD-3). The reset has the
             // number after all that we sent: if our FIN is on its way, the peer will have taken it by then, and a
             // reset with the segment's ACK number would be too old to be believed.
@@ -305,6 +327,9 @@ impl Connection {
             self.end(Some(ConnectionError::Aborted), Some(reset));
             return Ok(());
         }
+        let seq = if fault!(self.config, OrderIgnored) { open.rcv.nxt } else { seq };
+        let unlimited = Cx::new(cx.now);
+        let cx = if fault!(self.config, MemoryIgnored) { &unlimited } else { cx };
         let taken = open.rcv.take_text(cx, seq, segment.text, &mut self.received);
         match taken {
             Taken::Advanced { bytes, filled } => {
@@ -360,8 +385,12 @@ impl Connection {
             self.acks_due = self.acks_due.max(1);
         }
         let State::Open(open) = &mut self.state else { return Ok(()) };
-        if !open.phase.receives() || !open.rcv.take_fin() {
+        let early = fault!(self.config, FinBeforeText) && segment.has(TcpFlags::FIN);
+        if !open.phase.receives() || !(open.rcv.take_fin() || early) {
             return if fits { Ok(()) } else { Err(Outcome::Answered(DiscardReason::Unexpected)) };
+        }
+        if fault!(self.config, FinNotCounted) {
+            open.rcv.nxt = open.rcv.nxt - 1;
         }
         self.acks_due = self.acks_due.max(1);
         let next = open.phase.on_fin_received();
@@ -388,6 +417,7 @@ impl Connection {
                     self.timers.stop(Timer::Life);
                 }
             }
+            Next::TimeWait if fault!(self.config, TimeWaitSkipped) => self.end(None, None),
             Next::TimeWait => self.enter_time_wait(now),
             Next::Closed => self.end(None, None),
         }
@@ -401,7 +431,7 @@ impl Connection {
 
     /// The segment is dropped and draws an ACK, under the throttle (RFC 5961 §7).
     pub(super) fn challenge(&mut self, now: Instant, reason: DiscardReason) -> Step {
-        if self.challenges.permits(now) {
+        if self.challenges.permits(now) || fault!(self.config, ChallengesUnlimited) {
             self.acks_due = self.acks_due.max(1);
         }
         Err(Outcome::Answered(reason))
@@ -419,7 +449,7 @@ impl Connection {
             }
             State::TimeWait(_) | State::Closed(_) => false,
         };
-        if !in_flight {
+        if !in_flight && !fault!(self.config, QuoteUnchecked) {
             return Outcome::Discarded(DiscardReason::IcmpIgnored);
         }
         let (reason, hard) = match error.kind {
@@ -432,7 +462,8 @@ impl Connection {
                 return Outcome::Discarded(DiscardReason::IcmpIgnored);
             }
         };
-        if hard && matches!(self.state, State::SynSent(_) | State::SynReceived(..)) {
+        let opening = matches!(self.state, State::SynSent(_) | State::SynReceived(..));
+        if hard && (opening || fault!(self.config, UnreachableEnds)) {
             self.end(Some(reason), None);
         } else {
             self.note_soft_error(reason);

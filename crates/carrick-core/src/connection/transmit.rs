@@ -9,7 +9,7 @@ use crate::transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 use crate::{Cx, Instant, Pressure, Tuple};
 use bytes::Bytes;
 use carrick_wire::{
-    Checksum, IpHeader, Protocol, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps,
+    Checksum, IpHeader, Protocol, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps, WireWindow,
 };
 use core::num::{NonZeroU16, NonZeroUsize};
 
@@ -133,14 +133,18 @@ impl Connection {
         let sack_len = u16::try_from(sack.len().saturating_mul(8).saturating_add(4)).unwrap_or(u16::MAX);
         let sack_len = if sack.is_empty() { 0 } else { sack_len };
         let timeout_len = if options.user_timeout.is_some() { 4 } else { 0 };
-        let mss = open.segment_size(self.tuple.local, &self.link, sack_len.saturating_add(timeout_len));
+        let mut mss = open.segment_size(self.tuple.local, &self.link, sack_len.saturating_add(timeout_len));
+        if fault!(self.config, MssIgnored) {
+            mss = handshake::local_mss(self.tuple.local, self.link.mtu);
+        }
 
         let queued = self.to_send.len();
         let terms = self.terms();
         // A duplicate is reported once, so it does not ride on what may be sent in several segments or again.
         let duplicate = open.rcv.owes_duplicate();
+        let worth = if fault!(self.config, SillySender) { 1 } else { mss };
         let sendable =
-            snd.sendable(&terms, u32::from(mss)).filter(|_| !duplicate).and_then(|mut sendable| {
+            snd.sendable(&terms, u32::from(worth)).filter(|_| !duplicate).and_then(|mut sendable| {
                 let fixed: usize = if self.tuple.local.is_ipv4() { 40 } else { 60 };
                 let headers = fixed.saturating_add(options.encoded_len());
                 let mut limit = max.get().min(usize::from(u16::MAX)).saturating_sub(headers);
@@ -153,7 +157,12 @@ impl Connection {
             });
         let limit = self.config.receive_buffer;
         let reads = self.has_read && open.phase.receives();
-        let update_due = || reads && open.rcv.update_due(cx.memory.pressure, self.received.len(), limit);
+        let update_due = || {
+            reads
+                && !fault!(self.config, NoWindowUpdate)
+                && (open.rcv.update_due(cx.memory.pressure, self.received.len(), limit)
+                    || fault!(self.config, SillyReceiver))
+        };
         let ack_due = self.acks_due > 0 || duplicate;
         if sendable.is_none() && !ack_due && !self.keep_alive_due && !update_due() {
             return None;
@@ -164,8 +173,17 @@ impl Connection {
 
         // After the peer's FIN nothing can come any more: the edge stays where it is.
         let pressure = if open.phase.receives() { cx.memory.pressure } else { Pressure::Limit };
-        let (window, edge) = open.rcv.offer(pressure, self.received.len(), limit);
-        let offset = if sendable.len > 0 { sendable.seq.distance_from(snd.una) as usize } else { 0 };
+        let (mut window, edge) = open.rcv.offer(pressure, self.received.len(), limit);
+        if fault!(self.config, WindowTakenBack) && !self.received.is_empty() {
+            window = WireWindow::new(0);
+        }
+        let mut offset = if sendable.len > 0 { sendable.seq.distance_from(snd.una) as usize } else { 0 };
+        if fault!(self.config, TextShifted)
+            && sendable.seq.before(snd.nxt)
+            && offset.saturating_add(sendable.len) < queued
+        {
+            offset = offset.saturating_add(1);
+        }
         let last = sendable.len > 0 && offset.saturating_add(sendable.len) == queued;
         let mut flags = TcpFlags::ACK;
         if last {

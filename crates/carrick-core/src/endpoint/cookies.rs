@@ -173,6 +173,13 @@ impl Cookies {
         }
     }
 
+    /// What is outstanding, and how much of it is spent: that names neither keys nor cookies.
+    pub(super) fn digest(&self, now: Instant, state: &mut impl Hasher) {
+        let age = self.last.filter(|_| self.outstanding(now)).map(|last| now.since(last));
+        let spent = self.slots.each_ref().map(|slot| slot.as_ref().map_or(0, |slot| slot.spent.len()));
+        (age, spent).hash(state);
+    }
+
     /// Bytes of what is remembered.
     pub(super) fn memory(&self) -> usize {
         let slots = self.slots.iter().flatten();

@@ -151,9 +151,10 @@ impl Sender {
         self.next.before(end)
     }
 
-    /// Whether all that is left to be sent, and may wait, does not fill a segment.
+    /// Whether all that is left to be sent does not fill a segment, and may wait for more.
     pub(crate) fn only_partial(&self, queued: usize, mss: u32) -> bool {
-        self.pending(queued) && !self.fin && self.fin_seq(queued).distance_from(self.next) < mss
+        let may_wait = !self.fin && self.forced == Forced::Nothing;
+        may_wait && self.pending(queued) && self.fin_seq(queued).distance_from(self.next) < mss
     }
 
     /// What was held back because it does not fill a segment leaves at once.
@@ -274,6 +275,9 @@ impl Sender {
     /// What a SACK option newly covers.
     pub(crate) fn note_sacked(&mut self, blocks: SackBlocks) -> u32 {
         let (una, nxt) = (self.una, self.nxt);
+        if una == nxt {
+            return 0;
+        }
         let fast = self.fast.get_or_insert_with(|| FastRecovery::new(una).into());
         let news = blocks.iter().fold(0, |sum: u32, block| {
             sum.saturating_add(fast.note_sacked(una, nxt, block.left(), block.right()))
