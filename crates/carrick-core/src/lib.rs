@@ -79,7 +79,7 @@ pub use fault::Fault;
 pub use frame::{Checksum, Frame, IcmpError, IcmpErrorKind, Input, Segment};
 pub use memory::{Allowance, Budget, Pressure};
 pub use queue::MAX_CHUNK;
-pub use state::TcpState;
+pub use state::{Cause, TcpState};
 pub use time::Instant;
 pub use transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 pub use tuple::Tuple;

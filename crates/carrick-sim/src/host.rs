@@ -6,9 +6,10 @@
 //! (outcomes), and by the [`Monitor`] O-5 to O-8 on every packet.
 
 use crate::fault::{Fault, Planted};
-use crate::oracles::{Monitor, Oracle, Sender, Violation};
+use crate::oracles::{self, Monitor, Oracle, Sender, Violation};
 use crate::packet::{self, Offload, Packet};
 use crate::rng::Rng;
+use crate::situations::{Note, Noted};
 use carrick_core::{
     BindError, Budget, ConnectError, Connection, ConnectionConfig, ConnectionError, ConnectionId, Cx,
     Dispatch, Endpoint, EndpointConfig, Event, Input, Instant, ListenAddr, ListenConfig, ListenerId,
@@ -72,6 +73,8 @@ pub struct Host {
     monitor: Monitor,
     tally: Tally,
     planted: Option<Planted>,
+    /// What has happened to connections, if somebody watches.
+    notes: Option<Vec<Note>>,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +87,8 @@ struct Cell {
     /// The application has let go of it.
     released: bool,
     events: Vec<Event>,
+    /// The state when it was last looked at.
+    state: TcpState,
     /// SND.UNA, SND.NXT, RCV.NXT and the advertised right edge when they were last looked at.
     numbers: Option<[SeqNum; 4]>,
 }
@@ -122,6 +127,7 @@ impl Host {
             monitor: Monitor::new(mtu),
             tally: Tally::default(),
             planted: None,
+            notes: None,
         }
     }
 
@@ -272,12 +278,19 @@ impl Host {
 
     /// Lets go of the connection, in both directions.
     pub fn close(&mut self, now: Instant, id: ConnectionId) {
+        let unread = self.connection(id).is_some_and(|connection| connection.readable_len() > 0);
+        if unread && self.state(id) >= TcpState::Established && self.is_live(id) {
+            self.note(id, Noted::ClosedUnread);
+        }
         self.act(now, id, Prompts::Yes, |connection, cx| connection.close(cx));
         self.release(now, id);
     }
 
     /// Resets the connection. It stays to be looked at until it is closed.
     pub fn abort(&mut self, now: Instant, id: ConnectionId) {
+        if self.state(id) >= TcpState::Established && self.is_live(id) {
+            self.note(id, Noted::Aborted);
+        }
         self.act(now, id, Prompts::Yes, |connection, cx| connection.abort(cx));
     }
 
@@ -312,6 +325,7 @@ impl Host {
             self.monitor.prompted(cell.connection.local_addr(), cell.connection.remote_addr());
         }
         let result = act(&mut cell.connection, &cx);
+        self.check_state(now, id);
         self.settle(now, id);
         Some(result)
     }
@@ -390,8 +404,9 @@ impl Host {
     }
 
     fn insert(&mut self, id: ConnectionId, connection: Box<Connection>) {
-        let cell =
-            Cell { connection, held: 0, live: true, released: false, events: Vec::new(), numbers: None };
+        let state = connection.state();
+        let (events, numbers) = (Vec::new(), None);
+        let cell = Cell { connection, held: 0, live: true, released: false, events, state, numbers };
         self.cells.insert(id, cell);
     }
 
@@ -406,6 +421,7 @@ impl Host {
         if !(self.faulty(Fault::Forget) && self.tally.outcomes == 5) {
             self.endpoint.record_outcome(outcome);
         }
+        self.check_state(now, id);
         Some(outcome)
     }
 
@@ -475,6 +491,7 @@ impl Host {
         }
         let packets = device.taken;
         let endpoint_event = cell.connection.poll_endpoint_event();
+        cell.state = cell.connection.state();
         while let Some(event) = cell.connection.poll_event() {
             cell.events.push(event);
         }
@@ -545,6 +562,24 @@ impl Host {
 
     // Oracles.
 
+    /// States change along the diagram, and nowhere else (O-6).
+    fn check_state(&mut self, now: Instant, id: ConnectionId) {
+        let Some(cell) = self.cells.get_mut(&id) else { return };
+        let to = cell.connection.state();
+        let from = std::mem::replace(&mut cell.state, to);
+        if from == to {
+            return;
+        }
+        let error = cell.connection.error();
+        self.note(id, Noted::State(from, to));
+        if let Some(error) = error {
+            self.note(id, Noted::Ended(error));
+        }
+        if !oracles::may_lead(from, to) {
+            self.monitor.report(Oracle::O6, now, format!("{id:?} went from {from} to {to}"));
+        }
+    }
+
     fn check_memory(&mut self, now: Instant) {
         // Queues count the lists of their chunks too, which grow after the room was asked for: up to 192 bytes
         // for a chunk of 2 KiB.
@@ -588,6 +623,32 @@ impl Host {
     }
 
     // Looking.
+
+    /// From now on keeps notes of what happens to connections.
+    pub(crate) fn watch(&mut self) {
+        self.notes = Some(Vec::new());
+    }
+
+    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
+        self.notes.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, id: ConnectionId, noted: Noted) {
+        if let (Some(notes), Some(cell)) = (&mut self.notes, self.cells.get(&id)) {
+            notes.push(((cell.connection.local_addr(), cell.connection.remote_addr()), noted));
+        }
+    }
+
+    fn is_live(&self, id: ConnectionId) -> bool {
+        self.cells.get(&id).is_some_and(|cell| cell.live && cell.state != TcpState::Closed)
+    }
+
+    /// The connection between these two ends that the endpoint still knows.
+    pub(crate) fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<&Connection> {
+        let ends = |connection: &Connection| (connection.local_addr(), connection.remote_addr());
+        let live = self.cells.values().filter(|cell| cell.live).map(|cell| &*cell.connection);
+        live.into_iter().find(|connection| ends(connection) == (local, remote))
+    }
 
     /// What has happened to a connection since the last call.
     pub fn take_events(&mut self, id: ConnectionId) -> Vec<Event> {

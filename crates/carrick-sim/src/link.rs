@@ -131,8 +131,9 @@ impl Link {
         self.config = config;
     }
 
-    /// A packet sets out.
-    pub fn send(&mut self, now: Instant, packet: Packet) {
+    /// A packet sets out; how many copies of it will arrive.
+    pub fn send(&mut self, now: Instant, packet: Packet) -> u64 {
+        let before = self.serial;
         let copies = if self.rng.chance(self.config.duplicate) { 2 } else { 1 };
         for _ in 0..copies {
             if self.rng.chance(self.config.loss) {
@@ -150,6 +151,7 @@ impl Link {
             self.serial += 1;
             self.under_way.push(Reverse(Delivery { due, serial: self.serial, packet }));
         }
+        self.serial - before
     }
 
     fn carry(&mut self, mut packet: Packet) -> Packet {

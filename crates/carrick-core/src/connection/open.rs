@@ -56,7 +56,8 @@ impl Connection {
         }
         snd.rtt.on_established(opening.retries > 0);
 
-        let phase = if opening.finish { Phase::FinWait1 } else { Phase::Established };
+        let phase = Phase::Established;
+        let phase = if opening.finish { phase.on_close() } else { phase };
         snd.fin = opening.finish;
         let timeout_due = self.config.user_timeout_option.is_some();
         let mut open = Open { phase, snd, rcv, remote_timeout: None, timeout_due };
