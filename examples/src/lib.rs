@@ -1,8 +1,11 @@
 //! What the example programs share (Linux).
 //!
-//! Each program runs in a user and network namespace of its own, where a TUN interface joins the kernel to a
-//! carrick stack, or, without any privilege, on two stacks joined in memory.
+//! `state_diagram` and `handshake` draw pictures. Each of the other programs runs in a user and network namespace
+//! of its own, where a TUN interface joins the kernel to a carrick stack, or, without any privilege, on two stacks
+//! joined in memory.
 
+pub mod diagram;
+pub mod ladder;
 pub mod link;
 pub mod meter;
 pub mod namespace;

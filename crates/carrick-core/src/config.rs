@@ -129,6 +129,9 @@ pub struct EndpointConfig {
     pub icmp_errors: Rate,
     /// Most answers to echo requests. Default 6,400 a second, bursts of 100.
     pub echo_replies: Rate,
+    /// A mistake to be found. Default none.
+    #[cfg(carrick_faults)]
+    pub fault: Option<crate::Fault>,
 }
 
 /// How much of packets that come in fragments is kept until the rest has come, at most 60 s.
@@ -218,6 +221,8 @@ impl Default for EndpointConfig {
             resets: Rate { per_second: 6400, burst: 100 },
             icmp_errors: Rate { per_second: 1600, burst: 20 },
             echo_replies: Rate { per_second: 6400, burst: 100 },
+            #[cfg(carrick_faults)]
+            fault: None,
         }
     }
 }
@@ -267,6 +272,8 @@ pub struct ConnectionConfig {
     pub timestamps: bool,
     /// Offer selective acknowledgements (RFC 2018). Default true.
     pub sack: bool,
+    /// Explicit congestion notification (RFC 3168). Default: where the peer asks for it.
+    pub ecn: EcnPolicy,
     /// Send what does not fill a segment at once, even while such a segment is not acknowledged yet (Nagle's rule,
     /// RFC 9293 §3.7.4, off). Default false: small writes wait for up to a round trip, and share packets.
     pub nodelay: bool,
@@ -319,6 +326,9 @@ pub struct ConnectionConfig {
     pub congestion: Option<Box<dyn Controller>>,
     /// Fixes the initial sequence number, for tests and teaching. Default none: RFC 6528.
     pub initial_sequence: Option<SeqNum>,
+    /// A mistake to be found. Default none.
+    #[cfg(carrick_faults)]
+    pub fault: Option<crate::Fault>,
 }
 
 impl Default for ConnectionConfig {
@@ -329,6 +339,7 @@ impl Default for ConnectionConfig {
             window_scale: true,
             timestamps: true,
             sack: true,
+            ecn: EcnPolicy::default(),
             nodelay: false,
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
@@ -347,8 +358,24 @@ impl Default for ConnectionConfig {
             fin_wait_2: Duration::from_secs(60),
             congestion: None,
             initial_sequence: None,
+            #[cfg(carrick_faults)]
+            fault: None,
         }
     }
+}
+
+/// When a connection uses explicit congestion notification (RFC 3168): routers then mark packets rather than drop
+/// them, and the sender slows down without having lost anything. Both sides must agree to it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum EcnPolicy {
+    /// Never.
+    Off,
+    /// If the peer's SYN asks for it; ours does not.
+    #[default]
+    Accept,
+    /// Our SYN asks for it too. A third SYN no longer does, in case something on the path drops those that ask
+    /// (RFC 3168 §6.1.1.1).
+    Ask,
 }
 
 /// When a silent peer is probed, and given up (RFC 9293 §3.8.4).

@@ -22,7 +22,7 @@
 //! same seed and the same inputs give the same bytes.
 //!
 //! Implements RFC 9293 with RFC 6298, 7323 (timestamps, PAWS, window scale), 2018 and 2883 (blocks and duplicates),
-//! 5482, 5681, 6056, 6191, 6528 and the answers of RFC 5961, over RFC 791/1122 and RFC 8200 with ICMP and ICMPv6.
+//! 3168, 5482, 5681, 6056, 6191, 6528 and the answers of RFC 5961, over RFC 791/1122 and RFC 8200 with ICMP and ICMPv6.
 //! Cryptography is not its business: whoever can see the packets can forge them.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -42,10 +42,14 @@
 
 extern crate alloc;
 
+#[macro_use]
+mod fault;
+
 mod config;
 pub mod congestion;
 mod connection;
 mod counters;
+mod ecn;
 mod endpoint;
 mod error;
 mod event;
@@ -62,18 +66,20 @@ mod transmit;
 mod tuple;
 
 pub use config::{
-    Cidr, CidrParseError, ConnectionConfig, EndpointConfig, KeepAlive, ListenAddr, ListenConfig, Rate,
-    ReassemblyLimits, SynCookies, UserTimeoutOption,
+    Cidr, CidrParseError, ConnectionConfig, EcnPolicy, EndpointConfig, KeepAlive, ListenAddr, ListenConfig,
+    Rate, ReassemblyLimits, SynCookies, UserTimeoutOption,
 };
 pub use connection::Connection;
 pub use counters::{Counters, DiscardReason};
 pub use endpoint::{Dispatch, Endpoint, ParkedId, ParkedSyn, Refusal};
 pub use error::{BindError, ConnectError, ConnectionError, SendError};
 pub use event::{ConnectionId, EndpointEvent, Event, ListenerId, MtuChange, Outcome, TimeWaitRecord};
+#[cfg(carrick_faults)]
+pub use fault::Fault;
 pub use frame::{Checksum, Frame, IcmpError, IcmpErrorKind, Input, Segment};
 pub use memory::{Allowance, Budget, Pressure};
 pub use queue::MAX_CHUNK;
-pub use state::TcpState;
+pub use state::{Cause, TcpState};
 pub use time::Instant;
 pub use transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 pub use tuple::Tuple;

@@ -1,4 +1,8 @@
-//! The states of RFC 9293 §3.3.2, and the phases of an open connection.
+//! The states of RFC 9293 §3.3.2, what moves a connection between them, and the phases of an open connection.
+//!
+//! [`TcpState::on`] is the whole diagram of the RFC's figure 5 as a total function; for open connections it asks
+//! the same phase functions that connections run on. The pictures in `docs/state-machine.md` are printed from it,
+//! and simulated worlds check every change of a connection's state against it.
 
 use core::fmt;
 
@@ -29,7 +33,127 @@ pub enum TcpState {
     TimeWait,
 }
 
+/// What moves a connection from one state to another (RFC 9293 §3.3.2 and §3.10).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Cause {
+    /// The application listens (§3.10.1).
+    PassiveOpen,
+    /// The application connects: SYN (§3.10.1).
+    ActiveOpen,
+    /// A SYN has arrived that does not acknowledge ours: SYN,ACK (§3.10.7.2, §3.10.7.3).
+    Syn,
+    /// A SYN has arrived that acknowledges ours: ACK (§3.10.7.3).
+    SynAck,
+    /// Our SYN is acknowledged (§3.10.7.4, fifth).
+    SynAcked,
+    /// The application sends no more: FIN after what was written (§3.10.4).
+    Close,
+    /// The peer has acknowledged our FIN (§3.10.7.4, fifth).
+    FinAcked,
+    /// The peer's FIN has arrived in order: ACK (§3.10.7.4, eighth).
+    Fin,
+    /// Two maximum segment lifetimes are over (§3.10.8).
+    TimeWaitOver,
+    /// A reset that is believed (§3.10.7.3, §3.10.7.4, second).
+    Reset,
+    /// The application aborts: RST, where the peer would not know otherwise (§3.10.5).
+    Abort,
+    /// Nothing was heard for as long as we were willing to wait (§3.8.3, §3.10.8).
+    GiveUp,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 12] = [
+        Self::PassiveOpen,
+        Self::ActiveOpen,
+        Self::Syn,
+        Self::SynAck,
+        Self::SynAcked,
+        Self::Close,
+        Self::FinAcked,
+        Self::Fin,
+        Self::TimeWaitOver,
+        Self::Reset,
+        Self::Abort,
+        Self::GiveUp,
+    ];
+}
+
 impl TcpState {
+    /// Every state.
+    pub const ALL: [Self; 11] = [
+        Self::Closed,
+        Self::Listen,
+        Self::SynSent,
+        Self::SynReceived,
+        Self::Established,
+        Self::FinWait1,
+        Self::FinWait2,
+        Self::CloseWait,
+        Self::Closing,
+        Self::LastAck,
+        Self::TimeWait,
+    ];
+
+    /// Where `cause` leads from this state; the state itself, if nowhere.
+    ///
+    /// A listener stays in LISTEN whatever becomes of the connections that its SYNs begin, so the RFC's way from
+    /// SYN-RECEIVED back to LISTEN ends in CLOSED here. A CLOSE in SYN-RECEIVED is remembered, and done in
+    /// ESTABLISHED. No reset ends TIME-WAIT (RFC 1337).
+    #[must_use]
+    pub const fn on(self, cause: Cause) -> Self {
+        use Cause::{
+            Abort, ActiveOpen, Close, Fin, FinAcked, GiveUp, PassiveOpen, Reset, Syn, SynAck, SynAcked,
+            TimeWaitOver,
+        };
+        match self {
+            Self::Closed => match cause {
+                PassiveOpen => Self::Listen,
+                ActiveOpen => Self::SynSent,
+                Syn | SynAck | SynAcked | Close | FinAcked | Fin | TimeWaitOver | Reset | Abort | GiveUp => {
+                    self
+                }
+            },
+            Self::Listen => match cause {
+                Syn => Self::SynReceived,
+                Close | Abort => Self::Closed,
+                PassiveOpen | ActiveOpen | SynAck | SynAcked | FinAcked | Fin | TimeWaitOver | Reset
+                | GiveUp => self,
+            },
+            Self::SynSent => match cause {
+                Syn => Self::SynReceived,
+                SynAck => Self::Established,
+                Close | Reset | Abort | GiveUp => Self::Closed,
+                PassiveOpen | ActiveOpen | SynAcked | FinAcked | Fin | TimeWaitOver => self,
+            },
+            Self::SynReceived => match cause {
+                SynAck | SynAcked => Self::Established,
+                Reset | Abort | GiveUp => Self::Closed,
+                PassiveOpen | ActiveOpen | Syn | Close | FinAcked | Fin | TimeWaitOver => self,
+            },
+            Self::Established => Phase::Established.on(cause),
+            Self::FinWait1 => Phase::FinWait1.on(cause),
+            Self::FinWait2 => Phase::FinWait2.on(cause),
+            Self::CloseWait => Phase::CloseWait.on(cause),
+            Self::Closing => Phase::Closing.on(cause),
+            Self::LastAck => Phase::LastAck.on(cause),
+            Self::TimeWait => match cause {
+                TimeWaitOver | Abort => Self::Closed,
+                PassiveOpen | ActiveOpen | Syn | SynAck | SynAcked | Close | FinAcked | Fin | Reset
+                | GiveUp => self,
+            },
+        }
+    }
+
+    /// Every change of state that there is: from, why, to.
+    pub fn transitions() -> impl Iterator<Item = (Self, Cause, Self)> {
+        Self::ALL.into_iter().flat_map(|from| {
+            let to = Cause::ALL.into_iter().map(move |cause| (from, cause, from.on(cause)));
+            to.filter(|(from, _, to)| from != to)
+        })
+    }
+
     /// The RFC's name, for example `FIN-WAIT-1`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -74,7 +198,33 @@ pub(crate) enum Next {
     Closed,
 }
 
+impl Next {
+    const fn state(self) -> TcpState {
+        match self {
+            Self::Phase(phase) => phase.state(),
+            Self::TimeWait => TcpState::TimeWait,
+            Self::Closed => TcpState::Closed,
+        }
+    }
+}
+
 impl Phase {
+    /// Where `cause` leads from this phase, by the functions below.
+    const fn on(self, cause: Cause) -> TcpState {
+        match cause {
+            Cause::Close => self.on_close().state(),
+            Cause::FinAcked => self.on_fin_acked().state(),
+            Cause::Fin => self.on_fin_received().state(),
+            Cause::Reset | Cause::Abort | Cause::GiveUp => TcpState::Closed,
+            Cause::PassiveOpen
+            | Cause::ActiveOpen
+            | Cause::Syn
+            | Cause::SynAck
+            | Cause::SynAcked
+            | Cause::TimeWaitOver => self.state(),
+        }
+    }
+
     pub(crate) const fn state(self) -> TcpState {
         match self {
             Self::Established => TcpState::Established,
@@ -138,6 +288,44 @@ mod tests {
     use super::*;
     use std::format;
     use std::string::String;
+
+    /// RFC 9293 figure 5, drawn out by hand, and what its notes leave out of the drawing.
+    #[test]
+    fn every_transition_is_one_of_figure_5_or_of_its_notes() {
+        use Cause::*;
+        use TcpState::*;
+        let drawn = [
+            (Closed, PassiveOpen, Listen),
+            (Closed, ActiveOpen, SynSent),
+            (Listen, Syn, SynReceived),
+            (Listen, Close, Closed),
+            (SynSent, Syn, SynReceived),
+            (SynSent, SynAck, Established),
+            (SynSent, Close, Closed),
+            (SynReceived, SynAck, Established),
+            (SynReceived, SynAcked, Established),
+            (Established, Close, FinWait1),
+            (Established, Fin, CloseWait),
+            (FinWait1, FinAcked, FinWait2),
+            (FinWait1, Fin, Closing),
+            (FinWait2, Fin, TimeWait),
+            (CloseWait, Close, LastAck),
+            (Closing, FinAcked, TimeWait),
+            (LastAck, FinAcked, Closed),
+            (TimeWait, TimeWaitOver, Closed),
+        ];
+        let not_drawn = |cause| matches!(cause, Reset | Abort | GiveUp);
+        let shown: std::vec::Vec<_> =
+            TcpState::transitions().filter(|(_, cause, _)| !not_drawn(*cause)).collect();
+        assert_eq!(shown, drawn);
+        for (from, cause, to) in TcpState::transitions().filter(|(_, cause, _)| not_drawn(*cause)) {
+            assert_eq!(to, Closed, "{from} on {cause:?}");
+        }
+        assert!(TcpState::ALL.iter().all(|from| *from == Closed || from.on(Abort) == Closed));
+        let spared = |cause| TcpState::ALL.into_iter().filter(move |from| from.on(cause) == *from);
+        assert!(spared(Reset).eq([Closed, Listen, TimeWait]));
+        assert!(spared(GiveUp).eq([Closed, Listen, TimeWait]));
+    }
 
     #[test]
     fn the_whole_phase_table() {

@@ -1,9 +1,11 @@
-//! Random conversations over bad links: byte-exact or an honest error, every oracle at every step.
+//! Random conversations over bad links: byte-exact or an honest error, every oracle at every step, and each of the
+//! situations that code gets wrong in at least a hundred of them.
 //!
-//! `CARRICK_SOAK=50` runs fifty times as many worlds. A failure names its seed; `Pair::replay(seed)` plays it
+//! `CARRICK_SOAK=500` runs five hundred times as many: ten million conversations. A failure names its seed; `Pair::replay(seed)` plays it
 //! again.
 
-use carrick_sim::{End, Pair, Report};
+use carrick_sim::{End, Occurrences, Pair, Report, Situation};
+use std::thread;
 
 /// Conversations over all parts of the ordinary test run.
 const CONVERSATIONS: u64 = 20_000;
@@ -23,6 +25,7 @@ struct Sum {
     lost: u64,
     packets: u64,
     bytes: u64,
+    situations: Occurrences,
 }
 
 impl Sum {
@@ -38,11 +41,12 @@ impl Sum {
         self.lost += report.lost;
         self.packets += report.packets;
         self.bytes += report.bytes;
+        self.situations.add(&report.situations);
     }
 }
 
 /// Runs a share of the worlds, each twice, to compare the two runs bit for bit.
-fn converse(part: u64) {
+fn converse(part: u64) -> Sum {
     let mut sum = Sum::default();
     for seed in (part..).step_by(PARTS as usize) {
         if sum.conversations >= CONVERSATIONS / PARTS * soak() {
@@ -53,28 +57,23 @@ fn converse(part: u64) {
             Err(failure) => panic!("{failure}"),
         }
     }
-    println!("{sum:?}");
     // The worlds are bad ones, and still most conversations get through; errors and losses do occur.
     assert!(sum.complete * 10 > sum.conversations * 6, "{sum:?}");
     assert!(sum.failed > 0 && sum.lost * 100 > sum.packets, "{sum:?}");
+    sum
 }
 
 #[test]
-fn random_conversations_part_1_of_4() {
-    converse(0);
-}
-
-#[test]
-fn random_conversations_part_2_of_4() {
-    converse(1);
-}
-
-#[test]
-fn random_conversations_part_3_of_4() {
-    converse(2);
-}
-
-#[test]
-fn random_conversations_part_4_of_4() {
-    converse(3);
+fn random_conversations_come_to_every_situation_and_through_it() {
+    let parts: Vec<_> = (0..PARTS).map(|part| thread::spawn(move || converse(part))).collect();
+    let mut situations = Occurrences::default();
+    for part in parts {
+        let sum = part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        println!("{sum:?}");
+        situations.add(&sum.situations);
+    }
+    let rare: Vec<_> = Situation::ALL.iter().map(|it| (*it, situations.of(*it))).collect();
+    println!("{rare:?}");
+    let rare: Vec<_> = rare.iter().filter(|(_, count)| *count < 100).collect();
+    assert!(rare.is_empty(), "in fewer than 100 conversations: {rare:?}");
 }

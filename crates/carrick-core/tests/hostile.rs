@@ -164,7 +164,7 @@ fn play(seed: u64) {
             // A second life would have the same pinned ISS, which the oracles do not allow.
             break;
         }
-        match rng.below(24) {
+        match rng.below(27) {
             0..=13 => {
                 let seg = segment(&mut rng, forge, numbers(&s, isn));
                 let packet = s.packet(&seg);
@@ -189,6 +189,11 @@ fn play(seed: u64) {
             21 if there && rng.chance(200_000) => s.finish(),
             22 if there && rng.chance(50_000) => s.close(),
             23 if there && rng.chance(50_000) => s.abort(),
+            24 if there => {
+                let _ = s.try_send_urgent(&vec![7; rng.size(0, 3000)]);
+            }
+            25 if there => s.set_cork(rng.chance(500_000)),
+            26 if there => s.set_nodelay(rng.chance(500_000)),
             _ => {}
         }
         while s.take().is_some() {}

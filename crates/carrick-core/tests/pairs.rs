@@ -18,6 +18,22 @@ fn a_perfect_link_needs_no_packet_twice() {
     assert!(report.packets <= 2 * least + 60, "{} packets, text needs {least}", report.packets);
 }
 
+/// What recognises situations does not see them where they are not.
+#[test]
+fn a_perfect_link_comes_to_none_of_the_bad_situations() {
+    use carrick_sim::Situation::{
+        DelayedAck, HalfCloseClientTalks, HalfCloseServerTalks, SimultaneousClose, TextCrossedFin,
+    };
+    let world = World::new(1).link(&LinkConfig::delayed(5.ms()));
+    let report = run(&world.talk(Plan::patient(100_000), Plan::patient(50_000)));
+    let ordinary =
+        [DelayedAck, HalfCloseClientTalks, HalfCloseServerTalks, SimultaneousClose, TextCrossedFin];
+    for situation in carrick_sim::Situation::ALL {
+        let count = report.situations.of(*situation);
+        assert!(count == 0 || ordinary.contains(situation), "{situation:?}: {count}");
+    }
+}
+
 /// How far both sides have come; how much of a window was open last hangs on when an application read.
 fn sent_and_acknowledged(report: &Report) -> Vec<(u64, u32)> {
     report.progress.iter().flatten().map(|progress| (progress.sent, progress.acknowledged)).collect()

@@ -20,6 +20,8 @@ pub struct Plan {
     pub read_chunk: usize,
     /// It pauses for at most so long between two writes, and between two reads.
     pub pause: Duration,
+    /// How often, per million, a write is marked urgent.
+    pub urgent: u32,
     /// How it ends.
     pub ending: Ending,
 }
@@ -42,7 +44,7 @@ impl Plan {
     #[must_use]
     pub const fn patient(write: u64) -> Self {
         let (chunk, read_chunk) = (64 << 10, 64 << 10);
-        Self { write, chunk, read_chunk, pause: Duration::ZERO, ending: Ending::Patient }
+        Self { write, chunk, read_chunk, pause: Duration::ZERO, urgent: 0, ending: Ending::Patient }
     }
 
     /// Some plan of at most `most` bytes.
@@ -75,6 +77,7 @@ impl Plan {
             chunk: size(rng).max(least),
             read_chunk: size(rng).max(usize::try_from(most / 256).unwrap_or(0)),
             pause,
+            urgent: if rng.chance(50_000) { 200_000 } else { 0 },
             ending,
         }
     }
@@ -236,7 +239,11 @@ impl App {
             return;
         }
         let len = self.rng.size(1, self.plan.chunk).min(left);
-        match host.send(now, self.id, &pattern(self.write_from + self.written, len)) {
+        let text = pattern(self.write_from + self.written, len);
+        let urgent = self.plan.urgent > 0 && self.rng.chance(self.plan.urgent);
+        let sent =
+            if urgent { host.send_urgent(now, self.id, &text) } else { host.send(now, self.id, &text) };
+        match sent {
             Ok(taken) => self.written += taken as u64,
             Err(SendError::Full) => self.blocked = true,
             // The error shows itself to the next act.

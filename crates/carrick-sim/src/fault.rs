@@ -4,7 +4,7 @@
 
 use crate::packet::{Packet, SegmentView};
 use bytes::Bytes;
-use carrick_wire::{Checksum, IpView, Protocol, TcpFlags};
+use carrick_wire::{Checksum, Ecn, IpView, Protocol, TcpFlags};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +30,8 @@ pub enum Fault {
     Flip,
     /// Checksums are wrong (O-8).
     BadSum,
+    /// Acknowledgments without text say that they are ECN-capable (O-8).
+    Capable,
     /// Timers are never served (O-9).
     Deaf,
     /// The host's secrets differ from run to run (O-10).
@@ -91,6 +93,7 @@ impl Planted {
                     bytes[tcp_at + 17] ^= 1;
                     altered.push(Packet { bytes: Bytes::from(bytes), ..packet });
                 }
+                Fault::Capable if plain => altered.extend(packet.with_ecn(Ecn::Ect0)),
                 _ => altered.push(packet),
             }
         }

@@ -6,9 +6,10 @@
 //! (outcomes), and by the [`Monitor`] O-5 to O-8 on every packet.
 
 use crate::fault::{Fault, Planted};
-use crate::oracles::{Monitor, Oracle, Sender, Violation};
+use crate::oracles::{self, Monitor, Oracle, Sender, Violation};
 use crate::packet::{self, Offload, Packet};
 use crate::rng::Rng;
+use crate::situations::{Note, Noted};
 use carrick_core::{
     BindError, Budget, ConnectError, Connection, ConnectionConfig, ConnectionError, ConnectionId, Cx,
     Dispatch, Endpoint, EndpointConfig, Event, Input, Instant, ListenAddr, ListenConfig, ListenerId,
@@ -16,7 +17,7 @@ use carrick_core::{
 };
 use carrick_wire::SeqNum;
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -54,8 +55,8 @@ impl HostConfig {
     }
 }
 
-/// An endpoint and what it serves.
-#[derive(Debug)]
+/// An endpoint and what it serves. A clone goes its own way, and does the same when the same is done to it.
+#[derive(Clone, Debug)]
 pub struct Host {
     endpoint: Endpoint,
     cells: BTreeMap<ConnectionId, Cell>,
@@ -72,9 +73,11 @@ pub struct Host {
     monitor: Monitor,
     tally: Tally,
     planted: Option<Planted>,
+    /// What has happened to connections, if somebody watches.
+    notes: Option<Vec<Note>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Cell {
     connection: Box<Connection>,
     /// Memory when it was last looked at.
@@ -84,6 +87,8 @@ struct Cell {
     /// The application has let go of it.
     released: bool,
     events: Vec<Event>,
+    /// The state when it was last looked at.
+    state: TcpState,
     /// SND.UNA, SND.NXT, RCV.NXT and the advertised right edge when they were last looked at.
     numbers: Option<[SeqNum; 4]>,
 }
@@ -122,6 +127,7 @@ impl Host {
             monitor: Monitor::new(mtu),
             tally: Tally::default(),
             planted: None,
+            notes: None,
         }
     }
 
@@ -207,6 +213,12 @@ impl Host {
         found
     }
 
+    /// How many connections wait at a listener.
+    #[must_use]
+    pub fn waiting(&self, listener: ListenerId) -> usize {
+        self.backlog.get(&listener).map_or(0, VecDeque::len)
+    }
+
     /// Writes what fits.
     ///
     /// # Errors
@@ -266,12 +278,19 @@ impl Host {
 
     /// Lets go of the connection, in both directions.
     pub fn close(&mut self, now: Instant, id: ConnectionId) {
+        let unread = self.connection(id).is_some_and(|connection| connection.readable_len() > 0);
+        if unread && self.state(id) >= TcpState::Established && self.is_live(id) {
+            self.note(id, Noted::ClosedUnread);
+        }
         self.act(now, id, Prompts::Yes, |connection, cx| connection.close(cx));
         self.release(now, id);
     }
 
     /// Resets the connection. It stays to be looked at until it is closed.
     pub fn abort(&mut self, now: Instant, id: ConnectionId) {
+        if self.state(id) >= TcpState::Established && self.is_live(id) {
+            self.note(id, Noted::Aborted);
+        }
         self.act(now, id, Prompts::Yes, |connection, cx| connection.abort(cx));
     }
 
@@ -306,6 +325,7 @@ impl Host {
             self.monitor.prompted(cell.connection.local_addr(), cell.connection.remote_addr());
         }
         let result = act(&mut cell.connection, &cx);
+        self.check_state(now, id);
         self.settle(now, id);
         Some(result)
     }
@@ -388,8 +408,9 @@ impl Host {
     }
 
     fn insert(&mut self, id: ConnectionId, connection: Box<Connection>) {
-        let cell =
-            Cell { connection, held: 0, live: true, released: false, events: Vec::new(), numbers: None };
+        let state = connection.state();
+        let (events, numbers) = (Vec::new(), None);
+        let cell = Cell { connection, held: 0, live: true, released: false, events, state, numbers };
         self.cells.insert(id, cell);
     }
 
@@ -404,6 +425,7 @@ impl Host {
         if !(self.faulty(Fault::Forget) && self.tally.outcomes == 5) {
             self.endpoint.record_outcome(outcome);
         }
+        self.check_state(now, id);
         Some(outcome)
     }
 
@@ -480,6 +502,7 @@ impl Host {
         }
         let packets = device.taken;
         let endpoint_events: Vec<_> = std::iter::from_fn(|| cell.connection.poll_endpoint_event()).collect();
+        cell.state = cell.connection.state();
         while let Some(event) = cell.connection.poll_event() {
             cell.events.push(event);
         }
@@ -564,6 +587,24 @@ impl Host {
 
     // Oracles.
 
+    /// States change along the diagram, and nowhere else (O-6).
+    fn check_state(&mut self, now: Instant, id: ConnectionId) {
+        let Some(cell) = self.cells.get_mut(&id) else { return };
+        let to = cell.connection.state();
+        let from = std::mem::replace(&mut cell.state, to);
+        if from == to {
+            return;
+        }
+        let error = cell.connection.error();
+        self.note(id, Noted::State(from, to));
+        if let Some(error) = error {
+            self.note(id, Noted::Ended(error));
+        }
+        if !oracles::may_lead(from, to) {
+            self.monitor.report(Oracle::O6, now, format!("{id:?} went from {from} to {to}"));
+        }
+    }
+
     fn check_memory(&mut self, now: Instant) {
         // Queues count the lists of their chunks too, which grow after the room was asked for: up to 192 bytes
         // for a chunk of 2 KiB.
@@ -607,6 +648,32 @@ impl Host {
     }
 
     // Looking.
+
+    /// From now on keeps notes of what happens to connections.
+    pub(crate) fn watch(&mut self) {
+        self.notes = Some(Vec::new());
+    }
+
+    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
+        self.notes.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, id: ConnectionId, noted: Noted) {
+        if let (Some(notes), Some(cell)) = (&mut self.notes, self.cells.get(&id)) {
+            notes.push(((cell.connection.local_addr(), cell.connection.remote_addr()), noted));
+        }
+    }
+
+    fn is_live(&self, id: ConnectionId) -> bool {
+        self.cells.get(&id).is_some_and(|cell| cell.live && cell.state != TcpState::Closed)
+    }
+
+    /// The connection between these two ends that the endpoint still knows.
+    pub(crate) fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<&Connection> {
+        let ends = |connection: &Connection| (connection.local_addr(), connection.remote_addr());
+        let live = self.cells.values().filter(|cell| cell.live).map(|cell| &*cell.connection);
+        live.into_iter().find(|connection| ends(connection) == (local, remote))
+    }
 
     /// What has happened to a connection since the last call.
     pub fn take_events(&mut self, id: ConnectionId) -> Vec<Event> {
@@ -663,13 +730,17 @@ impl Host {
         &self.monitor
     }
 
-    /// A hash over everything that the endpoint and its connections know.
+    /// A hash over everything that the endpoint and its connections know, and who still holds them.
     #[must_use]
     pub fn digest(&self, now: Instant) -> u64 {
         let mut state = DefaultHasher::new();
         self.endpoint.digest(now, &mut state);
         for cell in self.cells.values() {
             cell.connection.digest(now, &mut state);
+            (cell.live, cell.released).hash(&mut state);
+        }
+        for queue in self.backlog.values() {
+            queue.len().hash(&mut state);
         }
         state.finish()
     }

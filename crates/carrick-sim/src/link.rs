@@ -27,6 +27,8 @@ pub struct LinkConfig {
     pub reorder_by: Duration,
     /// How often a byte is changed.
     pub corrupt: u32,
+    /// How often a packet that says it is ECN-capable is marked as having met congestion (RFC 3168 §5).
+    pub mark: u32,
     /// The receiving device vouches for checksums. Only for links that do not corrupt.
     pub verified: bool,
 }
@@ -58,6 +60,7 @@ impl LinkConfig {
             reorder: bad(rng, 300_000),
             reorder_by: rng.up_to(Duration::from_millis(150)),
             corrupt,
+            mark: 0,
             verified: corrupt == 0 && rng.chance(300_000),
         }
     }
@@ -68,12 +71,15 @@ impl LinkConfig {
 pub struct Link {
     config: LinkConfig,
     rng: Rng,
+    /// Apart, so that worlds are as they were before there were marks.
+    marks: Rng,
     under_way: BinaryHeap<Reverse<Delivery>>,
     serial: u64,
     /// When the last packet that was not held back arrives: later ones do not overtake it.
     last: Instant,
     lost: u64,
     corrupted: u64,
+    marked: u64,
 }
 
 #[derive(Debug)]
@@ -106,15 +112,17 @@ impl Ord for Delivery {
 impl Link {
     /// A link with nothing under way.
     #[must_use]
-    pub const fn new(config: LinkConfig, rng: Rng) -> Self {
+    pub fn new(config: LinkConfig, rng: Rng) -> Self {
         Self {
             config,
+            marks: rng.clone().fork(),
             rng,
             under_way: BinaryHeap::new(),
             serial: 0,
             last: Instant::ZERO,
             lost: 0,
             corrupted: 0,
+            marked: 0,
         }
     }
 
@@ -123,8 +131,9 @@ impl Link {
         self.config = config;
     }
 
-    /// A packet sets out.
-    pub fn send(&mut self, now: Instant, packet: Packet) {
+    /// A packet sets out; how many copies of it will arrive.
+    pub fn send(&mut self, now: Instant, packet: Packet) -> u64 {
+        let before = self.serial;
         let copies = if self.rng.chance(self.config.duplicate) { 2 } else { 1 };
         for _ in 0..copies {
             if self.rng.chance(self.config.loss) {
@@ -142,9 +151,16 @@ impl Link {
             self.serial += 1;
             self.under_way.push(Reverse(Delivery { due, serial: self.serial, packet }));
         }
+        self.serial - before
     }
 
-    fn carry(&mut self, packet: Packet) -> Packet {
+    fn carry(&mut self, mut packet: Packet) -> Packet {
+        if self.marks.chance(self.config.mark)
+            && let Some(marked) = packet.marked()
+        {
+            self.marked += 1;
+            packet = marked;
+        }
         if self.rng.chance(self.config.corrupt) {
             self.corrupted += 1;
             let mut bytes = packet.bytes.to_vec();
@@ -177,6 +193,12 @@ impl Link {
         self.lost
     }
 
+    /// How many packets were marked so far.
+    #[must_use]
+    pub const fn marked(&self) -> u64 {
+        self.marked
+    }
+
     /// How many packets were corrupted so far.
     #[must_use]
     pub const fn corrupted(&self) -> u64 {
@@ -188,6 +210,15 @@ impl Link {
 mod tests {
     use super::*;
     use crate::time::{Span, at};
+    use carrick_wire::{Ecn, IpHeader, IpView, Protocol};
+
+    fn packet(ecn: Ecn) -> Packet {
+        let [src, dst] = [1, 2].map(|last| [192, 0, 2, last].into());
+        let header = IpHeader { tos: ecn.bits(), ..IpHeader::new(src, dst, Protocol::UDP) };
+        let mut bytes = [0; 20];
+        header.emit(&mut bytes).unwrap();
+        Packet::new(bytes.to_vec())
+    }
 
     fn run(config: LinkConfig, count: u8) -> Vec<(Instant, Packet)> {
         let mut link = Link::new(config, Rng::new(1));
@@ -230,6 +261,19 @@ mod tests {
         let config = LinkConfig { reorder: 500_000, reorder_by: 1.ms(), ..LinkConfig::default() };
         let order: Vec<u8> = run(config, 200).iter().map(|(_, packet)| packet.bytes[0]).collect();
         assert!(!order.is_sorted());
+        let mut link = Link::new(LinkConfig { mark: 500_000, ..LinkConfig::default() }, Rng::new(1));
+        for ecn in [Ecn::NotEct, Ecn::Ect0, Ecn::Ce] {
+            let packet = packet(ecn);
+            let before = link.marked();
+            for _ in 0..200 {
+                link.send(at(1.us()), packet.clone());
+                let seen = link.receive(at(1.us())).unwrap();
+                let view = IpView::parse(&seen.bytes[..]).expect("its checksum is right");
+                assert_eq!(view.ecn() != ecn, seen != packet);
+            }
+            let marked = link.marked() - before;
+            assert_eq!((70..130).contains(&marked), ecn == Ecn::Ect0, "{marked} of {ecn:?}");
+        }
         let corrupted = run(LinkConfig { corrupt: 500_000, ..LinkConfig::default() }, 200);
         let changed = corrupted.iter().filter(|(_, packet)| packet.bytes != vec![packet.bytes[0]; 40]);
         assert!((60..140).contains(&changed.count()));

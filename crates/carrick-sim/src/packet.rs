@@ -1,9 +1,11 @@
 //! A packet between two hosts, how a device makes one of a [`Transmit`], and how it is read and printed.
 
 use bytes::Bytes;
-use carrick_core::{Checksum, Frame, Instant, MAX_PARTS, Transmit};
+use carrick_core::{Frame, Instant, MAX_PARTS, Transmit};
 use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
-use carrick_wire::{BuildError, Ecn, IpView, ParseError, Protocol, SeqNum, TcpHeader, TcpView};
+use carrick_wire::{
+    BuildError, Checksum, Ecn, IpHeader, IpView, ParseError, Protocol, SeqNum, TcpHeader, TcpView,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -17,14 +19,35 @@ pub struct Packet {
     /// How much payload each wire segment carries, if the packet stands for several.
     pub segment_size: Option<NonZeroU16>,
     /// Whether the receiving device vouches for the checksums.
-    pub checksum: Checksum,
+    pub checksum: carrick_core::Checksum,
 }
 
 impl Packet {
     /// A packet that is one packet on the wire too, for whose checksums nobody vouches.
     #[must_use]
     pub fn new(bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), segment_size: None, checksum: Checksum::Unknown }
+        Self { bytes: bytes.into(), segment_size: None, checksum: carrick_core::Checksum::Unknown }
+    }
+
+    /// A TCP packet of these headers and this text, its checksums complete. Ports are those of `tcp`; `tos` is the
+    /// type of service or traffic class.
+    ///
+    /// # Panics
+    ///
+    /// If the addresses are not of one family, or the text fits no packet.
+    #[must_use]
+    pub fn tcp(src: IpAddr, dst: IpAddr, tos: u8, tcp: &TcpHeader, text: &[u8]) -> Self {
+        let mut segment = vec![0; tcp.header_len()];
+        tcp.emit(&mut segment).expect("the buffer was made for it");
+        segment.extend_from_slice(text);
+        let mut sum = Checksum::pseudo_header(src, dst, Protocol::TCP, segment.len());
+        sum.add(&segment);
+        segment[16..18].copy_from_slice(&sum.finish().to_be_bytes());
+        let ip = IpHeader { tos, payload_len: segment.len(), ..IpHeader::new(src, dst, Protocol::TCP) };
+        let mut bytes = vec![0; ip.header_len()];
+        ip.emit(&mut bytes).expect("both addresses are of one family and the text fits a packet");
+        bytes.append(&mut segment);
+        Self::new(bytes)
     }
 
     /// What the endpoint is given: bytes it may keep.
@@ -39,6 +62,31 @@ impl Packet {
     #[must_use]
     pub fn segment(&self) -> Option<SegmentView<'_>> {
         SegmentView::parse(&self.bytes).ok().flatten()
+    }
+
+    /// The same packet as a router passes it on that is congested, if the packet says that it is ECN-capable
+    /// (RFC 3168 §5).
+    #[must_use]
+    pub fn marked(&self) -> Option<Self> {
+        let capable = matches!(IpView::parse(&self.bytes[..]).ok()?.ecn(), Ecn::Ect0 | Ecn::Ect1);
+        if capable { self.with_ecn(Ecn::Ce) } else { None }
+    }
+
+    /// The same packet with that ECN field, if it is a packet at all.
+    pub(crate) fn with_ecn(&self, ecn: Ecn) -> Option<Self> {
+        let ip = IpView::parse(&self.bytes[..]).ok()?;
+        let mut bytes = self.bytes.to_vec();
+        if ip.src().is_ipv6() {
+            bytes[1] = bytes[1] & !(0b11 << 4) | ecn.bits() << 4;
+        } else {
+            bytes[1] = bytes[1] & !0b11 | ecn.bits();
+            let header = &mut bytes[..ip.header_len()];
+            header[10..12].fill(0);
+            let mut sum = Checksum::new();
+            sum.add(header);
+            header[10..12].copy_from_slice(&sum.finish().to_be_bytes());
+        }
+        Some(Self { bytes: bytes.into(), ..self.clone() })
     }
 
     /// How many packets this is on a wire.

@@ -8,16 +8,17 @@
 //! assert_eq!(report, Pair::new(World::random(7)).run().unwrap());
 //! ```
 
-use crate::app::{App, End, Ending, Plan};
+use crate::app::{App, End};
 use crate::fault::{Fault, Planted};
 use crate::host::{Host, HostConfig};
 use crate::link::{Link, LinkConfig};
 use crate::oracles::{Oracle, Progress, Violation};
-use crate::packet::{Offload, Trace};
+use crate::packet::{Packet, Trace};
 use crate::rng::Rng;
+use crate::situations::{Before, Occurrences, Prompt, Witness};
+use crate::world::{Conversation, FIRST_PORT, Opening, Side, World};
 use carrick_core::{
-    Cidr, ConnectionConfig, ConnectionId, Counters, EndpointConfig, Instant, ListenAddr, ListenConfig,
-    ListenerId, SynCookies,
+    Cidr, ConnectionId, Counters, EndpointConfig, Instant, ListenAddr, ListenConfig, ListenerId,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,176 +34,6 @@ const PORT: u16 = 80;
 const LONGEST: Duration = Duration::from_secs(3 * 3600);
 const MOST_STEPS: u64 = 20_000_000;
 
-/// Everything that a run depends on.
-#[derive(Clone, Debug)]
-pub struct World {
-    /// Seeds both hosts, both links and all applications.
-    pub seed: u64,
-    /// Over IPv6 instead of IPv4.
-    pub v6: bool,
-    /// The two sides.
-    pub sides: [Side; 2],
-    /// What is said.
-    pub conversations: Vec<Conversation>,
-}
-
-/// One side of a world.
-#[derive(Clone, Debug)]
-pub struct Side {
-    /// Settings of its connections.
-    pub connection: ConnectionConfig,
-    /// The link that carries what it sends.
-    pub link: LinkConfig,
-    /// MTU of its device.
-    pub mtu: u16,
-    /// What its device does with super-segments.
-    pub offload: Offload,
-    /// Most bytes that its connections may hold together.
-    pub budget: usize,
-    /// How often, per million, its device is [moody](HostConfig::moody).
-    pub moody: u32,
-    /// By how much its driver may be late for a timer, if nothing else wakes it before.
-    pub late: Duration,
-    /// Whether its endpoint answers SYNs with cookies.
-    pub syn_cookies: SynCookies,
-    /// A fault to be found.
-    pub fault: Option<Fault>,
-}
-
-impl Default for Side {
-    fn default() -> Self {
-        Self {
-            connection: ConnectionConfig::default(),
-            link: LinkConfig::default(),
-            mtu: 1500,
-            offload: Offload::Cut,
-            budget: 64 << 20,
-            moody: 0,
-            late: Duration::ZERO,
-            syn_cookies: SynCookies::default(),
-            fault: None,
-        }
-    }
-}
-
-/// One conversation between two applications.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Conversation {
-    /// When the client connects.
-    pub at: Duration,
-    /// Which side is the client.
-    pub client: usize,
-    /// What the client does.
-    pub ask: Plan,
-    /// What the server does.
-    pub answer: Plan,
-}
-
-impl World {
-    /// Two default sides with nothing to say yet.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self { seed, v6: false, sides: [Side::default(), Side::default()], conversations: Vec::new() }
-    }
-
-    /// The same link in both directions.
-    #[must_use]
-    pub fn link(mut self, link: &LinkConfig) -> Self {
-        for side in &mut self.sides {
-            side.link = link.clone();
-        }
-        self
-    }
-
-    /// One more conversation, which side 0 begins at once.
-    #[must_use]
-    pub fn talk(mut self, ask: Plan, answer: Plan) -> Self {
-        self.conversations.push(Conversation { at: Duration::ZERO, client: 0, ask, answer });
-        self
-    }
-
-    /// Gives a side a fault.
-    #[must_use]
-    pub fn fault(mut self, side: usize, fault: Fault) -> Self {
-        self.sides[side].fault = Some(fault);
-        self
-    }
-
-    /// A world drawn from `seed`: settings, links from good to hopeless, one to four conversations.
-    #[must_use]
-    pub fn random(seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
-        let v6 = rng.chance(400_000);
-        let mtu = match rng.below(6) {
-            0 => 1280,
-            1 if !v6 => 576,
-            2 => 9000,
-            3 => 65_535,
-            _ => 1500,
-        };
-        let mut sides = std::array::from_fn(|_| Side::random(&mut rng, mtu));
-        if rng.chance(200_000) {
-            // Links with two ends of different size are rare, and still links.
-            sides[1].mtu = rng.between(if v6 { 1280 } else { 576 }, 9000) as u16;
-        }
-        let most = rng.pick(&[1_000, 8_000, 8_000, 40_000, 100_000]);
-        let conversations = (0..rng.between(1, 4)).map(|_| Conversation::random(&mut rng, most)).collect();
-        Self { seed, v6, sides, conversations }
-    }
-}
-
-impl Conversation {
-    fn random(rng: &mut Rng, most: u64) -> Self {
-        let mut conversation = Self {
-            at: rng.up_to(Duration::from_millis(500)),
-            client: rng.size(0, 1),
-            ask: Plan::random(rng, most),
-            answer: Plan::random(rng, most),
-        };
-        // Two who each wait for the other to finish would wait for ever.
-        if conversation.ask.ending == Ending::AfterPeer && conversation.answer.ending == Ending::AfterPeer {
-            conversation.ask.ending = Ending::Patient;
-        }
-        conversation
-    }
-}
-
-impl Side {
-    fn random(rng: &mut Rng, mtu: u16) -> Self {
-        let buffer = |rng: &mut Rng| match rng.below(4) {
-            0 => u32::from(mtu) * 2,
-            1 => 16 << 10,
-            2 => 64 << 10,
-            _ => 512 << 10,
-        };
-        let connection = ConnectionConfig {
-            min_rto: Duration::from_millis(rng.pick(&[1, 200, 200, 1000])),
-            retries: rng.pick(&[5, 15, 15, 15]),
-            receive_buffer: buffer(rng),
-            send_buffer: buffer(rng),
-            window_scale: rng.chance(700_000),
-            timestamps: rng.chance(600_000),
-            sack: rng.chance(600_000),
-            ..ConnectionConfig::default()
-        };
-        Self {
-            connection,
-            link: LinkConfig::random(rng),
-            mtu,
-            offload: rng.pick(&[Offload::Cut, Offload::Whole]),
-            budget: match rng.below(20) {
-                0 => 128 << 10,
-                1 => 512 << 10,
-                _ => 64 << 20,
-            },
-            moody: if rng.chance(300_000) { 50_000 } else { 0 },
-            late: if rng.chance(200_000) { rng.up_to(Duration::from_secs(2)) } else { Duration::ZERO },
-            syn_cookies: if rng.chance(100_000) { SynCookies::Always } else { SynCookies::default() },
-            fault: None,
-        }
-    }
-}
-
 /// What a run came to. Two runs of one world are equal (O-10).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Report {
@@ -215,12 +46,16 @@ pub struct Report {
     pub packets: u64,
     /// Packets that the links lost and corrupted.
     pub lost: u64,
+    /// Packets that the links marked as having met congestion.
+    pub marked: u64,
     /// Steps of the simulation.
     pub steps: u64,
     /// When the last timer was served.
     pub finished: Instant,
     /// What both endpoints counted.
     pub counters: [Counters; 2],
+    /// Which situations the conversations came to.
+    pub situations: Occurrences,
     /// How far each connection came, as seen from both hosts.
     pub progress: [Vec<Progress>; 2],
     /// A hash over every packet and its time, the counters, and the final state of both hosts.
@@ -272,6 +107,11 @@ pub struct Pair {
     talks: Vec<Talk>,
     /// Which conversation a client's address belongs to, by the client's side.
     clients: BTreeMap<(usize, SocketAddr), usize>,
+    /// When each side's server accepts again.
+    accepts_at: [Instant; 2],
+    /// What each side has sent in this step, and why.
+    sent: [Vec<(Prompt, Packet)>; 2],
+    witness: Witness,
     trace: Option<Trace>,
 }
 
@@ -300,6 +140,7 @@ impl Pair {
             if let Some(fault) = fault {
                 host.plant(fault);
             }
+            host.watch();
             host
         };
         let hosts = [host(0, &mut rng), host(1, &mut rng)];
@@ -317,6 +158,9 @@ impl Pair {
             digest: DefaultHasher::new(),
             talks,
             clients: BTreeMap::new(),
+            accepts_at: [Instant::ZERO; 2],
+            sent: [Vec::new(), Vec::new()],
+            witness: Witness::default(),
             trace: None,
             world,
         }
@@ -387,9 +231,12 @@ impl Pair {
     }
 
     fn listen(&mut self, side: usize) -> Result<(), Violation> {
-        let connection = self.world.sides[side].connection.clone();
+        let Side { mut connection, backlog, .. } = self.world.sides[side].clone();
+        // A late duplicate of a SYN begins what could not be told from the connection that it began first.
+        connection.initial_sequence = None;
         let local = ListenAddr { address: None, port: NonZeroU16::new(PORT) };
-        let listener = self.hosts[side].listen(local, ListenConfig { connection, ..ListenConfig::default() });
+        let listener =
+            self.hosts[side].listen(local, ListenConfig { connection, backlog, ..ListenConfig::default() });
         let listener = listener.map_err(|error| self.violated(Oracle::O1, format!("listen: {error}")))?;
         self.listeners[side] = Some(listener);
         Ok(())
@@ -406,7 +253,9 @@ impl Pair {
         let apps = self.talks.iter().flat_map(|talk| talk.apps.iter().flatten()).filter_map(App::next);
         let begins = self.talks.iter().zip(&self.world.conversations).filter(|(talk, _)| !talk.begun);
         let begins = begins.map(|(_, conversation)| Instant::ZERO + conversation.at);
-        links.chain(hosts).chain(apps).chain(begins).min()
+        let waits = |side: &usize| self.listeners[*side].is_some_and(|id| self.hosts[*side].waiting(id) > 0);
+        let accepts = (0..2).filter(waits).map(|side| self.accepts_at[side]);
+        links.chain(hosts).chain(apps).chain(begins).chain(accepts).min()
     }
 
     /// Does all that is due now: packets first, then timers, then applications.
@@ -419,26 +268,37 @@ impl Pair {
             return Err(self.violated(Oracle::O9, "still at it after three hours".into()));
         }
         let now = self.now;
+        for (side, link) in self.world.sides.iter().zip(&mut self.links) {
+            if side.link_dies.is_some_and(|dies| now >= Instant::ZERO + dies) {
+                link.set(LinkConfig { loss: 1_000_000, ..side.link.clone() });
+            }
+        }
         for (side, arrow) in ["A<  ", "  >B"].into_iter().enumerate() {
             while let Some(packet) = self.links[1 - side].receive(now) {
                 if let Some(trace) = &mut self.trace {
                     trace.packet(now, arrow, &packet);
                 }
+                let before = Before::of(&self.hosts[side], &packet);
                 self.hosts[side].receive(now, &packet);
+                self.witness.arrived(&packet, &before, &self.hosts[side]);
+                self.collect(side, Prompt::Packet);
             }
             self.hosts[side].expire(now);
+            self.collect(side, Prompt::Timer);
             self.accept(side);
         }
         self.begin_conversations();
         self.act()?;
         for (side, arrow) in ["A>  ", "  <B"].into_iter().enumerate() {
-            for packet in self.hosts[side].take_packets() {
+            self.collect(side, Prompt::Application);
+            for (prompt, packet) in std::mem::take(&mut self.sent[side]) {
                 self.packets += 1;
                 (side, now.as_nanos(), &packet.bytes[..], packet.segment_size).hash(&mut self.digest);
                 if let Some(trace) = &mut self.trace {
                     trace.packet(now, arrow, &packet);
                 }
-                self.links[side].send(now, packet);
+                let copies = self.links[side].send(now, packet.clone());
+                self.witness.sent(prompt, &packet, copies);
             }
             if let Some(violation) = self.hosts[side].violation() {
                 return Err(violation.clone());
@@ -447,26 +307,61 @@ impl Pair {
         Ok(())
     }
 
-    fn begin_conversations(&mut self) {
-        for talk in 0..self.talks.len() {
-            let Conversation { at, client, ref ask, .. } = self.world.conversations[talk];
-            if self.talks[talk].begun || Instant::ZERO + at > self.now {
-                continue;
-            }
-            self.talks[talk].begun = true;
-            let remote = SocketAddr::new(address(self.world.v6, 1 - client).address, PORT);
-            let config = Arc::new(self.world.sides[client].connection.clone());
-            let Ok(id) = self.hosts[client].connect(self.now, None, remote, config) else { continue };
-            if let Some(connection) = self.hosts[client].connection(id) {
-                self.clients.insert((client, connection.local_addr()), talk);
-            }
-            let app = App::new(id, ask.clone(), self.rng.fork(), streams(talk, true), false);
-            self.talks[talk].apps[0] = Some(app);
+    /// Takes what a host has sent, and noted, since it was last asked.
+    fn collect(&mut self, side: usize, prompt: Prompt) {
+        let packets = self.hosts[side].take_packets();
+        self.sent[side].extend(packets.into_iter().map(|packet| (prompt, packet)));
+        for note in self.hosts[side].take_notes() {
+            self.witness.noted(note);
         }
     }
 
+    fn begin_conversations(&mut self) {
+        for talk in 0..self.talks.len() {
+            let Conversation { at, client, opening, ref ask, ref answer } = self.world.conversations[talk];
+            if self.talks[talk].begun || Instant::ZERO + at > self.now {
+                continue;
+            }
+            let (ask, answer) = (ask.clone(), answer.clone());
+            self.talks[talk].begun = true;
+            let ports = match opening {
+                Opening::Any => (0, PORT),
+                Opening::From(port) => (port, PORT),
+                Opening::Crossing => (FIRST_PORT, FIRST_PORT + 1),
+                Opening::Nowhere => (0, PORT + 1),
+            };
+            let Some(id) = self.connect(client, ports) else { continue };
+            if let Some(connection) = self.hosts[client].connection(id) {
+                self.clients.insert((client, connection.local_addr()), talk);
+            }
+            let app = App::new(id, ask, self.rng.fork(), streams(talk, true), false);
+            self.talks[talk].apps[0] = Some(app);
+            if opening == Opening::Crossing
+                && let Some(id) = self.connect(1 - client, (ports.1, ports.0))
+            {
+                let app = App::new(id, answer, self.rng.fork(), streams(talk, false), false);
+                self.talks[talk].apps[1] = Some(app);
+            }
+        }
+    }
+
+    fn connect(&mut self, side: usize, (from, to): (u16, u16)) -> Option<ConnectionId> {
+        let local = SocketAddr::new(address(self.world.v6, side).address, from);
+        let remote = SocketAddr::new(address(self.world.v6, 1 - side).address, to);
+        let config = Arc::new(self.world.sides[side].connection.clone());
+        let host = &mut self.hosts[side];
+        let before = host.endpoint().time_wait();
+        let id = host.connect(self.now, Some(local).filter(|_| from != 0), remote, config).ok()?;
+        self.witness.connected(local, remote, [before, host.endpoint().time_wait()]);
+        Some(id)
+    }
+
     fn accept(&mut self, side: usize) {
-        while let Some(id) = self.listeners[side].and_then(|listener| self.hosts[side].accept(listener)) {
+        let pause = self.world.sides[side].accept_pause;
+        while self.accepts_at[side] <= self.now
+            && let Some(id) = self.listeners[side].and_then(|listener| self.hosts[side].accept(listener))
+        {
+            self.accepts_at[side] = if pause.is_zero() { self.now } else { self.now + pause };
             let talk = self.talk_of(side, id);
             match talk.filter(|talk| self.talks[*talk].apps[1].is_none()) {
                 Some(talk) => {
@@ -590,9 +485,11 @@ impl Pair {
             bytes: apps().map(|app| app.read).sum(),
             packets: self.packets,
             lost: self.links.iter().map(|link| link.lost() + link.corrupted()).sum(),
+            marked: self.links.iter().map(Link::marked).sum(),
             steps: self.steps,
             finished: self.now,
             counters,
+            situations: self.witness.occurrences(),
             progress: [0, 1].map(|side| self.hosts[side].monitor().progress()),
             digest: digest.finish(),
         }

@@ -71,6 +71,18 @@ impl Seg {
         self.flag(TcpFlags::PSH)
     }
 
+    /// With ECE.
+    #[must_use]
+    pub fn ece(self) -> Self {
+        self.flag(TcpFlags::ECE)
+    }
+
+    /// With CWR.
+    #[must_use]
+    pub fn cwr(self) -> Self {
+        self.flag(TcpFlags::CWR)
+    }
+
     /// With URG and an urgent pointer.
     #[must_use]
     pub fn urg(mut self, pointer: u16) -> Self {
@@ -228,12 +240,32 @@ impl Text {
 #[must_use]
 pub fn pattern(start: u64, len: usize) -> Vec<u8> {
     let word = |at: u64| crate::rng::mix((at / 8).wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes();
-    let mut bytes = Vec::with_capacity(len + 8);
-    let mut at = start;
-    while bytes.len() < len {
-        bytes.extend_from_slice(&word(at)[(at % 8) as usize..]);
-        at = (at / 8 + 1) * 8;
+    let mut bytes = vec![0; len];
+    let within = (start % 8) as usize;
+    let (head, rest) = bytes.split_at_mut(((8 - within) % 8).min(len));
+    head.copy_from_slice(&word(start)[within..within + head.len()]);
+    let (whole, tail) = rest.as_chunks_mut::<8>();
+    let mut at = start.next_multiple_of(8);
+    for part in whole {
+        *part = word(at);
+        at += 8;
     }
-    bytes.truncate(len);
+    tail.copy_from_slice(&word(at)[..tail.len()]);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_the_same_from_wherever_one_looks() {
+        let whole = pattern(0, 1000);
+        for start in 0..30 {
+            for len in 0..40 {
+                assert_eq!(pattern(start as u64, len), whole[start..start + len], "{len} from {start}");
+            }
+        }
+        assert_ne!(whole[..8], whole[8..16]);
+    }
 }

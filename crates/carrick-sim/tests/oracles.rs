@@ -1,5 +1,6 @@
 //! Each oracle fires when the fault that it looks for is planted, and none fires without.
 
+use carrick_core::EcnPolicy;
 use carrick_sim::oracles::Oracle;
 use carrick_sim::{Fault, LinkConfig, Pair, Plan, Scene, Span, World, seg};
 
@@ -73,6 +74,19 @@ fn o_7_fires_on_another_byte_in_a_repetition() {
 #[test]
 fn o_8_fires_on_a_wrong_checksum() {
     caught(Fault::BadSum, Oracle::O8);
+}
+
+#[test]
+fn o_8_fires_on_what_may_not_be_ecn_capable() {
+    for ecn in [EcnPolicy::Off, EcnPolicy::Ask] {
+        let mut world = world().fault(0, Fault::Capable);
+        for side in &mut world.sides {
+            side.connection.ecn = ecn;
+        }
+        let failure = Pair::new(world).run().unwrap_err();
+        assert_eq!(failure.violation.oracle, Oracle::O8, "{failure}");
+        assert!(failure.violation.what.contains("Ect0"), "{failure}");
+    }
 }
 
 #[test]

@@ -79,7 +79,7 @@ mod stream;
 mod sync;
 mod task;
 
-pub use carrick_core::{Cidr, CidrParseError, ConnectionConfig};
+pub use carrick_core::{Cidr, CidrParseError, ConnectionConfig, EcnPolicy};
 pub use listener::TcpListener;
 pub use stack::{Counters, Stack, StackBuilder};
 pub use stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpStream, WriteHalf};

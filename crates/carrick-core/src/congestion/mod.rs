@@ -41,7 +41,7 @@ pub trait Controller: Debug + Send + Sync {
     /// The connection is established with this segment size; also called when it changes.
     fn on_start(&mut self, mss: u32);
 
-    /// New data was acknowledged, outside recovery.
+    /// New data was acknowledged, outside recovery and without an echo of congestion.
     fn on_ack(&mut self, acked: Acked);
 
     /// A loss was found otherwise than by a timeout, with `in_flight` bytes outstanding by the sender's own choice
@@ -53,6 +53,15 @@ pub trait Controller: Debug + Send + Sync {
     /// have not. Does nothing by default.
     fn on_recovered(&mut self, now: Instant, in_flight: u32) {
         let _ = (now, in_flight);
+    }
+
+    /// The peer has echoed a router's mark (ECE, RFC 3168 §6.1.2), with `in_flight` bytes outstanding by the sender's
+    /// own choice: once for a window of data, and there is nothing to repair. A loss found in a window of data for
+    /// which this was called is not reported once more, only the end of its repair. By default, as a loss that is
+    /// repaired at once.
+    fn on_ecn(&mut self, now: Instant, in_flight: u32) {
+        self.on_loss(now, in_flight);
+        self.on_recovered(now, in_flight);
     }
 
     /// The retransmission timer expired with `in_flight` bytes outstanding. `first` says that it is the

@@ -1,5 +1,6 @@
 //! Slow start and congestion avoidance (RFC 5681 §3.1) with byte counting and an initial window of ten
-//! segments (RFC 6928); half of it after a loss (RFC 5681 §3.2), and no burst after recovery (RFC 6582 §3.2).
+//! segments (RFC 6928); half of it after a loss (RFC 5681 §3.2) or a mark (RFC 3168 §6.1.2), and no burst after
+//! recovery (RFC 6582 §3.2).
 
 use super::{Acked, Controller};
 use crate::Instant;
@@ -64,6 +65,14 @@ impl Controller for NewReno {
 
     fn on_recovered(&mut self, _now: Instant, in_flight: u32) {
         self.cwnd = self.ssthresh.min(in_flight.max(self.mss).saturating_add(self.mss));
+    }
+
+    fn on_ecn(&mut self, _now: Instant, _in_flight: u32) {
+        // The congestion window is halved (RFC 3168 §6.1.2), not what happens to be in flight: a request that was
+        // marked must not cost more than a window of data that was. It is bounded by one segment, the threshold by two.
+        self.cwnd = (self.cwnd / 2).max(self.mss);
+        self.ssthresh = self.cwnd.max(self.mss.saturating_mul(2));
+        self.acked = 0;
     }
 
     fn on_timeout(&mut self, _now: Instant, in_flight: u32, first: bool) {
@@ -159,6 +168,17 @@ mod tests {
         reno.on_start(1000);
         reno.on_loss(Instant::ZERO, 3000);
         assert_eq!(reno.window(), 2000, "never less than two segments");
+    }
+
+    #[test]
+    fn ecn_8_half_after_a_mark_and_never_less_than_a_segment() {
+        let mut reno = NewReno::default();
+        reno.on_start(1000);
+        let seen = [(); 5].map(|()| {
+            reno.on_ecn(Instant::ZERO, 100);
+            (reno.window(), reno.ssthresh)
+        });
+        assert_eq!(seen, [(5000, 5000), (2500, 2500), (1250, 2000), (1000, 2000), (1000, 2000)]);
     }
 
     /// RFC 3465 §2.3: after a timeout an ACK may cover what arrived long before.

@@ -27,7 +27,9 @@ impl Connection {
         if !segment.has(TcpFlags::ACK) {
             return Err(Outcome::Discarded(DiscardReason::Unexpected));
         }
-        if !open.snd.acceptable_ack(segment.ack) {
+        let refused = !open.snd.acceptable_ack(segment.ack) && !fault!(self.config, FutureAckTaken)
+            || fault!(self.config, OldAckRefused) && !segment.ack.after(open.snd.una);
+        if refused {
             return self.challenge(cx.now, DiscardReason::BadAck);
         }
         Ok(())
@@ -46,23 +48,29 @@ impl Connection {
             && snd.wnd > 0
             && snd.outstanding();
         let mut fin_acked = false;
-        let mut restart = false;
+        let ece = segment.has(TcpFlags::ECE);
+        let mut restart = ece && snd.on_echo(segment.ack, cx.now, smss);
         if advanced {
             let queued = self.to_send.len();
             let acked = segment.ack.distance_from(snd.una) as usize;
-            fin_acked = snd.fin && !snd.fin_done && acked > queued;
+            let all = acked > queued || fault!(self.config, FinAckedByText) && acked == queued;
+            fin_acked = snd.fin && !snd.fin_done && all;
             snd.fin_done |= fin_acked;
             self.to_send.advance(acked.min(queued));
             self.urgent = self.urgent.saturating_sub(u32::try_from(acked).unwrap_or(u32::MAX));
             let echo = segment.options.timestamps.filter(|_| open.rcv.ts_recent.is_some());
             let ts_now = ts_clock(cx.now, self.link.ts_offset);
             let echoed = echo.and_then(|ts| snd.echoed(ts_now, ts.ecr));
-            restart = snd.on_ack(segment.ack, cx.now, echoed, smss);
+            restart |= snd.on_ack(segment.ack, cx.now, echoed, smss, ece);
             self.soft_error = None;
             self.moved = cx.now;
         }
         let was_open = snd.wnd > 0;
-        snd.update_window(segment.seq, segment.ack, window);
+        if fault!(self.config, StaleWindowTaken) {
+            snd.set_window(segment.seq, segment.ack, window);
+        } else if advanced || !fault!(self.config, WindowUpdateIgnored) {
+            snd.update_window(segment.seq, segment.ack, window);
+        }
         if was_open != (snd.wnd > 0) {
             // Waiting for a window is another thing than waiting for it to be worth using.
             self.timers.stop(Timer::Persist);
@@ -72,7 +80,7 @@ impl Connection {
             true => !segment.options.sack.is_empty() && snd.note_sacked(segment.options.sack) > 0,
             false => repeats,
         };
-        if duplicate {
+        if duplicate && !fault!(self.config, NoFastRetransmit) {
             snd.on_duplicate(cx.now, smss);
         }
         if snd.wnd == 0 {

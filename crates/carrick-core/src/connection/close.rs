@@ -41,7 +41,7 @@ impl Connection {
         }
         self.released = true;
         let now = self.advance_clock(cx).now;
-        let lost = !self.received.is_empty();
+        let lost = !self.received.is_empty() && !fault!(self.config, UnreadLost);
         self.received = ChunkQueue::default();
         let linger = self.config.linger;
         match &self.state {

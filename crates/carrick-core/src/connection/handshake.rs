@@ -1,9 +1,9 @@
 //! Opening: what the SYNs agree on.
 //!
-//! RFC 9293 §3.5 and §3.7.1, RFC 7323 §2.2 and §3.2, RFC 2018 §2. Half-open records of the endpoint and
+//! RFC 9293 §3.5 and §3.7.1, RFC 7323 §2.2 and §3.2, RFC 2018 §2, RFC 3168 §6.1.1. Half-open records of the endpoint and
 //! connections that open actively or simultaneously use these same functions, so that the rules stand once.
 
-use crate::{ConnectionConfig, Instant, Segment};
+use crate::{ConnectionConfig, EcnPolicy, Instant, Segment};
 use carrick_wire::{
     Mss, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps, Window, WindowScale, WireWindow,
 };
@@ -21,6 +21,8 @@ pub(crate) struct Peer {
     /// The peer's shift, if scaling is in use.
     pub(crate) scale: Option<WindowScale>,
     pub(crate) sack: bool,
+    /// ECN is agreed on.
+    pub(crate) ecn: bool,
 }
 
 impl Peer {
@@ -34,17 +36,44 @@ impl Peer {
             window: segment.window,
             scale: options.window_scale.filter(|_| config.window_scale).map(WindowScale::clamped),
             sack: options.sack_permitted && config.sack,
+            ecn: ecn_setup(segment)
+                && match config.ecn {
+                    EcnPolicy::Off => false,
+                    EcnPolicy::Accept => !segment.has(TcpFlags::ACK),
+                    EcnPolicy::Ask => true,
+                },
         }
     }
 
-    /// The same SYN has come once more. Options that it no longer carries are off, since a peer whose SYN was lost
-    /// may try again without them (RFC 7323 §2.3, WS-8); nothing else of it counts.
+    /// The same SYN has come once more. Options and ECN flags that it no longer carries are off, since a peer whose
+    /// SYN was lost may try again without them (RFC 7323 §2.3, WS-8; RFC 3168 §6.1.1.1); nothing else of it counts.
     pub(crate) fn repeated(&mut self, segment: &Segment<'_>) {
         let options = &segment.options;
         self.ts_recent = self.ts_recent.filter(|_| options.timestamps.is_some());
         self.scale = self.scale.filter(|_| options.window_scale.is_some());
         self.sack &= options.sack_permitted;
+        self.ecn &= ecn_setup(segment);
     }
+
+    /// Flags of our SYN,ACK: it agrees to ECN only where the SYN has asked for it (RFC 3168 §6.1.1).
+    pub(crate) fn syn_ack_flags(&self) -> TcpFlags {
+        let ece = if self.ecn { TcpFlags::ECE } else { TcpFlags::EMPTY };
+        TcpFlags::SYN | TcpFlags::ACK | ece
+    }
+}
+
+/// So many SYNs ask for ECN; later ones do not, in case that is why there was no answer (RFC 3168 §6.1.1.1).
+const ECN_SYNS: u8 = 2;
+
+/// Whether our SYN asks for ECN once it has been repeated so often.
+pub(crate) fn asks_for_ecn(config: &ConnectionConfig, retries: u8) -> bool {
+    config.ecn == EcnPolicy::Ask && retries < ECN_SYNS
+}
+
+/// Whether a SYN asks for ECN, or a SYN,ACK agrees to it (RFC 3168 §6.1.1). A SYN,ACK with both flags only sends ours
+/// back. The bit next to them is accurate ECN's, and reserved for all who do not speak it.
+pub(crate) fn ecn_setup(segment: &Segment<'_>) -> bool {
+    segment.has(TcpFlags::ECE) && segment.has(TcpFlags::CWR) != segment.has(TcpFlags::ACK)
 }
 
 /// The MSS that we advertise (RFC 9293 §3.7.1): what of the MTU the fixed headers leave.

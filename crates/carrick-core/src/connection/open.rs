@@ -2,6 +2,7 @@
 
 use super::handshake::{self, Peer};
 use super::{Connection, Open, Opening, State};
+use crate::ecn::Echo;
 use crate::recv::Receiver;
 use crate::send::Sender;
 use crate::state::Phase;
@@ -39,10 +40,15 @@ impl Connection {
             mss,
             now,
         );
-        rcv.sack = peer.sack;
+        rcv.sack = peer.sack || fault!(self.config, SackUninvited);
+        if peer.ecn {
+            rcv.echo = Echo::Quiet;
+        }
         rcv.ts_recent = peer.ts_recent.map(|recent| (recent, now));
 
         let mut snd = Sender::new(opening.iss, peer.mss.get(), snd_scale, &self.config);
+        // Who has sent a SYN without asking may have to echo marks, and must not ask for any (RFC 3168 §6.1.1).
+        snd.ecn.on = peer.ecn && (opening.passive || handshake::asks_for_ecn(&self.config, opening.retries));
         snd.rtt = opening.rtt;
         snd.born = handshake::ts_clock(opening.sent_at.unwrap_or(now), self.link.ts_offset);
         if let (0, Some(sent_at)) = (opening.retries, opening.sent_at) {
@@ -50,7 +56,8 @@ impl Connection {
         }
         snd.rtt.on_established(opening.retries > 0);
 
-        let phase = if opening.finish { Phase::FinWait1 } else { Phase::Established };
+        let phase = Phase::Established;
+        let phase = if opening.finish { phase.on_close() } else { phase };
         snd.fin = opening.finish;
         let timeout_due = self.config.user_timeout_option.is_some();
         let mut open = Open { phase, snd, rcv, remote_timeout: None, timeout_due };
@@ -66,6 +73,7 @@ impl Connection {
     /// Takes the window of the segment that completed the handshake. `scaled` says that it is no SYN.
     pub(super) fn set_first_window(&mut self, segment: &Segment<'_>, scaled: bool) {
         let State::Open(open) = &mut self.state else { return };
+        let scaled = scaled || fault!(self.config, SynWindowScaled);
         let scale = if scaled { open.snd.scale } else { WindowScale::ZERO };
         open.snd.set_window(segment.seq, segment.ack, segment.window.scaled(scale));
     }

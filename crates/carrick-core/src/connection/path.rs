@@ -148,7 +148,7 @@ impl Connection {
             }
             State::TimeWait(_) | State::Closed(_) => false,
         };
-        if !in_flight {
+        if !in_flight && !fault!(self.config, QuoteUnchecked) {
             return Outcome::Discarded(DiscardReason::IcmpIgnored);
         }
         let reason = match error.kind {
@@ -160,7 +160,8 @@ impl Connection {
         };
         // A hard error ends an attempt. Once both sides have spoken it is a hint like the others: whoever can
         // reset a connection can do so with a reset (RFC 5927 §5.2).
-        if opening && error.kind == IcmpErrorKind::Refused {
+        let ends = opening || fault!(self.config, UnreachableEnds);
+        if ends && error.kind == IcmpErrorKind::Refused {
             self.end(Some(reason), None);
         } else {
             self.note_soft_error(reason);

@@ -12,7 +12,7 @@
 //! | §3.10.7.4 ESTABLISHED to LAST-ACK | [`in_open`](Connection::in_open) |
 //! | §3.10.7.4 TIME-WAIT | [`time_wait::segment_arrives`], which records of the endpoint ask too |
 
-use super::handshake::Peer;
+use super::handshake::{self, Peer};
 use super::syn_received::{self, Verdict};
 use super::timers::Timer;
 use super::{Connection, End, Last, Opening, State, Stray};
@@ -51,7 +51,7 @@ impl Connection {
     /// §3.10.7.4 for SYN-RECEIVED: the steps are those of a half-open record.
     fn in_syn_received(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         let State::SynReceived(opening, peer) = &mut self.state else { return Ok(()) };
-        let window = u32::from(super::handshake::initial_window(&self.config).get());
+        let window = u32::from(handshake::initial_window(&self.config).get());
         match syn_received::segment_arrives(opening.iss, peer, window, segment) {
             Verdict::Drop(reason) => Err(Outcome::Discarded(reason)),
             Verdict::Challenge(reason) => self.challenge(cx.now, reason),
@@ -81,7 +81,8 @@ impl Connection {
                 self.sixth_and_later(cx, segment)
             }
             Verdict::EstablishedBySyn => {
-                let (opening, peer) = (opening.clone(), *peer);
+                let opening = opening.clone();
+                let peer = Peer { ecn: peer.ecn && handshake::ecn_setup(segment), ..*peer };
                 self.established_by_syn(cx, segment, &opening, peer);
                 self.note_timestamp(segment, cx.now);
                 self.sixth_and_later(cx, segment)
@@ -97,15 +98,25 @@ impl Connection {
         // Third, security: no such thing (§A.1).
         self.fourth_syn(cx, segment)?;
         self.fifth_ack(cx, segment)?;
+        if fault!(self.config, AckForAck) {
+            self.acks_due = self.acks_due.max(1);
+        }
         self.sixth_and_later(cx, segment)
     }
 
     /// §3.10.7.4 for TIME-WAIT: the steps are those of a record of the endpoint's.
     fn in_time_wait(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         let State::TimeWait(record) = &mut self.state else { return Ok(()) };
-        match time_wait::segment_arrives(record, segment, self.link.rfc1337) {
+        let rfc1337 = self.link.rfc1337 && !fault!(self.config, TimeWaitAssassinated);
+        match time_wait::segment_arrives(record, segment, rfc1337) {
             time_wait::Verdict::Drop(reason) => Err(Outcome::Discarded(reason)),
             time_wait::Verdict::Answer => self.challenge(cx.now, DiscardReason::Unexpected),
+            time_wait::Verdict::Restart if fault!(self.config, TimeWaitSilent) => {
+                Err(Outcome::Discarded(DiscardReason::Unexpected))
+            }
+            time_wait::Verdict::Restart if fault!(self.config, TimeWaitNotRestarted) => {
+                self.challenge(cx.now, DiscardReason::Unexpected)
+            }
             time_wait::Verdict::Restart => {
                 self.restart_time_wait(cx.now);
                 Err(Outcome::Answered(DiscardReason::Unexpected))
@@ -127,8 +138,9 @@ impl Connection {
     /// SYN-SENT, first: whether the segment acknowledges our SYN. SND.NXT is ISS+1: a SYN of ours carries no text.
     fn syn_sent_first_ack(&mut self, segment: &Segment<'_>) -> Result<bool, Outcome> {
         let State::SynSent(opening) = &mut self.state else { return Ok(false) };
-        let acks_syn =
-            segment.has(TcpFlags::ACK) && segment.ack == opening.iss + 1 && opening.sent_at.is_some();
+        let acks_syn = segment.has(TcpFlags::ACK)
+            && (segment.ack == opening.iss + 1 || fault!(self.config, AnyAckOpens))
+            && opening.sent_at.is_some();
         if acks_syn || !segment.has(TcpFlags::ACK) {
             return Ok(acks_syn);
         }
@@ -163,6 +175,10 @@ impl Connection {
             self.established_by_syn(cx, segment, &opening, peer);
             return Ok(());
         }
+        if fault!(self.config, NoSimultaneousOpen) {
+            return Err(Outcome::Discarded(DiscardReason::UnexpectedSyn));
+        }
+        let peer = Peer { ecn: peer.ecn && handshake::asks_for_ecn(&self.config, opening.retries), ..peer };
         // A simultaneous open: our SYN goes out again, as a SYN,ACK. Text and FIN come again too.
         opening.due = true;
         self.state = State::SynReceived(opening, peer);
@@ -181,6 +197,7 @@ impl Connection {
         let State::Open(open) = &self.state else { return Ok(()) };
         match open.rcv.check_timestamp(segment, cx.now) {
             Ok(()) => Ok(()),
+            Err(DiscardReason::OldTimestamp) if fault!(self.config, PawsOff) => Ok(()),
             Err(DiscardReason::OldTimestamp) => self.challenge(cx.now, DiscardReason::OldTimestamp),
             Err(missing) => Err(Outcome::Discarded(missing)),
         }
@@ -188,7 +205,7 @@ impl Connection {
 
     /// First, the sequence number.
     fn first_sequence_number(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
-        let State::Open(open) = &self.state else { return Ok(()) };
+        let State::Open(open) = &mut self.state else { return Ok(()) };
         let rcv = &open.rcv;
         let reset = segment.has(TcpFlags::RST);
         let len = if reset { 0 } else { segment.len() };
@@ -213,6 +230,10 @@ impl Connection {
             segment.seq + 1 == nxt || probe_answer
         };
         let answer = Last::ack(open);
+        if segment.seq == nxt && rcv.window() == 0 && segment.text_seqs() > 0 {
+            // Of a probe the mark counts, though not the text (RFC 3168 §6.1.6).
+            let _ = open.rcv.echo.on_text(segment);
+        }
         if use_ack && segment.has(TcpFlags::ACK) {
             self.fifth_ack_alone(cx, segment)?;
             self.hear();
@@ -244,7 +265,10 @@ impl Connection {
         if !segment.has(TcpFlags::RST) {
             return Ok(());
         }
-        if segment.seq != open.rcv.nxt {
+        if fault!(self.config, ResetIgnored) {
+            return Err(Outcome::Discarded(DiscardReason::StrayReset));
+        }
+        if segment.seq != open.rcv.nxt && !fault!(self.config, ResetInWindow) {
             return self.challenge(cx.now, DiscardReason::InexactReset);
         }
         self.end(Some(ConnectionError::Reset), None);
@@ -254,6 +278,10 @@ impl Connection {
     /// Fourth, the SYN bit (RFC 5961 §4.2).
     fn fourth_syn(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         if segment.has(TcpFlags::SYN) {
+            if fault!(self.config, SynEnds) {
+                self.end(Some(ConnectionError::Reset), None);
+                return Err(Outcome::Accepted);
+            }
             return self.challenge(cx.now, DiscardReason::UnexpectedSyn);
         }
         Ok(())
@@ -295,9 +323,10 @@ impl Connection {
         if segment.text.is_empty() || !open.phase.receives() {
             return Ok(());
         }
+        let ack_now = open.rcv.echo.on_text(segment);
         let seq = segment.seq + u32::from(segment.has(TcpFlags::SYN));
         let new_text = (seq + segment.text_seqs()).after(open.rcv.nxt);
-        if self.released && new_text {
+        if self.released && new_text && !fault!(self.config, LateTextTaken) {
             // The application will never read it: half-duplex close (RFC 9293 §3.6.1, SHLD-3). The reset has the
             // number after all that we sent: if our FIN is on its way, the peer will have taken it by then, and a
             // reset with the segment's ACK number would be too old to be believed.
@@ -305,6 +334,9 @@ impl Connection {
             self.end(Some(ConnectionError::Aborted), Some(reset));
             return Ok(());
         }
+        let seq = if fault!(self.config, OrderIgnored) { open.rcv.nxt } else { seq };
+        let unlimited = Cx::new(cx.now);
+        let cx = if fault!(self.config, MemoryIgnored) { &unlimited } else { cx };
         let taken = open.rcv.take_text(cx, seq, segment.text, &mut self.received);
         match taken {
             Taken::Advanced { bytes, filled } => {
@@ -314,7 +346,7 @@ impl Connection {
                 let at_once = open.rcv.acks.at_once(arrival, open.rcv.mss);
                 // Duplicates still owed would carry the new number and tell of a loss that there is not.
                 self.acks_due = self.acks_due.min(1);
-                if at_once || self.config.delayed_ack.is_zero() {
+                if at_once || ack_now || self.config.delayed_ack.is_zero() {
                     self.acks_due = 1;
                 } else {
                     let delay = self.config.delayed_ack.min(MAX_DELAY);
@@ -360,8 +392,12 @@ impl Connection {
             self.acks_due = self.acks_due.max(1);
         }
         let State::Open(open) = &mut self.state else { return Ok(()) };
-        if !open.phase.receives() || !open.rcv.take_fin() {
+        let early = fault!(self.config, FinBeforeText) && segment.has(TcpFlags::FIN);
+        if !open.phase.receives() || !(open.rcv.take_fin() || early) {
             return if fits { Ok(()) } else { Err(Outcome::Answered(DiscardReason::Unexpected)) };
+        }
+        if fault!(self.config, FinNotCounted) {
+            open.rcv.nxt = open.rcv.nxt - 1;
         }
         self.acks_due = self.acks_due.max(1);
         let next = open.phase.on_fin_received();
@@ -388,6 +424,7 @@ impl Connection {
                     self.timers.stop(Timer::Life);
                 }
             }
+            Next::TimeWait if fault!(self.config, TimeWaitSkipped) => self.end(None, None),
             Next::TimeWait => self.enter_time_wait(now),
             Next::Closed => self.end(None, None),
         }
@@ -401,7 +438,7 @@ impl Connection {
 
     /// The segment is dropped and draws an ACK, under the throttle (RFC 5961 §7).
     pub(super) fn challenge(&mut self, now: Instant, reason: DiscardReason) -> Step {
-        if self.challenges.permits(now) {
+        if self.challenges.permits(now) || fault!(self.config, ChallengesUnlimited) {
             self.acks_due = self.acks_due.max(1);
         }
         Err(Outcome::Answered(reason))

@@ -126,8 +126,18 @@ impl Connection {
                 *due = true;
                 (*retries, self.config.syn_retries)
             }
+            State::Open(_) if fault!(self.config, FinNotRepeated) && self.to_send.is_empty() => return,
             State::Open(open) => {
+                if open.snd.release() {
+                    return;
+                }
                 open.snd.on_timeout(cx.now);
+                if fault!(self.config, NothingRepeated) {
+                    open.snd.next = open.snd.nxt;
+                }
+                if fault!(self.config, NoBackoff) {
+                    open.snd.rtt.sample(open.snd.rtt.srtt().unwrap_or_default(), 1);
+                }
                 (open.snd.retries, self.config.retries)
             }
             State::TimeWait(_) | State::Closed(_) => return,
@@ -147,7 +157,7 @@ impl Connection {
 
     /// The thresholds R1 and R2 (RFC 9293 §3.8.3), in repetitions that nobody has answered.
     fn unanswered(&mut self, retries: u8, r2: u8) {
-        if retries > r2 && self.user_timeout().is_none() {
+        if retries > r2 && self.user_timeout().is_none() && !fault!(self.config, NeverGivesUp) {
             self.give_up();
         } else if retries == self.config.r1 && self.soft_error.is_none() {
             self.note_soft_error(ConnectionError::TimedOut);
@@ -194,7 +204,9 @@ impl Connection {
     fn delayed_ack_timeout(&mut self) {
         let State::Open(open) = &mut self.state else { return };
         open.rcv.acks.on_delay_over();
-        self.acks_due = self.acks_due.max(1);
+        if !fault!(self.config, DelayedAckForgotten) {
+            self.acks_due = self.acks_due.max(1);
+        }
     }
 
     /// Nothing has been heard of the peer for long (RFC 9293 §3.8.4). However late the timer is, each probe gets
@@ -205,7 +217,7 @@ impl Connection {
             return self.give_up();
         }
         self.keep_alive_probes = self.keep_alive_probes.saturating_add(1);
-        self.keep_alive_due = true;
+        self.keep_alive_due = !fault!(self.config, KeepAliveSilent);
         self.timers.set(Timer::KeepAlive, cx.now + keep_alive.interval);
     }
 
@@ -226,7 +238,7 @@ impl Connection {
                 let rto = snd.rtt.rto();
                 let segment_size = || u32::from(open.segment_size(self.tuple.local, self.path.mtu, 0));
                 let corked = self.corked && snd.wnd > 0 && snd.only_partial(queued, segment_size());
-                if snd.outstanding() && snd.wnd > 0 {
+                if (snd.outstanding() || snd.ecn.held) && snd.wnd > 0 {
                     self.timers.start(Timer::Retransmit, now + rto);
                     if corked {
                         self.timers.start(Timer::Persist, now + CORK);
@@ -236,7 +248,7 @@ impl Connection {
                 } else if corked {
                     self.timers.start(Timer::Persist, now + CORK);
                     self.timers.stop(Timer::Retransmit);
-                } else if snd.outstanding() || snd.pending(queued) {
+                } else if (snd.outstanding() || snd.pending(queued)) && !fault!(self.config, NoPersist) {
                     self.timers.start(Timer::Persist, now + snd.persist_interval(self.config.max_rto));
                     self.timers.stop(Timer::Retransmit);
                 } else {

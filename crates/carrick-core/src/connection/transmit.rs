@@ -3,13 +3,15 @@
 use super::handshake::{self, ts_clock};
 use super::timers::Timer;
 use super::{Closed, Connection, Last, State};
+use crate::ecn::Echo;
 use crate::recv::ack_policy::MAX_DELAY;
 use crate::send::{Sendable, Terms};
 use crate::transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 use crate::{Cx, Instant, Pressure, Tuple};
 use bytes::Bytes;
 use carrick_wire::{
-    Checksum, IpHeader, Protocol, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps,
+    Checksum, Ecn, IpHeader, Protocol, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps,
+    WireWindow,
 };
 use core::num::{NonZeroU16, NonZeroUsize};
 
@@ -114,11 +116,17 @@ impl Connection {
         }
         let mss = handshake::local_mss(self.tuple.local, self.link.least_mtu);
         let ts_now = ts_clock(cx.now, self.link.ts_offset);
-        let ack = peer.map_or(TcpFlags::EMPTY, |_| TcpFlags::ACK);
+        let flags = match peer {
+            Some(peer) => peer.syn_ack_flags(),
+            None if handshake::asks_for_ecn(&self.config, opening.retries) => {
+                TcpFlags::SYN | TcpFlags::ECE | TcpFlags::CWR
+            }
+            None => TcpFlags::SYN,
+        };
         let tcp = TcpHeader {
             seq: opening.iss,
             ack: peer.map_or(SeqNum::new(0), |peer| peer.irs + 1),
-            flags: TcpFlags::SYN | ack,
+            flags,
             window: handshake::initial_window(&self.config),
             options: handshake::syn_options(&self.config, mss, ts_now, peer),
             ..TcpHeader::default()
@@ -135,13 +143,18 @@ impl Connection {
         let sack_len = u16::try_from(sack.len().saturating_mul(8).saturating_add(4)).unwrap_or(u16::MAX);
         let sack_len = if sack.is_empty() { 0 } else { sack_len };
         let timeout_len = if options.user_timeout.is_some() { 4 } else { 0 };
-        let mss = open.segment_size(self.tuple.local, self.path.mtu, sack_len.saturating_add(timeout_len));
+        let mut mss =
+            open.segment_size(self.tuple.local, self.path.mtu, sack_len.saturating_add(timeout_len));
+        if fault!(self.config, MssIgnored) {
+            mss = handshake::local_mss(self.tuple.local, self.path.mtu);
+        }
 
         let queued = self.to_send.len();
         let terms = self.terms();
         // A duplicate is reported once, so it does not ride on what may be sent in several segments or again.
         let duplicate = open.rcv.owes_duplicate();
-        let sendable = self.within_path(snd.sendable(&terms, u32::from(mss)), mss);
+        let worth = if fault!(self.config, SillySender) { 1 } else { mss };
+        let sendable = self.within_path(snd.sendable(&terms, u32::from(worth)), mss);
         let sendable = sendable.filter(|_| !duplicate).and_then(|mut sendable| {
             let fixed: usize = if self.tuple.local.is_ipv4() { 40 } else { 60 };
             let headers = fixed.saturating_add(options.encoded_len());
@@ -155,7 +168,12 @@ impl Connection {
         });
         let limit = self.config.receive_buffer;
         let reads = self.has_read && open.phase.receives();
-        let update_due = || reads && open.rcv.update_due(cx.memory.pressure, self.received.len(), limit);
+        let update_due = || {
+            reads
+                && !fault!(self.config, NoWindowUpdate)
+                && (open.rcv.update_due(cx.memory.pressure, self.received.len(), limit)
+                    || fault!(self.config, SillyReceiver))
+        };
         let ack_due = self.acks_due > 0 || duplicate;
         if sendable.is_none() && !ack_due && !self.keep_alive_due && !update_due() {
             return None;
@@ -166,8 +184,17 @@ impl Connection {
 
         // After the peer's FIN nothing can come any more: the edge stays where it is.
         let pressure = if open.phase.receives() { cx.memory.pressure } else { Pressure::Limit };
-        let (window, edge) = open.rcv.offer(pressure, self.received.len(), limit);
-        let offset = if sendable.len > 0 { sendable.seq.distance_from(snd.una) as usize } else { 0 };
+        let (mut window, edge) = open.rcv.offer(pressure, self.received.len(), limit);
+        if fault!(self.config, WindowTakenBack) && !self.received.is_empty() {
+            window = WireWindow::new(0);
+        }
+        let mut offset = if sendable.len > 0 { sendable.seq.distance_from(snd.una) as usize } else { 0 };
+        if fault!(self.config, TextShifted)
+            && sendable.seq.before(snd.nxt)
+            && offset.saturating_add(sendable.len) < queued
+        {
+            offset = offset.saturating_add(1);
+        }
         let last = sendable.len > 0 && offset.saturating_add(sendable.len) == queued;
         let mut flags = TcpFlags::ACK;
         if last {
@@ -175,6 +202,12 @@ impl Connection {
         }
         if sendable.fin {
             flags |= TcpFlags::FIN;
+        }
+        if open.rcv.echo == Echo::Echoing {
+            flags |= TcpFlags::ECE;
+        }
+        if snd.ecn.cwr && snd.is_new_text(&sendable) {
+            flags |= TcpFlags::CWR;
         }
         // What urgent text lies ahead of this segment's number (RFC 9293 §3.8.5).
         let ahead = (self.urgent as usize).saturating_sub(offset);
@@ -229,7 +262,12 @@ impl Connection {
     }
 
     fn finish_plan(&self, cx: &Cx, tcp: TcpHeader, kind: Kind, sent: Sendable) -> (HeaderBytes, Plan) {
-        let tos = self.link.dscp.wrapping_shl(2);
+        // Text that is new, and nothing else, is ECN-capable (RFC 3168 §6.1.2, §6.1.4 to §6.1.6).
+        let ecn = match &self.state {
+            State::Open(open) if open.snd.ecn.on && open.snd.is_new_text(&sent) => Ecn::Ect0,
+            _ => Ecn::NotEct,
+        };
+        let tos = self.link.dscp.wrapping_shl(2) | ecn.bits();
         let header = emit_header(&self.tuple, tos, self.link.hop_limit, self.link.flow_label, tcp, sent.len);
         let Sendable { seq, len, fin } = sent;
         let (header_len, now) = (header.as_slice().len(), cx.now);

@@ -107,6 +107,8 @@ impl Cookies {
         let mss = u32::try_from(mss).unwrap_or(0);
         let slot = slot_at(now);
         let low = mss | parity(slot) << 3;
+        // Nobody would remember that ECN was agreed on.
+        let peer = Peer { ecn: false, ..peer };
         let (options, peer) = match peer.ts_recent {
             Some(_) => (Some(pack(&peer)), peer),
             None => (None, Peer { scale: None, sack: false, ..peer }),
@@ -137,7 +139,8 @@ impl Cookies {
         let mss = MSS.get((low & 7) as usize).copied().unwrap_or(Mss::FLOOR);
         let (scale, sack) = options.map_or((None, false), unpack);
         let ts_recent = timestamps.map(|Timestamps { val, .. }| val);
-        let peer = Peer { irs, ts_recent, mss: Mss::clamped(mss), window: segment.window, scale, sack };
+        let peer =
+            Peer { irs, ts_recent, mss: Mss::clamped(mss), window: segment.window, scale, sack, ecn: false };
         Some((SeqNum::new(iss), peer))
     }
 
@@ -171,6 +174,13 @@ impl Cookies {
         for slot in &mut self.slots {
             slot.take_if(|slot| slot.number.saturating_add(2) <= current);
         }
+    }
+
+    /// What is outstanding, and how much of it is spent: that names neither keys nor cookies.
+    pub(super) fn digest(&self, now: Instant, state: &mut impl Hasher) {
+        let age = self.last.filter(|_| self.outstanding(now)).map(|last| now.since(last));
+        let spent = self.slots.each_ref().map(|slot| slot.as_ref().map_or(0, |slot| slot.spent.len()));
+        (age, spent).hash(state);
     }
 
     /// Bytes of what is remembered.
@@ -249,6 +259,7 @@ mod tests {
                     window: carrick_wire::WireWindow::new(0),
                     scale,
                     sack,
+                    ecn: false,
                 };
                 assert_eq!(unpack(pack(&peer)), (scale, sack));
             }

@@ -120,6 +120,7 @@ impl Endpoint {
         let old = old.and_then(|index| self.demux.remove_time_wait(&self.keys, index));
         let iss = config.initial_sequence.unwrap_or_else(|| self.keys.isn(&tuple, cx.now));
         let iss = old.as_ref().map_or(iss, |old| time_wait::reopened_iss(old, iss));
+        let iss = if fault!(self.config, IsnConstant) { SeqNum::new(1) } else { iss };
         let parked = park.then(|| Parked { generation: self.next_generation(), seen: false });
         let record = HalfOpen {
             tuple,
@@ -150,7 +151,8 @@ impl Endpoint {
         let Some(listener) = self.listeners.get(id) else {
             return Admission::Refused(DiscardReason::NoRoom);
         };
-        if listener.is_full() || cx.memory.pressure >= Pressure::High {
+        let full = listener.is_full() && !fault!(self.config, BacklogUnbounded);
+        if full || cx.memory.pressure >= Pressure::High {
             return Admission::Refused(DiscardReason::NoRoom);
         }
         if self.config.max_per_source.is_some_and(|most| self.demux.source_count(remote) >= most) {
@@ -236,7 +238,8 @@ impl Endpoint {
         segment: Segment<'f>,
     ) -> Dispatch<'f> {
         let Some(listener) = self.listeners.get(id) else { return self.stray(tuple, &segment) };
-        if listener.is_full() || self.demux.connections.len() >= self.config.max_connections {
+        let full = listener.is_full() && !fault!(self.config, BacklogUnbounded);
+        if full || self.demux.connections.len() >= self.config.max_connections {
             return self.discard(DiscardReason::NoRoom);
         }
         let config = listener.connection.clone();
@@ -286,7 +289,7 @@ impl Endpoint {
         let tcp = TcpHeader {
             seq: iss,
             ack: peer.irs + 1,
-            flags: TcpFlags::SYN | TcpFlags::ACK,
+            flags: peer.syn_ack_flags(),
             window: handshake::initial_window(config),
             options: handshake::syn_options(config, mss, ts_val, Some(peer)),
             ..TcpHeader::default()
@@ -382,6 +385,9 @@ impl Endpoint {
             Verdict::Stray => return self.stray(tuple, &segment),
             Verdict::RepeatedSyn => return self.repeat_syn_ack(cx, index, &segment),
             // A passive open returns to LISTEN without a word.
+            Verdict::Reset if fault!(self.config, HalfOpenResetIgnored) => {
+                return self.discard(DiscardReason::StrayReset);
+            }
             Verdict::OtherSyn | Verdict::Reset => {
                 self.forget_half_open(cx, index);
                 return self.answered();
@@ -412,7 +418,9 @@ impl Endpoint {
                     record.deadline = cx.now + record.wait();
                 });
                 let Some(record) = self.demux.half_open.get(index).cloned() else { break };
-                self.send_syn_ack(cx, &record);
+                if !fault!(self.config, SynAckNotRepeated) {
+                    self.send_syn_ack(cx, &record);
+                }
             }
         }
     }

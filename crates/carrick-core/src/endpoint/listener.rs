@@ -5,6 +5,7 @@ use crate::event::ListenerId;
 use crate::{BindError, ConnectionConfig, ListenAddr, ListenConfig};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
 use core::num::NonZeroU16;
 use hashbrown::HashMap;
@@ -101,5 +102,11 @@ impl Listeners {
         [Some(address), None]
             .into_iter()
             .any(|address| self.by_address.contains_key(&ListenAddr { address, port }))
+    }
+
+    pub(super) fn digest(&self, state: &mut impl Hasher) {
+        for listener in self.slots.iter().flatten() {
+            (listener.address, listener.pending).hash(state);
+        }
     }
 }

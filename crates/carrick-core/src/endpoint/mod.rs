@@ -182,6 +182,7 @@ impl Endpoint {
         }
         let tuple = self.choose_local(local, remote)?;
         let iss = config.initial_sequence.unwrap_or_else(|| self.keys.isn(&tuple, now));
+        let iss = if fault!(self.config, IsnConstant) { carrick_wire::SeqNum::new(1) } else { iss };
         let iss = self.take_over_time_wait(&tuple, iss);
         let generation = self.next_generation();
         let index = self.demux.insert_connection(&self.keys, tuple, generation).ok_or(ConnectError::Limit)?;
@@ -320,9 +321,16 @@ impl Endpoint {
         let Some(record) = self.demux.time_waits.get_mut(index) else {
             return self.discard(DiscardReason::Gone);
         };
-        match time_wait::segment_arrives(record, segment, self.config.rfc1337) {
+        let rfc1337 = self.config.rfc1337 && !fault!(self.config, TimeWaitAssassinated);
+        match time_wait::segment_arrives(record, segment, rfc1337) {
+            Verdict::Drop(DiscardReason::UnexpectedSyn) if fault!(self.config, TimeWaitReopened) => {
+                return self.reopen_time_wait(cx, index, tuple, segment);
+            }
             Verdict::Drop(reason) => return self.discard(reason),
             Verdict::Answer => {}
+            Verdict::Restart if fault!(self.config, TimeWaitSilent) => {
+                return self.discard(DiscardReason::Unexpected);
+            }
             Verdict::Restart => {
                 let before = record.deadline;
                 record.deadline = cx.now + self.config.msl.saturating_mul(2);
@@ -558,8 +566,10 @@ impl Endpoint {
         self.demux.memory().saturating_add(others).saturating_add(replies).saturating_add(payloads)
     }
 
-    /// Feeds what is known of tuples to a hash; times relative to `now`.
+    /// Feeds what is known of tuples to a hash; times relative to `now`. What strangers may still be told is not
+    /// part of it.
     pub fn digest(&self, now: Instant, state: &mut impl Hasher) {
+        self.listeners.digest(state);
         for (_, place) in self.demux.connections.iter() {
             place.tuple.hash(state);
         }
@@ -571,6 +581,7 @@ impl Endpoint {
         }
         self.reassembly.digest(now, state);
         self.paths.digest(now, state);
+        self.cookies.digest(now, state);
         self.replies.len().hash(state);
     }
 }

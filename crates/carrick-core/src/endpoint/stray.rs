@@ -24,7 +24,7 @@ pub(super) fn reset_for(segment: &Segment<'_>) -> TcpHeader {
 impl Endpoint {
     /// A segment whose connection does not exist.
     pub(super) fn stray<'f>(&mut self, tuple: Tuple, segment: &Segment<'_>) -> Dispatch<'f> {
-        if segment.has(TcpFlags::RST) {
+        if segment.has(TcpFlags::RST) && !fault!(self.config, ResetAnswered) {
             return self.discard(DiscardReason::StrayReset);
         }
         if self.replies_full() {

@@ -4,6 +4,7 @@
 //! The timeout stays within the configured floor and ceiling, and stays backed off until a new sample
 //! comes (§5). With timestamps there are many samples in a round trip, and each weighs less (RFC 7323 §4.2).
 
+use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 /// Clock granularity G (RFC 6298 §2): what the variance term is at least.
@@ -18,7 +19,7 @@ const LEAST_CEILING: Duration = Duration::from_secs(60);
 const FORGET_AFTER: u8 = 4;
 
 /// All times in microseconds: up to 71 minutes, and small, since every connection has one.
-#[derive(Clone, Copy, Debug, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Rtt {
     /// SRTT and RTTVAR; SRTT is 0 until there has been a sample.
     srtt: u32,
@@ -28,6 +29,18 @@ pub(crate) struct Rtt {
     max_rto: u32,
     /// How often the timeout has been doubled since the last sample or progress.
     backoff: u8,
+}
+
+impl Hash for Rtt {
+    /// Where floor and ceiling are one, no measurement changes the timeout: all such situations are one.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { srtt, rttvar, rto, min_rto, max_rto, backoff } = *self;
+        if min_rto == max_rto {
+            max_rto.hash(state);
+        } else {
+            (srtt, rttvar, rto, min_rto, max_rto, backoff).hash(state);
+        }
+    }
 }
 
 fn micros(duration: Duration) -> u32 {

@@ -15,6 +15,7 @@ pub(crate) mod ack_policy;
 mod ranges;
 mod text;
 
+use crate::ecn::Echo;
 use crate::queue::ChunkQueue;
 use crate::{Cx, DiscardReason, Instant, Pressure, Segment};
 use ack_policy::AckPolicy;
@@ -73,6 +74,7 @@ pub(crate) struct Receiver {
     pub(crate) last_ack_sent: SeqNum,
     /// The segment size that we advertised: the right edge moves by that much at least.
     pub(crate) mss: u16,
+    pub(crate) echo: Echo,
 }
 
 /// Text behind a hole, and text that came twice and is to be reported.
@@ -101,6 +103,7 @@ impl Receiver {
             ts_recent: None,
             last_ack_sent: nxt,
             mss,
+            echo: Echo::Off,
         }
     }
 
@@ -390,6 +393,7 @@ impl Receiver {
             ts_recent,
             last_ack_sent,
             mss,
+            echo,
         } = self;
         for seq in [nxt, edge, last_ack_sent] {
             state.write_u32(seq.distance_from(*irs));
@@ -407,6 +411,7 @@ impl Receiver {
         state.write_u64(crate::time::nanos(now.since(*heard).min(IDLE)));
         state.write_u8(scale.get());
         state.write_u8(u8::from(*sack));
+        state.write_u8(*echo as u8);
         state.write_u16(*mss);
         if let Some((recent, at)) = ts_recent {
             state.write_u32(*recent);

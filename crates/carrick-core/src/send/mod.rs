@@ -19,6 +19,7 @@
 mod sendable;
 
 use crate::congestion::{Acked, Congestion};
+use crate::ecn::Response;
 use crate::recovery::fast::{Advance, FastRecovery};
 use crate::recovery::rtt::Rtt;
 use crate::{ConnectionConfig, Instant};
@@ -64,6 +65,7 @@ pub(crate) struct Sender {
     timed_at: Instant,
     /// The end of the last segment that was not full; SND.UNA, once that is acknowledged.
     small: SeqNum,
+    pub(crate) ecn: Response,
     /// Our timestamp clock when the SYN left: older echoes are not ours.
     pub(crate) born: u32,
     /// Timeouts in a row without an answer.
@@ -110,6 +112,7 @@ impl Sender {
             timed: una,
             timed_at: Instant::NEVER,
             small: una,
+            ecn: Response::new(iss),
             born: 0,
             retries: 0,
             young: true,
@@ -151,9 +154,10 @@ impl Sender {
         self.next.before(end)
     }
 
-    /// Whether all that is left to be sent, and may wait, does not fill a segment.
+    /// Whether all that is left to be sent does not fill a segment, and may wait for more.
     pub(crate) fn only_partial(&self, queued: usize, mss: u32) -> bool {
-        self.pending(queued) && !self.fin && self.fin_seq(queued).distance_from(self.next) < mss
+        let may_wait = !self.fin && self.forced == Forced::Nothing;
+        may_wait && self.pending(queued) && self.fin_seq(queued).distance_from(self.next) < mss
     }
 
     /// What was held back because it does not fill a segment leaves at once.
@@ -172,6 +176,7 @@ impl Sender {
             return false;
         }
         self.forced = Forced::Nothing;
+        self.ecn.cwr &= !self.is_new_text(&sent);
         let again = sent.seq.before(self.nxt);
         if again {
             // Karn: no sample while something is under way twice (RFC 6298 §3).
@@ -236,9 +241,35 @@ impl Sender {
         possible.then(|| Duration::from_millis(elapsed.into()))
     }
 
-    /// SND.UNA moves to `ack`. `echoed` is what the echoed timestamp says. True if the retransmission timer starts
-    /// anew (RFC 6298 §5.3).
-    pub(crate) fn on_ack(&mut self, ack: SeqNum, now: Instant, echoed: Option<Duration>, smss: u32) -> bool {
+    /// `ack` comes with ECE, before SND.UNA moves (RFC 3168 §6.1.2). True if the retransmission timer starts anew:
+    /// nothing new is sent until it expires.
+    pub(crate) fn on_echo(&mut self, ack: SeqNum, now: Instant, smss: u32) -> bool {
+        if !self.ecn.is_news(ack) {
+            return false;
+        }
+        let window = self.congestion.get().window();
+        let flight = self.nxt.distance_from(self.una).min(window);
+        self.congestion.get_mut().on_ecn(now, flight);
+        self.ecn.on_reduced(self.nxt);
+        self.ecn.held = window <= smss;
+        self.ecn.held
+    }
+
+    /// The retransmission timer has expired. True if that only ends a wait for congestion to pass.
+    pub(crate) fn release(&mut self) -> bool {
+        core::mem::take(&mut self.ecn.held) && !self.outstanding()
+    }
+
+    /// SND.UNA moves to `ack`. `echoed` is what the echoed timestamp says, `ece` that there is congestion. True if the
+    /// retransmission timer starts anew (RFC 6298 §5.3).
+    pub(crate) fn on_ack(
+        &mut self,
+        ack: SeqNum,
+        now: Instant,
+        echoed: Option<Duration>,
+        smss: u32,
+        ece: bool,
+    ) -> bool {
         let in_flight = self.in_flight();
         let outstanding = self.nxt.distance_from(self.una);
         let acked = ack.distance_from(self.una);
@@ -246,6 +277,7 @@ impl Sender {
         self.young &= ack.distance_from(self.iss + 1) < YOUTH;
         self.next = self.next.max(ack);
         self.small = self.small.max(ack);
+        self.ecn.on_advance(ack);
         self.retries = 0;
         let timed = self.timed_at != Instant::NEVER && ack.at_or_after(self.timed);
         let sample = if timed { Some(now.since(self.timed_at)) } else { echoed };
@@ -263,6 +295,8 @@ impl Sender {
         match advance {
             Some(Advance::Partial { restart }) => return restart,
             Some(Advance::Full) => self.congestion.get_mut().on_recovered(now, flight),
+            // A window that is too large already does not grow (RFC 3168 §6.1.2).
+            Some(Advance::Normal) | None if ece && self.ecn.on => {}
             Some(Advance::Normal) | None => {
                 let srtt = self.rtt.srtt();
                 self.congestion.get_mut().on_ack(Acked { now, bytes: acked, in_flight, srtt });
@@ -274,6 +308,9 @@ impl Sender {
     /// What a SACK option newly covers.
     pub(crate) fn note_sacked(&mut self, blocks: SackBlocks) -> u32 {
         let (una, nxt) = (self.una, self.nxt);
+        if una == nxt {
+            return 0;
+        }
         let fast = self.fast.get_or_insert_with(|| FastRecovery::new(una).into());
         let news = blocks.iter().fold(0, |sum: u32, block| {
             sum.saturating_add(fast.note_sacked(una, nxt, block.left(), block.right()))
@@ -290,7 +327,11 @@ impl Sender {
         let fast = self.fast.get_or_insert_with(|| FastRecovery::new(una).into());
         if fast.on_duplicate(una, nxt, smss) {
             self.timed_at = Instant::NEVER;
-            self.congestion.get_mut().on_loss(now, flight);
+            // One reduction for a window of data, of which some was marked and some lost (RFC 3168 §6.1.2).
+            if !self.ecn.reduced_since(una) {
+                self.congestion.get_mut().on_loss(now, flight);
+                self.ecn.on_reduced(nxt);
+            }
         }
     }
 
@@ -305,6 +346,7 @@ impl Sender {
         // A window that recovery has lowered already is lowered once more (RFC 5681 §4.3).
         let flight = self.nxt.distance_from(self.una).min(self.congestion.get().window());
         self.congestion.get_mut().on_timeout(now, flight, self.retries == 0);
+        self.ecn.on_reduced(self.nxt);
         self.retries = self.retries.saturating_add(1);
         self.rtt.back_off();
         self.forced = Forced::Probe;
@@ -371,6 +413,7 @@ impl Sender {
             timed,
             timed_at,
             small,
+            ecn,
             born: _,
             retries,
             young,
@@ -393,6 +436,7 @@ impl Sender {
         ]);
         core::hash::Hash::hash(rtt, state);
         congestion.get().digest(state);
+        ecn.digest(*iss, state);
         if *timed_at != Instant::NEVER {
             state.write_u32(timed.distance_from(*iss));
             state.write_u64(crate::time::nanos(now.since(*timed_at)));
@@ -419,7 +463,7 @@ mod tests {
             for _ in 0..2 {
                 snd.nxt = snd.una + (1 << 29);
                 snd.next = snd.nxt;
-                snd.on_ack(snd.nxt, Instant::ZERO, None, 1460);
+                snd.on_ack(snd.nxt, Instant::ZERO, None, 1460, false);
             }
             let una = snd.una;
             assert!(snd.acceptable_ack(una), "after {gibibytes}");

@@ -38,6 +38,9 @@ impl Sender {
             return Some(lost);
         }
         let probe = self.forced == Forced::Probe;
+        if self.ecn.held && self.next == self.nxt && !probe {
+            return None;
+        }
         let seq = if probe && self.wnd == 0 { self.una } else { self.next };
         let offset = seq.distance_from(self.una);
         let unsent = queued.saturating_sub(offset);
@@ -68,6 +71,11 @@ impl Sender {
             }
         }
         Some(Sendable { seq, len: len as usize, fin: fin_fits })
+    }
+
+    /// Whether it is text that has never been sent before, and no probe of a closed window.
+    pub(crate) fn is_new_text(&self, sent: &Sendable) -> bool {
+        sent.len > 0 && sent.seq.at_or_after(self.nxt) && self.wnd > 0
     }
 
     /// Nagle's rule and the cork. Neither holds back what no text can follow any more, what is urgent, or what

@@ -283,6 +283,8 @@ impl Look {
                 tells.push(name.to_owned());
             }
         }
+        // Of these each one counts.
+        tells.extend(events.iter().filter(|event| **event == Event::Urgent).map(|_| "urgent".to_owned()));
         let moved = |name, before: Option<u32>, after: Option<u32>| match (before, after) {
             (Some(before), Some(after)) if before != after => {
                 Some(format!("{name}+{}", after.wrapping_sub(before)))

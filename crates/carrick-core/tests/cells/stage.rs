@@ -21,12 +21,13 @@
 //! | `+out` | 10 bytes of ours are sent and not acknowledged |
 //! | `+held` | the peer's window is closed, and 10 bytes of ours wait |
 //! | `+gone` | the application has let go of the stream |
-//! | `+uto` | we give up when an answer is overdue for the first time |
+//! | `+uto` | the user timeout is 150 ms, less than any retransmission timeout |
 //! | `+msl` | the maximum segment lifetime is 50 ms |
 //! | `+1337` | resets are taken in TIME-WAIT, as RFC 9293 has it and RFC 1337 advises against |
 
 use carrick_core::TcpState;
 use carrick_sim::{Scene, Seg, Span, seg};
+use std::time::Duration;
 
 /// The receive buffer and with it the first window.
 pub(crate) const WINDOW: u32 = 4000;
@@ -87,9 +88,13 @@ impl Stage {
         let has = |addition: &str| situation.split('+').any(|part| part == addition);
         let state = situation.split('+').next().unwrap_or_default();
         let mut builder = Scene::builder().timestamps(timestamps).isn(isn.0, isn.1).config(|config| {
+            // When an ACK of text leaves is not the table's business.
+            config.delayed_ack = Duration::ZERO;
             config.receive_buffer = if has("nowin") { 0 } else { WINDOW };
             if has("uto") {
-                (config.retries, config.syn_retries) = (0, 0);
+                config.user_timeout = Some(150.ms());
+                // A record of the endpoint's counts its SYN,ACKs.
+                config.syn_retries = 0;
             }
         });
         if v6 {

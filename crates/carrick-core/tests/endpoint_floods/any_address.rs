@@ -114,7 +114,7 @@ fn an_echo_request_for_others_stays_unanswered() {
     assert_eq!((seen, node.sent.len()), (Seen::Answered, 1));
     node.sent.clear();
     let seen = node.receive(start(), &echo_request("203.0.113.7", "198.51.100.44"));
-    assert_eq!(seen, Seen::Discarded(DiscardReason::IcmpIgnored));
+    assert_eq!(seen, Seen::Discarded(DiscardReason::NotOurs));
     node.nothing();
 }
 

@@ -124,6 +124,16 @@ fn synf_4_a_cookie_is_good_for_two_slots_whatever_key_is_in_use() {
 }
 
 #[test]
+fn a_cookie_is_good_to_the_end_of_its_slots_if_it_was_the_only_one() {
+    let mut node = baker();
+    node.receive(start(), &syn(addr(CLIENT), addr(HTTP), 5000, TcpOptions::default()));
+    let acknowledgment = node.only().tcp.seq.get().wrapping_add(1);
+    let none = TcpOptions::default();
+    let ack = segment(addr(CLIENT), addr(HTTP), TcpFlags::ACK, 5001, acknowledgment, none, b"");
+    assert_eq!(node.receive(start() + 87.secs(), &ack), Seen::Opened);
+}
+
+#[test]
 fn a_cookie_is_asked_for_only_where_there_may_be_one() {
     let (mut node, _) = Node::listening(config(), ListenConfig::default());
     let ack = segment(addr(CLIENT), addr(HTTP), TcpFlags::ACK, 1, 1, TcpOptions::default(), b"");
@@ -342,7 +352,15 @@ fn memory_that_is_scarce_stops_cookies_too() {
     let packet = syn(addr(CLIENT), addr(HTTP), 1, TcpOptions::default());
     let dispatch = node.endpoint.handle_frame(&cx, carrick_core::Frame::new(&packet));
     assert!(matches!(dispatch, carrick_core::Dispatch::Discard(DiscardReason::NoRoom)), "{dispatch:?}");
+    node.drain(start());
     node.nothing();
+    // And a connection that a good cookie would open; a little later there is room.
+    node.receive(start(), &packet);
+    let acknowledgment = node.only().tcp.seq.get().wrapping_add(1);
+    let ack = segment(addr(CLIENT), addr(HTTP), TcpFlags::ACK, 2, acknowledgment, TcpOptions::default(), b"");
+    let dispatch = node.endpoint.handle_frame(&cx, carrick_core::Frame::new(&ack));
+    assert!(matches!(dispatch, carrick_core::Dispatch::Discard(DiscardReason::NoRoom)), "{dispatch:?}");
+    assert_eq!(node.receive(start(), &ack), Seen::Opened);
 }
 
 /// How many milliseconds 300 kB take over a link that loses 1 % of the packets.
@@ -388,6 +406,7 @@ fn bug_a_cookie_opened_two_connections() {
     node.act(start(), id, |connection, cx| connection.abort(cx));
     node.sent.clear();
     for later in [0, 1, 87] {
+        node.endpoint.handle_timeout(&Cx::new(start() + later.secs()));
         assert_eq!(node.receive(start() + later.secs(), &text), Seen::Answered);
         assert!(node.only().is(TcpFlags::RST));
     }

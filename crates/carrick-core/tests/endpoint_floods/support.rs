@@ -152,6 +152,7 @@ impl Node {
             }
             Dispatch::Answered => (Seen::Answered, None),
             Dispatch::Held => (Seen::Held, None),
+            Dispatch::Reassembled(_) => unreachable!("nothing here is in fragments"),
             Dispatch::Discard(reason) => (Seen::Discarded(reason), None),
         };
         if let Some((id, outcome)) = touched {
@@ -181,9 +182,11 @@ impl Node {
             carrick_sim::put(&transmit, carrick_sim::Offload::Cut, &mut self.sent).unwrap();
             transmit.sent(Taken::All);
         }
-        if let Some(event) = cell.poll_endpoint_event() {
+        while let Some(event) = self.cells.get_mut(&id).and_then(|cell| cell.poll_endpoint_event()) {
+            if event.is_end() {
+                self.cells.remove(&id);
+            }
             self.endpoint.handle_event(&cx, id, event);
-            self.cells.remove(&id);
         }
     }
 

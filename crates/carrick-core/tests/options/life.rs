@@ -3,8 +3,8 @@
 use crate::common::*;
 use crate::stage::{Stage, Variant};
 use carrick_core::{
-    Checksum, Cidr, Connection, ConnectionConfig, ConnectionError, ConnectionId, Cx, DiscardReason, Dispatch,
-    Endpoint, EndpointConfig, Event, Frame, Input, Instant, ListenAddr, ListenConfig, Taken, TcpState,
+    Checksum, Cidr, Connection, ConnectionError, ConnectionId, Cx, DiscardReason, Dispatch, Endpoint,
+    EndpointConfig, Event, Frame, Input, Instant, ListenAddr, ListenConfig, Taken, TcpState,
 };
 use carrick_covers::covers;
 use carrick_sim::{Host, HostConfig, Scene, Span, seg};
@@ -64,7 +64,7 @@ fn must_12_an_end_and_a_reset_are_never_taken_for_one_another() {
 fn must_42_a_port_can_be_listened_on_while_a_connection_opens_from_it() {
     let mut s = Scene::connecting();
     let port = s.local().port().try_into().ok();
-    let config = ListenConfig { backlog: 4, connection: ConnectionConfig::default() };
+    let config = ListenConfig { backlog: 4, ..ListenConfig::default() };
     let listener =
         s.host_mut().listen(ListenAddr { address: None, port }, config).expect("a record of its own");
     s.inject(seg().syn().seq(7).ports(41_000, s.local().port()));
@@ -265,7 +265,7 @@ fn t_lif_10_two_sides_out_of_step_fall_silent() {
     };
     let (mut a, mut b) = (host(1), host(2));
     let mut now = Instant::ZERO;
-    let config = ListenConfig { backlog: 4, connection: ConnectionConfig::default() };
+    let config = ListenConfig { backlog: 4, ..ListenConfig::default() };
     let listener = b.listen(ListenAddr { address: None, port: 80.try_into().ok() }, config).expect("free");
     let remote = SocketAddr::new(address(2).address, 80);
     let from_a = a.connect(now, None, remote, Arc::default()).expect("free");

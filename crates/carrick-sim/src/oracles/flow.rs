@@ -5,7 +5,7 @@
 
 use super::{Broken, Oracle, Progress, Sender};
 use crate::packet::SegmentView;
-use carrick_wire::{Mss, SeqNum, TcpFlags, TcpOptions, WindowScale, WireWindow};
+use carrick_wire::{Ecn, Mss, SeqNum, TcpFlags, TcpOptions, WindowScale, WireWindow};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
@@ -18,11 +18,15 @@ pub(super) struct Syn {
     seq: SeqNum,
     options: TcpOptions,
     window: WireWindow,
+    /// It asks for ECN, or agrees to it.
+    ecn: bool,
 }
 
 impl Syn {
     pub(super) fn of(segment: &SegmentView<'_>) -> Self {
-        Self { seq: segment.tcp.seq, options: segment.tcp.options, window: segment.tcp.window }
+        let tcp = &segment.tcp;
+        let ecn = segment.has(TcpFlags::ECE) && segment.has(TcpFlags::CWR) != segment.has(TcpFlags::ACK);
+        Self { seq: tcp.seq, options: tcp.options, window: tcp.window, ecn }
     }
 }
 
@@ -50,6 +54,8 @@ pub(super) struct Flow {
     acknowledged: Option<SeqNum>,
     edge: Option<SeqNum>,
     synchronized: bool,
+    /// Some SYN of ours asked for ECN or agreed to it, some did not, and some of the peer's did.
+    ecn: [bool; 3],
     /// How many segments without news may still be sent (O-5).
     pub(super) credit: u64,
 }
@@ -74,6 +80,7 @@ impl Flow {
             acknowledged: None,
             edge: None,
             synchronized: false,
+            ecn: [false; 3],
             credit: 0,
         };
         if let Some(syn) = syn.filter(answers) {
@@ -93,6 +100,7 @@ impl Flow {
 
     fn note_syn(&mut self, syn: Syn) {
         self.peer = Some(syn);
+        self.ecn[2] |= syn.ecn;
         self.received = Some(syn.seq + 1);
         self.edge = Some(syn.seq + 1 + u32::from(self.first_window.get()));
         self.peer_edge = self.peer_edge.max(1 + u64::from(syn.window.get()));
@@ -165,6 +173,7 @@ impl Flow {
                 (Oracle::O5, format!("{} without anything to answer or to say", segment.tcp.flags))
             })?;
         }
+        self.check_ecn(segment)?;
         if segment.has(TcpFlags::RST) {
             return Ok(());
         }
@@ -211,6 +220,32 @@ impl Flow {
             return broken(format!("{text} bytes of text and options for an MSS of {}", mss.get()));
         }
         Ok(())
+    }
+
+    /// O-8: of congestion only those speak who have agreed to, and only new text may be marked (RFC 3168 §6.1).
+    fn check_ecn(&mut self, segment: &SegmentView<'_>) -> Result<(), Broken> {
+        let [ours, plain, peer] = &mut self.ecn;
+        let [syn, ack, ece, cwr] =
+            [TcpFlags::SYN, TcpFlags::ACK, TcpFlags::ECE, TcpFlags::CWR].map(|flag| segment.has(flag));
+        let legal = if syn {
+            *ours |= ece;
+            *plain |= !ece;
+            segment.ecn == Ecn::NotEct && if ack { !cwr && (!ece || *peer) } else { ece == cwr }
+        } else {
+            let agreed = *ours && *peer;
+            let capable = agreed && !*plain;
+            let new_text = !segment.payload.is_empty() && self.position(segment.tcp.seq) >= Some(self.max);
+            let marked = match segment.ecn {
+                Ecn::NotEct => !cwr,
+                Ecn::Ect0 => capable && new_text,
+                Ecn::Ect1 | Ecn::Ce => false,
+            };
+            marked && (!ece || agreed)
+        };
+        if legal && !segment.has(TcpFlags::AE) {
+            return Ok(());
+        }
+        Err((Oracle::O8, format!("{} with {:?} at {:?}", segment.tcp.flags, segment.ecn, self.ecn)))
     }
 
     /// O-6 and O-7 for the sending side: what we say stays said.

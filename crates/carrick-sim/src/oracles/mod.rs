@@ -7,7 +7,7 @@
 //! | O-3 | quiet: nothing to do means nothing sent, no deadline in the past, asking changes nothing | [`Host`](crate::Host) |
 //! | O-4 | memory is accounted, inside the budget, and given back | [`Host`](crate::Host) |
 //! | O-5 | no more answers than questions, and no amplifier | [`Monitor`] |
-//! | O-6 | acknowledgments and window edges never step back, ranges are sane | [`Monitor`] |
+//! | O-6 | acknowledgments and window edges never step back, ranges are sane; states follow the diagram | [`Monitor`], [`Host`](crate::Host) |
 //! | O-7 | a sequence number carries the same byte every time | [`Monitor`] |
 //! | O-8 | every packet sent is legal, in our eyes and in another's | [`Monitor`] |
 //! | O-9 | every connection ends in bounded time | [`Pair`](crate::Pair) |
@@ -21,7 +21,7 @@ mod flow;
 mod second;
 
 use crate::packet::{Packet, SegmentView};
-use carrick_core::Instant;
+use carrick_core::{Cause, Instant, TcpState};
 use carrick_wire::{IpView, TcpFlags};
 use flow::Flow;
 use std::collections::BTreeMap;
@@ -268,5 +268,41 @@ pub struct Progress {
     pub edge: u32,
 }
 
+/// Whether one segment, timer or command may lead from one state to the other: by one transition, or by several
+/// that one segment brings in the RFC's order: our SYN is acknowledged, a CLOSE that waited for it is done, our FIN is
+/// acknowledged, the peer's FIN is there.
+pub(crate) fn may_lead(from: TcpState, to: TcpState) -> bool {
+    let opened = from.on(Cause::SynAck);
+    let begun = if opened == from { vec![from] } else { vec![from, opened, opened.on(Cause::Close)] };
+    let acked: Vec<_> = begun.iter().flat_map(|state| [*state, state.on(Cause::FinAcked)]).collect();
+    let mut ends = acked.iter().flat_map(|state| [*state, state.on(Cause::Fin)]);
+    ends.any(|state| state == to) || Cause::ALL.iter().any(|cause| from.on(*cause) == to)
+}
+
 /// What was broken, and how.
 type Broken = (Oracle, String);
+
+#[cfg(test)]
+mod tests {
+    use super::may_lead;
+    use TcpState::{CloseWait, Closed, Closing, Established, FinWait1, FinWait2, LastAck, SynSent, TimeWait};
+    use carrick_core::TcpState;
+
+    #[test]
+    fn one_segment_may_do_several_steps_but_none_that_the_diagram_has_not() {
+        for (from, to) in [(SynSent, CloseWait), (SynSent, FinWait1), (FinWait1, TimeWait), (LastAck, Closed)]
+        {
+            assert!(may_lead(from, to), "{from} to {to}");
+        }
+        for (from, to) in [
+            (Closed, Established),
+            (Established, FinWait2),
+            (Established, TimeWait),
+            (CloseWait, Closing),
+            (FinWait2, Closing),
+            (TimeWait, Established),
+        ] {
+            assert!(!may_lead(from, to), "{from} to {to}");
+        }
+    }
+}

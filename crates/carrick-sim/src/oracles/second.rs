@@ -163,9 +163,11 @@ fn be16(bytes: &[u8], at: usize) -> u16 {
 /// The sum of RFC 1071, two bytes at a time, folded.
 fn sum(start: u32, bytes: &[u8]) -> u32 {
     let mut total = u64::from(start);
-    for pair in bytes.chunks(2) {
-        total += u64::from(pair[0]) << 8 | u64::from(pair.get(1).copied().unwrap_or(0));
+    let (pairs, odd) = bytes.as_chunks::<2>();
+    for pair in pairs {
+        total += u64::from(u16::from_be_bytes(*pair));
     }
+    total += odd.first().map_or(0, |last| u64::from(*last) << 8);
     while total > 0xffff {
         total = (total & 0xffff) + (total >> 16);
     }

@@ -29,10 +29,7 @@ use carrick_core::{
     Checksum, Cidr, Connection, ConnectionError, ConnectionId, Cx, Event, Instant, ListenAddr, ListenConfig,
     ListenerId, SendError, TcpState,
 };
-use carrick_wire::{
-    Checksum as Sum, Ecn, IpHeader, Protocol, SackBlock, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps,
-    WireWindow,
-};
+use carrick_wire::{Ecn, SackBlock, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps, WireWindow};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -222,13 +219,24 @@ impl Scene {
     /// Writes as urgent; all of it must fit.
     #[track_caller]
     pub fn send_urgent(&mut self, data: impl AsRef<[u8]>) {
-        let (id, data) = (self.id(), data.as_ref());
+        let data = data.as_ref();
+        match self.try_send_urgent(data) {
+            Ok(taken) if taken == data.len() => {}
+            other => self.fail(&format!("send of {} urgent bytes: {other:?}", data.len())),
+        }
+    }
+
+    /// Writes what fits as urgent.
+    ///
+    /// # Errors
+    /// As [`Connection::send_urgent`].
+    #[track_caller]
+    pub fn try_send_urgent(&mut self, data: &[u8]) -> Result<usize, SendError> {
+        let id = self.id();
         self.note(&format!("send {} bytes, urgent", data.len()));
         let result = self.host.send_urgent(self.now, id, data);
-        if result != Ok(data.len()) {
-            self.fail(&format!("send of {} urgent bytes: {result:?}", data.len()));
-        }
         self.after();
+        result
     }
 
     /// Switches Nagle's rule off or on.
@@ -374,9 +382,9 @@ impl Scene {
             options: self.options_of(seg),
         };
         let tos = seg.ecn.map_or(0, Ecn::bits);
-        let bytes = build(self.remote.ip(), self.local.ip(), tos, &tcp, &text);
+        let packet = Packet::tcp(self.remote.ip(), self.local.ip(), tos, &tcp, &text);
         let segment_size = seg.segment_size.and_then(NonZeroU16::new);
-        Packet { segment_size, checksum: Checksum::Unknown, ..Packet::new(bytes) }
+        Packet { segment_size, checksum: Checksum::Unknown, ..packet }
     }
 
     fn options_of(&self, seg: &Seg) -> TcpOptions {
@@ -683,19 +691,4 @@ impl Drop for Scene {
 /// What an expectation says, or what was seen if it says nothing.
 fn show<T: std::fmt::Debug>(expected: Option<T>, seen: T) -> String {
     format!("{:?}", expected.unwrap_or(seen))
-}
-
-/// A whole TCP packet.
-pub(crate) fn build(src: IpAddr, dst: IpAddr, tos: u8, tcp: &TcpHeader, text: &[u8]) -> Vec<u8> {
-    let mut segment = vec![0; tcp.header_len()];
-    tcp.emit(&mut segment).expect("the buffer was made for it");
-    segment.extend_from_slice(text);
-    let mut sum = Sum::pseudo_header(src, dst, Protocol::TCP, segment.len());
-    sum.add(&segment);
-    segment[16..18].copy_from_slice(&sum.finish().to_be_bytes());
-    let ip = IpHeader { tos, payload_len: segment.len(), ..IpHeader::new(src, dst, Protocol::TCP) };
-    let mut bytes = vec![0; ip.header_len()];
-    ip.emit(&mut bytes).expect("both addresses are of one family and a scene's text fits a packet");
-    bytes.append(&mut segment);
-    bytes
 }

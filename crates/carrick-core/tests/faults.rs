@@ -1,0 +1,404 @@
+//! Mistakes planted in the core, one at a time, and the checks that find them. Only with `--cfg carrick_faults`:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg carrick_faults" cargo test -p carrick-core --test faults
+//! ```
+//!
+//! Each check passes without the mistake and fails with it; every kind of mistake has at least one. The list, in
+//! words, is in `docs/testing.md`.
+#![cfg(carrick_faults)]
+
+#[path = "model/search.rs"]
+#[allow(dead_code, reason = "the model's own test uses all of it")]
+mod search;
+#[path = "model/side.rs"]
+#[allow(dead_code, reason = "the model's own test uses all of it")]
+mod side;
+#[path = "model/worlds.rs"]
+#[allow(dead_code, reason = "the model's own test uses all of it")]
+mod worlds;
+
+use carrick_core::{ConnectionConfig, Fault, KeepAlive, TcpState};
+use carrick_sim::{Builder, LinkConfig, Pair, Plan, Scene, Span, World, seg};
+use carrick_wire::icmp::{self, Envelope};
+use search::Search;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What finds a mistake.
+#[derive(Clone, Copy)]
+enum Check {
+    /// A world of the model checker.
+    Model(fn() -> search::World),
+    /// A script, given how every scene begins.
+    Script(fn(Builder)),
+    /// A whole conversation over a link that loses and reorders.
+    Conversation,
+}
+
+use Check::{Conversation, Model, Script};
+use Fault::*;
+
+const CHECKS: [(Fault, Check); 47] = [
+    (AnyAckOpens, Model(worlds::next_life)),
+    (NoSimultaneousOpen, Model(worlds::simultaneous_open)),
+    (SynWindowScaled, Script(the_window_of_a_syn_is_not_scaled)),
+    (IsnConstant, Model(worlds::abort)),
+    (SynAckNotRepeated, Script(a_lost_syn_ack_is_sent_again)),
+    (HalfOpenResetIgnored, Script(a_reset_ends_a_passive_handshake)),
+    (BacklogUnbounded, Script(the_backlog_is_a_limit)),
+    (ResetAnswered, Model(worlds::opening)),
+    (PawsOff, Script(old_timestamps_are_refused)),
+    (ResetInWindow, Model(worlds::forgery)),
+    (ResetIgnored, Script(the_exact_reset_is_believed)),
+    (SynEnds, Model(worlds::forgery)),
+    (ChallengesUnlimited, Script(ten_challenges_in_five_seconds)),
+    (OldAckRefused, Model(worlds::closing)),
+    (FutureAckTaken, Model(worlds::forgery)),
+    (FinAckedByText, Model(worlds::opening)),
+    (WindowUpdateIgnored, Script(a_window_update_is_used)),
+    (StaleWindowTaken, Script(an_overtaken_window_is_not_used)),
+    (AckForAck, Model(worlds::closing)),
+    (DelayedAckForgotten, Script(every_byte_is_acknowledged_in_time)),
+    (OrderIgnored, Model(worlds::opening)),
+    (MemoryIgnored, Script(the_budget_is_kept)),
+    (FinBeforeText, Model(worlds::opening)),
+    (FinNotCounted, Model(worlds::closing)),
+    (FinNotRepeated, Model(worlds::closing)),
+    (NothingRepeated, Model(worlds::closing)),
+    (NoFastRetransmit, Script(three_duplicates_tell_of_a_loss)),
+    (TextShifted, Conversation),
+    (NoBackoff, Script(the_timeout_doubles)),
+    (NeverGivesUp, Script(a_silent_peer_is_given_up)),
+    (KeepAliveSilent, Script(a_silent_peer_is_asked)),
+    (NoPersist, Model(worlds::zero_window)),
+    (SillySender, Script(a_sliver_of_window_is_not_used)),
+    (NoWindowUpdate, Script(reading_opens_the_window)),
+    (SillyReceiver, Script(a_few_bytes_read_are_not_worth_a_word)),
+    (WindowTakenBack, Model(worlds::opening)),
+    (MssIgnored, Conversation),
+    (SackUninvited, Model(worlds::half_close)),
+    (UnreadLost, Script(unread_text_is_reset)),
+    (LateTextTaken, Script(text_for_nobody_is_reset)),
+    (TimeWaitSkipped, Model(worlds::closing)),
+    (TimeWaitSilent, Model(worlds::closing)),
+    (TimeWaitNotRestarted, Script(a_fin_begins_time_wait_anew)),
+    (TimeWaitAssassinated, Script(no_reset_ends_time_wait)),
+    (TimeWaitReopened, Script(an_old_syn_opens_nothing)),
+    (UnreachableEnds, Script(an_unreachable_is_a_hint)),
+    (QuoteUnchecked, Script(a_quote_must_be_in_flight)),
+];
+
+/// What the check says of a core with that mistake, or with none.
+fn look(check: Check, fault: Option<Fault>) -> Result<(), String> {
+    match check {
+        Model(world) => {
+            let mut world = world();
+            for side in &mut world.sides {
+                side.connection.fault = fault;
+                side.endpoint.fault = fault;
+            }
+            Search::run(world).map(|_| ()).map_err(|found| found.to_string())
+        }
+        Script(play) => {
+            let builder = Scene::builder().config(|config| config.fault = fault);
+            let builder = builder.endpoint(|config| config.fault = fault);
+            let done = catch_unwind(AssertUnwindSafe(|| play(builder)));
+            done.map_err(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_default())
+        }
+        Conversation => {
+            let link = LinkConfig { loss: 50_000, ..LinkConfig::delayed(10.ms()) };
+            let mut world = World::new(3).link(&link).talk(Plan::patient(60_000), Plan::patient(60_000));
+            world.sides[1].mtu = 576;
+            for side in &mut world.sides {
+                side.connection = ConnectionConfig { fault, ..ConnectionConfig::default() };
+            }
+            Pair::new(world).run().map(|_| ()).map_err(|failure| failure.to_string())
+        }
+    }
+}
+
+fn each_is_found(wanted: impl Fn(&Check) -> bool) {
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut missed = Vec::new();
+    for (fault, check) in CHECKS.into_iter().filter(|(_, check)| wanted(check)) {
+        match look(check, Some(fault)) {
+            Ok(()) => missed.push(format!("{fault:?} is not found")),
+            Err(how) => println!("{fault:?}: {}", how.lines().next().unwrap_or_default()),
+        }
+        if !matches!(check, Model(_))
+            && let Err(how) = look(check, None)
+        {
+            missed.push(format!("{fault:?} is found where it is not: {how}"));
+        }
+    }
+    drop(std::panic::take_hook());
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[test]
+fn every_kind_of_mistake_has_a_check() {
+    for (fault, (checked, _)) in Fault::ALL.into_iter().zip(CHECKS) {
+        assert_eq!(fault, checked);
+    }
+}
+
+/// That the worlds hold without a mistake is shown by the model's own test.
+#[test]
+fn mistakes_that_the_model_finds_alone() {
+    let count = CHECKS.iter().filter(|(_, check)| matches!(check, Model(_))).count();
+    assert!(count >= 8, "{count}");
+    each_is_found(|check| matches!(check, Model(_)));
+}
+
+#[test]
+fn mistakes_that_scripts_find() {
+    each_is_found(|check| matches!(check, Script(_)));
+}
+
+#[test]
+fn mistakes_that_conversations_find() {
+    each_is_found(|check| matches!(check, Conversation));
+}
+
+/// What we sent so far, thrown away.
+fn drain(s: &mut Scene) {
+    while s.take().is_some() {}
+}
+
+fn the_window_of_a_syn_is_not_scaled(builder: Builder) {
+    let mut s = builder.window(100).window_scale(7).established();
+    s.send([1; 1000]);
+    s.expect(seg().seq(1).ack(1).len(100));
+    s.expect_nothing();
+}
+
+fn a_lost_syn_ack_is_sent_again(builder: Builder) {
+    let mut s = builder.listening();
+    s.inject(seg().syn().seq(0));
+    s.expect(seg().syn().seq(0).ack(1));
+    s.advance(1.secs());
+    s.expect(seg().syn().seq(0).ack(1));
+}
+
+fn a_reset_ends_a_passive_handshake(builder: Builder) {
+    let mut s = builder.listening();
+    s.inject(seg().syn().seq(0));
+    s.inject(seg().rst().seq(1));
+    assert_eq!(s.host().endpoint().half_open(), 0);
+}
+
+fn the_backlog_is_a_limit(builder: Builder) {
+    let mut s = builder.backlog(1).listening();
+    s.inject(seg().syn().seq(0));
+    s.inject(seg().seq(1).ack(1));
+    drain(&mut s);
+    s.inject(seg().syn().seq(0).ports(40_001, 80));
+    s.expect_nothing();
+}
+
+fn old_timestamps_are_refused(builder: Builder) {
+    let mut s = builder.timestamps(true).established();
+    s.advance(10.secs());
+    s.inject(seg().seq(1).ack(1).len(1));
+    drain(&mut s);
+    s.inject(seg().seq(2).ack(1).len(1).ts(1, 0));
+    s.advance(1.secs());
+    assert_eq!(s.read().len(), 1);
+}
+
+fn the_exact_reset_is_believed(builder: Builder) {
+    let mut s = builder.established();
+    s.inject(seg().rst().seq(1));
+    assert_eq!(s.state(), TcpState::Closed);
+}
+
+fn ten_challenges_in_five_seconds(builder: Builder) {
+    let mut s = builder.established();
+    for _ in 0..11 {
+        s.inject(seg().rst().seq(100));
+    }
+    for _ in 0..10 {
+        s.expect(seg().seq(1).ack(1));
+    }
+    s.expect_nothing();
+}
+
+fn a_window_update_is_used(builder: Builder) {
+    let mut s = builder.window(0).established();
+    s.send([1; 10]);
+    s.expect_nothing();
+    s.inject(seg().seq(1).ack(1).window(1000));
+    s.expect(seg().seq(1).ack(1).len(10));
+}
+
+fn an_overtaken_window_is_not_used(builder: Builder) {
+    let mut s = builder.established();
+    s.inject(seg().seq(1).ack(1).len(10).window(1000));
+    s.inject(seg().seq(11).ack(1).len(10).window(1000));
+    // The first comes once more, with a window from before.
+    s.inject(seg().seq(11).ack(1).len(0).window(1000));
+    s.inject(seg().seq(1).ack(1).len(20).window(0));
+    drain(&mut s);
+    s.send([1; 10]);
+    s.expect(seg().seq(1).ack(21).len(10));
+}
+
+fn every_byte_is_acknowledged_in_time(builder: Builder) {
+    let mut s = builder.established();
+    for place in 1..=41 {
+        s.inject(seg().seq(place).ack(1).len(1));
+    }
+    s.advance(1.secs());
+    let last = std::iter::from_fn(|| s.take()).last().expect("an ACK");
+    let acknowledged = last.segment().map(|segment| segment.tcp.ack.get() - 2_000_000);
+    assert_eq!(acknowledged, Some(42));
+}
+
+fn a_silent_peer_is_asked(builder: Builder) {
+    let keep_alive = KeepAlive { idle: 10.secs(), ..KeepAlive::default() };
+    let mut s = builder.config(|config| config.keep_alive = Some(keep_alive)).established();
+    s.advance(11.secs());
+    s.expect(seg().seq(0).ack(1));
+}
+
+fn the_budget_is_kept(builder: Builder) {
+    let mut s = builder.budget(20 << 10).established();
+    for place in 0..40 {
+        s.inject(seg().seq(1 + place * 1460).ack(1).len(1460));
+    }
+    assert!(s.host().used() <= 20 << 10);
+}
+
+fn three_duplicates_tell_of_a_loss(builder: Builder) {
+    let mut s = builder.established();
+    s.send(vec![1; 5 * 1460]);
+    drain(&mut s);
+    for _ in 0..3 {
+        s.inject(seg().seq(1).ack(1));
+    }
+    s.expect(seg().seq(1).ack(1).len(1460));
+}
+
+fn the_timeout_doubles(builder: Builder) {
+    let mut s = builder.established();
+    s.send([1; 10]);
+    let waits: Vec<_> = (0..4).filter_map(|_| s.advance_to_next_timer()).collect();
+    assert!(waits[2] >= waits[1] * 3 / 2 && waits[3] >= waits[2] * 3 / 2, "{waits:?}");
+}
+
+fn a_silent_peer_is_given_up(builder: Builder) {
+    let mut s = builder.established();
+    s.send([1; 10]);
+    s.advance(3600.secs());
+    assert_eq!(s.state(), TcpState::Closed);
+}
+
+fn a_sliver_of_window_is_not_used(builder: Builder) {
+    let mut s = builder.window(1500).established();
+    s.send(vec![1; 3000]);
+    s.expect(seg().seq(1).ack(1).len(1460));
+    s.expect_nothing();
+}
+
+fn reading_opens_the_window(builder: Builder) {
+    let mut s = builder.config(|config| config.receive_buffer = 2920).established();
+    s.inject(seg().seq(1).ack(1).len(1460));
+    s.inject(seg().seq(1461).ack(1).len(1460));
+    s.advance(1.secs());
+    drain(&mut s);
+    s.read();
+    s.expect(seg().seq(1).ack(2921).window(2920));
+}
+
+fn a_few_bytes_read_are_not_worth_a_word(builder: Builder) {
+    let mut s = builder.established();
+    s.inject(seg().seq(1).ack(1).len(100));
+    s.advance(1.secs());
+    drain(&mut s);
+    s.read();
+    s.expect_nothing();
+}
+
+fn unread_text_is_reset(builder: Builder) {
+    let mut s = builder.established();
+    s.inject(seg().seq(1).ack(1).len(100));
+    s.advance(1.secs());
+    drain(&mut s);
+    s.close();
+    s.expect(seg().rst().seq(1).ack(101));
+}
+
+fn text_for_nobody_is_reset(builder: Builder) {
+    let mut s = builder.established();
+    s.close();
+    s.expect(seg().fin().seq(1).ack(1));
+    s.inject(seg().seq(1).ack(2).len(100));
+    s.expect(seg().rst().seq(2).ack(1));
+}
+
+/// In TIME-WAIT, the stream still held.
+fn time_wait(builder: Builder) -> Scene {
+    let mut s = builder.established();
+    s.finish();
+    s.expect(seg().fin().seq(1).ack(1));
+    s.inject(seg().fin().seq(1).ack(2));
+    s.expect(seg().seq(2).ack(2));
+    assert_eq!(s.state(), TcpState::TimeWait);
+    s
+}
+
+fn a_fin_begins_time_wait_anew(builder: Builder) {
+    let mut s = time_wait(builder);
+    s.advance(200.secs());
+    s.inject(seg().fin().seq(1).ack(2));
+    s.expect(seg().seq(2).ack(2));
+    s.advance(200.secs());
+    assert_eq!(s.state(), TcpState::TimeWait);
+}
+
+fn no_reset_ends_time_wait(builder: Builder) {
+    let mut s = time_wait(builder.clone());
+    s.inject(seg().rst().seq(2));
+    assert_eq!(s.state(), TcpState::TimeWait);
+    let mut s = time_wait(builder);
+    s.close();
+    s.inject(seg().rst().seq(2));
+    assert_eq!(s.host().endpoint().time_wait(), 1);
+}
+
+fn an_old_syn_opens_nothing(builder: Builder) {
+    let mut s = builder.accepted();
+    s.finish();
+    s.expect(seg().fin().seq(1).ack(1));
+    s.inject(seg().fin().seq(1).ack(2));
+    s.expect(seg().seq(2).ack(2));
+    s.close();
+    s.inject(seg().syn().seq(0));
+    s.expect_nothing();
+}
+
+/// The peer's router says that our packet did not get through.
+fn unreachable(s: &mut Scene, packet: &carrick_sim::Packet) {
+    let to = Envelope { src: s.remote().ip(), dst: s.local().ip(), hop_limit: 64 };
+    let mut bytes = vec![0; 576];
+    let len = icmp::emit_unreachable(&mut bytes, to, 3, &packet.bytes).expect("room for it");
+    bytes.truncate(len);
+    s.inject_bytes(bytes);
+}
+
+fn an_unreachable_is_a_hint(builder: Builder) {
+    let mut s = builder.established();
+    s.send([1; 10]);
+    let packet = s.take().expect("the text");
+    unreachable(&mut s, &packet);
+    assert_eq!(s.state(), TcpState::Established);
+}
+
+fn a_quote_must_be_in_flight(builder: Builder) {
+    let mut s = builder.established();
+    s.send([1; 10]);
+    let packet = s.take().expect("the text");
+    s.inject(seg().seq(1).ack(11));
+    unreachable(&mut s, &packet);
+    assert_eq!(s.connection().and_then(|connection| connection.soft_error()), None);
+}
