@@ -345,7 +345,7 @@ impl Endpoint {
         let Some(record) = self.demux.half_open.get_mut(index) else {
             return self.discard(DiscardReason::Gone);
         };
-        if !record.challenges.permits(cx.now) {
+        if !record.challenges.permits(cx.now, self.keys.ts_offset(&record.tuple)) {
             return self.discard(reason);
         }
         let (tuple, iss, peer, listener) = (record.tuple, record.iss, record.peer, record.listener);
@@ -366,7 +366,7 @@ impl Endpoint {
             return self.discard(DiscardReason::Gone);
         };
         record.peer.repeated(segment);
-        if !record.challenges.permits(cx.now) {
+        if !record.challenges.permits(cx.now, self.keys.ts_offset(&record.tuple)) {
             return self.discard(DiscardReason::UnexpectedSyn);
         }
         record.answered_again = true;
