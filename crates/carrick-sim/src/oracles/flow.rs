@@ -56,7 +56,7 @@ pub(super) struct Flow {
     synchronized: bool,
     /// Some SYN of ours asked for ECN or agreed to it, some did not, and some of the peer's did.
     ecn: [bool; 3],
-    /// How many segments without news may still be sent (O-5).
+    /// How many segments without news may be sent before all that is due has been (O-5).
     pub(super) credit: u64,
 }
 
@@ -160,6 +160,16 @@ impl Flow {
         }
     }
 
+    /// The scale of the window in a segment of ours.
+    fn scale_of(&self, segment: &SegmentView<'_>) -> WindowScale {
+        if segment.has(TcpFlags::SYN) { WindowScale::ZERO } else { self.scale(Side::Ours) }
+    }
+
+    /// The right edge that a segment of ours advertises.
+    fn edge_of(&self, segment: &SegmentView<'_>) -> SeqNum {
+        segment.tcp.ack + segment.tcp.window.scaled(self.scale_of(segment)).get()
+    }
+
     pub(super) fn sent(
         &mut self,
         segment: &SegmentView<'_>,
@@ -169,9 +179,13 @@ impl Flow {
         let news = segment.has(TcpFlags::SYN | TcpFlags::FIN) || !segment.payload.is_empty();
         // What the endpoint says is counted against the frames it was given.
         if !news && sender == Sender::Connection {
-            self.credit = self.credit.checked_sub(1).ok_or_else(|| {
-                (Oracle::O5, format!("{} without anything to answer or to say", segment.tcp.flags))
-            })?;
+            // A window may also open because others have given memory back.
+            let opens = self.edge.is_some_and(|edge| self.edge_of(segment).after(edge));
+            if self.credit == 0 && !(opens && segment.has(TcpFlags::ACK)) {
+                let what = format!("{} without anything to answer or to say", segment.tcp.flags);
+                return Err((Oracle::O5, what));
+            }
+            self.credit = self.credit.saturating_sub(1);
         }
         self.check_ecn(segment)?;
         if segment.has(TcpFlags::RST) {
@@ -338,11 +352,10 @@ impl Flow {
             None => return broken("ACK of a peer never heard".into()),
             Some(_) => {}
         }
-        let scale = if segment.has(TcpFlags::SYN) { WindowScale::ZERO } else { self.scale(Side::Ours) };
-        let edge = ack + segment.tcp.window.scaled(scale).get();
+        let edge = self.edge_of(segment);
         // In units of the scale a window cannot always say what it said before (RFC 7323 §2.4): less than a unit
         // below the greatest edge is rounding, more is a promise taken back.
-        let unit = 1 << scale.get();
+        let unit = 1 << self.scale_of(segment).get();
         if let Some(before) = self.edge
             && before - edge >= unit
         {
