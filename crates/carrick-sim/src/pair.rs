@@ -370,8 +370,13 @@ impl Pair {
                     let app = App::new(id, plan, self.rng.fork(), streams(talk, false), true);
                     self.talks[talk].apps[1] = Some(app);
                 }
-                // A SYN that came late, for a conversation that is over.
-                None => self.hosts[side].close(self.now, id),
+                // Nobody connects twice: a copy of a SYN never comes as far as this.
+                None => {
+                    let who = self.hosts[side].connection(id).map(|connection| connection.remote_addr());
+                    let what = format!("a second connection from {who:?} for conversation {talk:?}");
+                    self.hosts[side].report(Oracle::O2, self.now, what);
+                    self.hosts[side].close(self.now, id);
+                }
             }
         }
     }

@@ -54,6 +54,8 @@ pub(super) struct Flow {
     acknowledged: Option<SeqNum>,
     edge: Option<SeqNum>,
     synchronized: bool,
+    /// A reset was sent or received.
+    reset: bool,
     /// Some SYN of ours asked for ECN or agreed to it, some did not, and some of the peer's did.
     ecn: [bool; 3],
     /// How many segments without news may be sent before all that is due has been (O-5).
@@ -80,6 +82,7 @@ impl Flow {
             acknowledged: None,
             edge: None,
             synchronized: false,
+            reset: false,
             ecn: [false; 3],
             credit: 0,
         };
@@ -96,6 +99,12 @@ impl Flow {
             _ => true,
         };
         segment.tcp.seq == self.iss && same_peer
+    }
+
+    /// Whether the connection has ended, as far as packets show it. A cookie for a late copy of its SYN has its numbers,
+    /// and begins anew all the same.
+    pub(super) fn is_over(&self) -> bool {
+        self.reset || self.fin.is_some_and(|fin| self.settled > fin)
     }
 
     fn note_syn(&mut self, syn: Syn) {
@@ -115,6 +124,7 @@ impl Flow {
 
     pub(super) fn received(&mut self, segment: &SegmentView<'_>, wire_packets: u64) {
         self.credit += wire_packets;
+        self.reset |= segment.has(TcpFlags::RST);
         let tcp = &segment.tcp;
         if segment.has(TcpFlags::SYN) {
             let ours = !segment.has(TcpFlags::ACK) || tcp.ack == self.iss + 1;
@@ -189,6 +199,7 @@ impl Flow {
         }
         self.check_ecn(segment)?;
         if segment.has(TcpFlags::RST) {
+            self.reset = true;
             return Ok(());
         }
         self.check_options(segment, segment_size)?;

@@ -210,6 +210,7 @@ impl Monitor {
         if segment.has(TcpFlags::SYN) {
             let syn = self.syns.get(&key);
             let current = self.flows.get(&key).filter(|flow| flow.continues(&segment));
+            let current = current.filter(|flow| sender == Sender::Connection || !flow.is_over());
             if current.is_none() {
                 self.flows.insert(key, Flow::new(&segment, syn));
             }
