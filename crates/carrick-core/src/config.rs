@@ -169,7 +169,8 @@ impl Default for ReassemblyLimits {
 /// timestamps, rounds the peer's MSS down to one of eight, and repeats no SYN,ACK. If its last ACK is lost, the
 /// peer's first data repairs that; a peer that has nothing to say first finds out when it asks again. A cookie is
 /// good for 64 to 128 s, and once; to know that costs about 16 bytes for each connection that a cookie opened in
-/// that time, of which there may be [`EndpointConfig::max_time_wait`] in 64 s.
+/// that time, of which there may be [`EndpointConfig::max_time_wait`] in 64 s, or 16,384 if that is more; beyond
+/// that SYNs are dropped, and come again.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum SynCookies {
     /// Never: a SYN beyond the limits is dropped, so that a flood can shut others out.

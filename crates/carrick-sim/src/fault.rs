@@ -24,6 +24,8 @@ pub enum Fault {
     Leak,
     /// Every acknowledgment is sent twice (O-5).
     Echo,
+    /// One acknowledgment of many is sent twice (O-5).
+    Stutter,
     /// The right edge of the window steps back (O-6).
     Shrink,
     /// A byte sent again is another one (O-7).
@@ -46,18 +48,25 @@ pub(crate) struct Planted {
     pub(crate) fault: Fault,
     sent: BTreeSet<(SocketAddr, SocketAddr, u32)>,
     pub(crate) received: u32,
+    acknowledgments: u32,
 }
 
 static WHIM: AtomicU64 = AtomicU64::new(1);
 
 impl Planted {
     pub(crate) fn new(fault: Fault) -> Self {
-        Self { fault, sent: BTreeSet::new(), received: 0 }
+        Self { fault, sent: BTreeSet::new(), received: 0, acknowledgments: 0 }
     }
 
     /// Something that is different whenever it is asked for.
     pub(crate) fn whim() -> u64 {
         WHIM.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether this acknowledgment is sent twice.
+    fn echoes(&mut self) -> bool {
+        self.acknowledgments += 1;
+        self.fault == Fault::Echo || self.acknowledgments == 20
     }
 
     /// Alters what a host sends.
@@ -72,8 +81,9 @@ impl Planted {
             let tcp_at = payload_at - tcp.header_len();
             let plain =
                 !tcp.flags.intersects(TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN) && payload.is_empty();
+            let echoes = plain && self.echoes();
             match self.fault {
-                Fault::Echo if plain => {
+                Fault::Echo | Fault::Stutter if echoes => {
                     altered.push(packet.clone());
                     altered.push(packet);
                 }

@@ -209,6 +209,7 @@ impl Host {
     /// Refuses a parked SYN, as [`Endpoint::refuse_parked`].
     pub fn refuse_parked(&mut self, now: Instant, id: ParkedId, how: Refusal) -> bool {
         let found = self.endpoint.refuse_parked(&self.cx(now), id, how);
+        self.monitor.prompted_endpoint(u64::from(found));
         self.settle_endpoint(now);
         found
     }
@@ -321,7 +322,7 @@ impl Host {
     ) -> Option<T> {
         let cx = self.cx(now);
         let cell = self.cells.get_mut(&id)?;
-        if prompts == Prompts::Yes {
+        for _ in 0..prompts as u8 {
             self.monitor.prompted(cell.connection.local_addr(), cell.connection.remote_addr());
         }
         let result = act(&mut cell.connection, &cx);
@@ -453,7 +454,8 @@ impl Host {
         let due = self.cells.iter().filter(|(_, cell)| is_due(cell.connection.poll_timeout()));
         let due: Vec<_> = due.map(|(id, _)| *id).collect();
         for id in due {
-            self.act(now, id, Prompts::Yes, |connection, cx| connection.handle_timeout(cx));
+            // Of those that are due one may be a delayed acknowledgment's and one keep-alive's.
+            self.act(now, id, Prompts::Twice, |connection, cx| connection.handle_timeout(cx));
             let deadline = self.cells.get(&id).and_then(|cell| cell.connection.poll_timeout());
             let deadline = if self.faulty(Fault::StaleDeadline) { Some(now) } else { deadline };
             if is_due(deadline) {
@@ -461,6 +463,8 @@ impl Host {
             }
         }
         if is_due(self.endpoint.poll_timeout()) {
+            // Of each packet that stayed in parts its source may be told.
+            self.monitor.prompted_endpoint(self.endpoint.reassemblies() as u64);
             self.endpoint.handle_timeout(&cx);
             self.settle_endpoint(now);
             if is_due(self.endpoint.poll_timeout()) {
@@ -515,7 +519,9 @@ impl Host {
         if let Some((oracle, what)) = complaint {
             self.monitor.report(oracle, now, what);
         }
+        let ends = (cell.connection.local_addr(), cell.connection.remote_addr());
         self.send_packets(now, packets, Sender::Connection);
+        self.monitor.settled(ends.0, ends.1);
         for event in endpoint_events {
             if event.is_end() {
                 cell_retired(&mut self.cells, id);
@@ -562,6 +568,7 @@ impl Host {
             self.monitor.report(oracle, now, what);
         }
         self.send_packets(now, packets, Sender::Endpoint);
+        self.monitor.settled_endpoint();
     }
 
     fn send_packets(&mut self, now: Instant, mut packets: Vec<Packet>, sender: Sender) {
@@ -746,11 +753,12 @@ impl Host {
     }
 }
 
-/// Whether a call is a reason for the connection to say something that carries no news.
+/// How often a call is a reason for the connection to say something that carries no news.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Prompts {
-    Yes,
     No,
+    Yes,
+    Twice,
 }
 
 fn cell_retired(cells: &mut BTreeMap<ConnectionId, Cell>, id: ConnectionId) {

@@ -18,7 +18,8 @@ use crate::rng::Rng;
 use crate::situations::{Before, Occurrences, Prompt, Witness};
 use crate::world::{Conversation, FIRST_PORT, Opening, Side, World};
 use carrick_core::{
-    Cidr, ConnectionId, Counters, EndpointConfig, Instant, ListenAddr, ListenConfig, ListenerId,
+    Cidr, ConnectionId, Counters, DiscardReason, EndpointConfig, Instant, ListenAddr, ListenConfig,
+    ListenerId,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -369,8 +370,13 @@ impl Pair {
                     let app = App::new(id, plan, self.rng.fork(), streams(talk, false), true);
                     self.talks[talk].apps[1] = Some(app);
                 }
-                // A SYN that came late, for a conversation that is over.
-                None => self.hosts[side].close(self.now, id),
+                // Nobody connects twice: a copy of a SYN never comes as far as this.
+                None => {
+                    let who = self.hosts[side].connection(id).map(|connection| connection.remote_addr());
+                    let what = format!("a second connection from {who:?} for conversation {talk:?}");
+                    self.hosts[side].report(Oracle::O2, self.now, what);
+                    self.hosts[side].close(self.now, id);
+                }
             }
         }
     }
@@ -422,6 +428,11 @@ impl Pair {
             }
             for role in 0..2 {
                 let side = if role == 0 { client } else { 1 - client };
+                let peer = self.talks[talk].apps[1 - role].as_ref().and_then(|app| app.end);
+                if running(&self.talks[talk].apps[role]) && peer == Some(End::Complete) && !self.adverse() {
+                    let what = format!("conversation {talk}: a side waits for one that is done");
+                    return Err(self.violated(Oracle::O9, what));
+                }
                 if let Some(app) = self.talks[talk].apps[role].as_mut().filter(|app| app.end.is_none()) {
                     app.leave(self.now, &mut self.hosts[side], End::Stranded);
                     gave_up = true;
@@ -432,6 +443,15 @@ impl Pair {
             self.step()?;
         }
         Ok(gave_up)
+    }
+
+    /// Whether something happened that may keep a side from hearing of its peer's end.
+    fn adverse(&self) -> bool {
+        let dropped = |host: &Host| {
+            let counters = host.endpoint().counters();
+            counters.discarded(DiscardReason::NoMemory) + counters.discarded(DiscardReason::NoRoom) > 0
+        };
+        self.links.iter().any(|link| link.lost() + link.corrupted() > 0) || self.hosts.iter().any(dropped)
     }
 
     fn check_end(&mut self) -> Result<(), Violation> {
@@ -449,6 +469,10 @@ impl Pair {
             }
         }
         for (talk, Talk { apps, .. }) in self.talks.iter().enumerate() {
+            if let [Some(App { end: Some(End::Complete), .. }), None] = apps {
+                let what = format!("conversation {talk}: complete, and nobody was there");
+                return Err(self.violated(Oracle::O2, what));
+            }
             let [Some(client), Some(server)] = apps else { continue };
             for (writer, reader) in [(client, server), (server, client)] {
                 let all = reader.read == writer.written && writer.finished;

@@ -40,7 +40,7 @@ pub struct Side {
     pub offload: Offload,
     /// Most bytes that its connections may hold together.
     pub budget: usize,
-    /// How often, per million, its device is [moody](HostConfig::moody).
+    /// How often, per million, its device is [moody](crate::HostConfig::moody).
     pub moody: u32,
     /// By how much its driver may be late for a timer, if nothing else wakes it before.
     pub late: Duration,

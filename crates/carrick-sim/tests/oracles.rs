@@ -59,6 +59,8 @@ fn o_4_fires_on_a_byte_not_given_back() {
 #[test]
 fn o_5_fires_on_an_answer_too_many() {
     caught(Fault::Echo, Oracle::O5);
+    // Though more segments came than were answered.
+    caught(Fault::Stutter, Oracle::O5);
 }
 
 #[test]

@@ -205,11 +205,12 @@ enum End {
     Told,
 }
 
-/// At most ten challenge ACKs in five seconds (RFC 5961 §7), counted for each connection by itself.
+/// At most ten challenge ACKs in five to ten seconds (RFC 5961 §7), counted for each connection by itself. How long it
+/// is exactly is a secret of the connection's, so that nobody can know when there are ten again (T-BLD-5).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Throttle {
     /// When the first of them left, in milliseconds modulo 2^32: that they meet again after 50 days costs at most
-    /// the answers of five seconds.
+    /// the answers of one period.
     since: u32,
     /// How many there were since then; 0 before the first.
     count: u8,
@@ -225,11 +226,14 @@ impl Link {
 impl Throttle {
     const LIMIT: u8 = 10;
     /// In milliseconds.
-    const PERIOD: u32 = 5000;
+    const LEAST_PERIOD: u32 = 5000;
 
-    pub(crate) fn permits(&mut self, now: Instant) -> bool {
+    /// Whether one may leave now; if so, it is taken as sent. `secret` is the connection's and does not change: the
+    /// offset of its timestamps, whose upper half decides.
+    pub(crate) fn permits(&mut self, now: Instant, secret: u32) -> bool {
         let now = handshake::ts_clock(now, 0);
-        if self.count == 0 || now.wrapping_sub(self.since) >= Self::PERIOD {
+        let longer = (secret >> 16).saturating_mul(Self::LEAST_PERIOD) >> 16;
+        if self.count == 0 || now.wrapping_sub(self.since) >= Self::LEAST_PERIOD.saturating_add(longer) {
             *self = Self { since: now, count: 0 };
         }
         self.count = self.count.saturating_add(1);

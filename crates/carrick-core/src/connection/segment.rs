@@ -62,7 +62,7 @@ impl Connection {
             }
             Verdict::RepeatedSyn => {
                 peer.repeated(segment);
-                if !self.challenges.permits(cx.now) {
+                if !self.challenges.permits(cx.now, self.link.ts_offset) {
                     return Err(Outcome::Discarded(DiscardReason::UnexpectedSyn));
                 }
                 opening.due = true;
@@ -438,7 +438,7 @@ impl Connection {
 
     /// The segment is dropped and draws an ACK, under the throttle (RFC 5961 §7).
     pub(super) fn challenge(&mut self, now: Instant, reason: DiscardReason) -> Step {
-        if self.challenges.permits(now) || fault!(self.config, ChallengesUnlimited) {
+        if self.challenges.permits(now, self.link.ts_offset) || fault!(self.config, ChallengesUnlimited) {
             self.acks_due = self.acks_due.max(1);
         }
         Err(Outcome::Answered(reason))

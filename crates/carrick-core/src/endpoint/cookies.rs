@@ -19,7 +19,7 @@
 //!
 //! A cookie opens one connection. Those that have are remembered as long as they would be good, eight bytes each:
 //! otherwise the network's copy of a peer's first text would open a second connection after the end of the
-//! first, and be delivered twice.
+//! first, and be delivered twice. Where no more can be remembered no more are made.
 
 use super::keys::Keys;
 use crate::connection::handshake::Peer;
@@ -42,6 +42,9 @@ const OPTION_BITS: u32 = 5;
 const OPTIONS: u32 = (1 << OPTION_BITS) - 1;
 /// The shift of a peer that does not scale.
 const NO_SCALE: u32 = 15;
+
+/// So many cookies of a slot can be spent at least, however few TIME-WAIT records there may be.
+const LEAST_SPENT: usize = 16_384;
 
 /// A slot's number and key, and the cookies of it that have opened a connection.
 #[derive(Clone)]
@@ -78,20 +81,17 @@ pub(super) struct Cookie {
     pub(super) peer: Peer,
 }
 
-/// Whether a cookie may open a connection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Spent {
-    /// It may, once.
-    Now,
-    /// It has already.
-    Before,
-    /// There is no room to remember it.
-    NoRoom,
-}
-
 impl Cookies {
-    pub(super) const fn new(keys: Keys, most: usize) -> Self {
-        Self { keys, slots: [None, None], most, last: None }
+    /// Remembers as many spent cookies of a slot as there may be TIME-WAIT records: both keep old duplicates of a
+    /// connection that is over from being taken for new ones.
+    pub(super) fn new(keys: Keys, max_time_wait: usize) -> Self {
+        Self { keys, slots: [None, None], most: max_time_wait.max(LEAST_SPENT), last: None }
+    }
+
+    /// Whether a cookie made now could not be honoured.
+    pub(super) fn is_full(&self, now: Instant) -> bool {
+        let current = slot_at(now);
+        self.slots.iter().flatten().any(|slot| slot.number == current && slot.spent.len() >= self.most)
     }
 
     /// Whether there may be cookies that are still good.
@@ -100,7 +100,7 @@ impl Cookies {
     }
 
     /// A cookie for a SYN. `ts_now` is the timestamp clock of the connection that may come of it; the value in
-    /// the SYN,ACK is up to 63 ticks behind it, so that the connection's own are never smaller.
+    /// the SYN,ACK is up to 31 ticks behind it, so that the connection's own are never smaller.
     pub(super) fn make(&mut self, tuple: &Tuple, peer: Peer, ts_now: u32, now: Instant) -> Cookie {
         self.last = Some(now);
         let mss = MSS.iter().rposition(|mss| *mss <= peer.mss.get()).unwrap_or(0);
@@ -144,19 +144,13 @@ impl Cookies {
         Some((SeqNum::new(iss), peer))
     }
 
-    /// Uses a cookie that is good.
-    pub(super) fn spend(&mut self, tuple: &Tuple, iss: SeqNum, irs: SeqNum) -> Spent {
+    /// Uses a cookie that is good; false if it was used before, or there is no room to remember it.
+    pub(super) fn spend(&mut self, tuple: &Tuple, iss: SeqNum, irs: SeqNum) -> bool {
         let name = self.keys.hash_one((tuple, iss.get(), irs.get()));
         let most = self.most;
         // Which slot's it is stands in it.
-        match self.slots.get_mut((iss.get() >> 3 & 1) as usize).and_then(Option::as_mut) {
-            Some(slot) if slot.spent.contains(&name) => Spent::Before,
-            Some(slot) if slot.spent.len() < most => {
-                slot.spent.insert(name);
-                Spent::Now
-            }
-            Some(_) | None => Spent::NoRoom,
-        }
+        let slot = self.slots.get_mut((iss.get() >> 3 & 1) as usize).and_then(Option::as_mut);
+        slot.is_some_and(|slot| slot.spent.len() < most && slot.spent.insert(name))
     }
 
     /// When the first of the cookies that are remembered is good no more.

@@ -7,7 +7,6 @@
 //! [`cookies`](super::cookies)' business. A record that took the place of a TIME-WAIT record keeps that, and gives
 //! it back if the SYN was an old duplicate (RFC 9293 §3.6.1).
 
-use super::cookies::Spent;
 use super::demux::{PARKED, RETRY_LISTS, UNDECIDED};
 use super::{Dispatch, Endpoint, stray, time_wait};
 use crate::connection::handshake::{self, Peer, ts_clock};
@@ -38,6 +37,8 @@ pub(super) struct HalfOpen {
     pub(super) sent_at: Instant,
     pub(super) deadline: Instant,
     pub(super) retries: u8,
+    /// The SYN,ACK has also been sent because the peer's SYN came again: the ACK does not tell which it answers.
+    answered_again: bool,
     challenges: Throttle,
     /// No SYN,ACK has been sent, until somebody decides.
     pub(super) parked: Option<Parked>,
@@ -51,6 +52,15 @@ pub(super) struct Parked {
     pub(super) generation: u32,
     /// Somebody has heard of it.
     pub(super) seen: bool,
+}
+
+/// What shows that the peer has had our SYN,ACK.
+#[derive(Clone, Copy, Debug)]
+enum Proof {
+    /// It acknowledges the one of that record.
+    Record(u32),
+    /// It acknowledges a cookie; a copy of the SYN may have made that record meanwhile.
+    Cookie(Option<u32>),
 }
 
 /// What becomes of a SYN.
@@ -75,11 +85,12 @@ impl HalfOpen {
     }
 
     pub(super) fn digest(&self, now: Instant, state: &mut impl Hasher) {
-        let Self { tuple, listener, iss: _, peer, sent_at, deadline, retries, challenges, parked, old } =
-            self;
+        let Self { tuple, listener, iss: _, peer, sent_at, deadline, retries, .. } = self;
+        let Self { answered_again, challenges, parked, old, .. } = self;
         let peer = Peer { irs: SeqNum::new(0), ..*peer };
         let seen = parked.map(|parked| parked.seen);
-        (tuple, listener, peer, now.since(*sent_at), deadline.since(now), retries, seen).hash(state);
+        (tuple, listener, peer, now.since(*sent_at), deadline.since(now), retries).hash(state);
+        (answered_again, seen).hash(state);
         challenges.digest(now, state);
         if let Some(old) = old {
             old.digest(now, state);
@@ -130,6 +141,7 @@ impl Endpoint {
             sent_at: cx.now,
             deadline: cx.now + if park { self.config.park_for } else { INITIAL_RTO },
             retries: 0,
+            answered_again: false,
             challenges: Throttle::default(),
             parked,
             old: old.map(Box::new),
@@ -167,11 +179,17 @@ impl Endpoint {
         }
         let full = listener.half_open >= listener.config.max_half_open.max(1)
             || self.demux.half_open.len() >= self.config.max_half_open;
-        match self.config.syn_cookies {
-            SynCookies::Always if !listener.config.park => Admission::Cookie,
-            SynCookies::BeyondLimit if full && !listener.config.park => Admission::Cookie,
-            _ if full => Admission::Refused(DiscardReason::NoRoom),
-            _ => Admission::Record,
+        let cookie = !listener.config.park
+            && match self.config.syn_cookies {
+                SynCookies::Never => false,
+                SynCookies::BeyondLimit => full,
+                SynCookies::Always => true,
+            };
+        match cookie {
+            true if self.cookies.is_full(cx.now) => Admission::Refused(DiscardReason::NoRoom),
+            true => Admission::Cookie,
+            false if full => Admission::Refused(DiscardReason::NoRoom),
+            false => Admission::Record,
         }
     }
 
@@ -203,12 +221,14 @@ impl Endpoint {
     }
 
     /// An ACK to a listener while cookies are outstanding: it may complete a handshake that nothing is known
-    /// of. A peer's first data does as well as the ACK before it, which may have been lost.
+    /// of, or only the `record` that a copy of the SYN has made. A peer's first data does as well as the ACK before
+    /// it, which may have been lost.
     pub(super) fn cookie_segment<'f>(
         &mut self,
         cx: &Cx,
         id: ListenerId,
         tuple: Tuple,
+        record: Option<u32>,
         segment: Segment<'f>,
     ) -> Dispatch<'f> {
         if self.listeners.get(id).is_none_or(|listener| listener.config.park) {
@@ -223,7 +243,7 @@ impl Endpoint {
             return self.discard(DiscardReason::NoRoom);
         }
         let done = HalfDone { iss, peer, sent_at: None, retries: 0 };
-        self.open(cx, id, tuple, None, done, segment)
+        self.open(cx, id, tuple, Proof::Cookie(record), done, segment)
     }
 
     /// The handshake is complete, by a record or by a cookie, if there is room for one more connection; else the
@@ -233,7 +253,7 @@ impl Endpoint {
         cx: &Cx,
         id: ListenerId,
         tuple: Tuple,
-        record: Option<u32>,
+        proof: Proof,
         done: HalfDone,
         segment: Segment<'f>,
     ) -> Dispatch<'f> {
@@ -243,18 +263,17 @@ impl Endpoint {
             return self.discard(DiscardReason::NoRoom);
         }
         let config = listener.connection.clone();
-        if let Some(index) = record {
+        if let Proof::Record(index) | Proof::Cookie(Some(index)) = proof {
             self.remove_half_open(index);
         }
         if self.config.max_per_source.is_some_and(|most| self.demux.source_count(tuple.remote) >= most) {
             return self.refuse_source(&tuple, &segment);
         }
-        if record.is_none() {
-            match self.cookies.spend(&tuple, done.iss, done.peer.irs) {
-                Spent::Now => bump(&mut self.counters.syn_cookies_accepted),
-                Spent::Before => return self.stray(tuple, &segment),
-                Spent::NoRoom => return self.discard(DiscardReason::NoRoom),
+        if let Proof::Cookie(_) = proof {
+            if !self.cookies.spend(&tuple, done.iss, done.peer.irs) {
+                return self.stray(tuple, &segment);
             }
+            bump(&mut self.counters.syn_cookies_accepted);
         }
         let generation = self.next_generation();
         let Some(index) = self.demux.insert_connection(&self.keys, tuple, generation) else {
@@ -327,7 +346,7 @@ impl Endpoint {
         let Some(record) = self.demux.half_open.get_mut(index) else {
             return self.discard(DiscardReason::Gone);
         };
-        if !record.challenges.permits(cx.now) {
+        if !record.challenges.permits(cx.now, self.keys.ts_offset(&record.tuple)) {
             return self.discard(reason);
         }
         let (tuple, iss, peer, listener) = (record.tuple, record.iss, record.peer, record.listener);
@@ -348,9 +367,10 @@ impl Endpoint {
             return self.discard(DiscardReason::Gone);
         };
         record.peer.repeated(segment);
-        if !record.challenges.permits(cx.now) {
+        if !record.challenges.permits(cx.now, self.keys.ts_offset(&record.tuple)) {
             return self.discard(DiscardReason::UnexpectedSyn);
         }
+        record.answered_again = true;
         let record = record.clone();
         if self.replies_full() {
             return self.discard(DiscardReason::ReplyQueueFull);
@@ -382,6 +402,10 @@ impl Endpoint {
         match syn_received::segment_arrives(record.iss, &record.peer, window, &segment) {
             Verdict::Drop(reason) => return self.discard(reason),
             Verdict::Challenge(reason) => return self.challenge_half_open(cx, index, reason),
+            Verdict::Stray if self.cookies.outstanding(cx.now) => {
+                let id = record.listener;
+                return self.cookie_segment(cx, id, tuple, Some(index), segment);
+            }
             Verdict::Stray => return self.stray(tuple, &segment),
             Verdict::RepeatedSyn => return self.repeat_syn_ack(cx, index, &segment),
             // A passive open returns to LISTEN without a word.
@@ -394,9 +418,11 @@ impl Endpoint {
             }
             Verdict::Established | Verdict::EstablishedBySyn => {}
         }
-        let &HalfOpen { listener, iss, peer, sent_at, retries, .. } = record;
-        let done = HalfDone { iss, peer, sent_at: Some(sent_at), retries };
-        self.open(cx, listener, tuple, Some(index), done, segment)
+        let &HalfOpen { listener, iss, peer, sent_at, retries, answered_again, .. } = record;
+        // Karn's rule (RFC 6298 §3).
+        let sent_at = Some(sent_at).filter(|_| !answered_again);
+        let done = HalfDone { iss, peer, sent_at, retries };
+        self.open(cx, listener, tuple, Proof::Record(index), done, segment)
     }
 
     /// Repeats SYN,ACKs that are due, and gives up on those repeated often enough.
@@ -441,10 +467,11 @@ impl Endpoint {
         let indices: alloc::vec::Vec<u32> = of_it.map(|(index, _)| index).collect();
         for index in indices {
             let Some(record) = self.remove_half_open(index) else { continue };
-            let tcp = record.reset();
+            bump(&mut self.counters.half_open_failed);
             // Beyond what the reply queue takes, the peer's next segment meets a reset as a stranger's.
             if !self.replies_full() {
-                self.reply_tcp(&record.tuple, tcp);
+                bump(&mut self.counters.resets);
+                self.reply_tcp(&record.tuple, record.reset());
             }
         }
     }

@@ -303,7 +303,7 @@ impl Endpoint {
             if segment.has(TcpFlags::SYN) || !self.cookies.outstanding(cx.now) {
                 return self.stray(tuple, &segment);
             }
-            return self.cookie_segment(cx, id, tuple, segment);
+            return self.cookie_segment(cx, id, tuple, None, segment);
         }
         if !segment.has(TcpFlags::SYN) {
             return self.discard(DiscardReason::Unexpected);
@@ -363,6 +363,15 @@ impl Endpoint {
         let Some(id) = self.listeners.find(tuple.local, tuple.local_port) else {
             return self.discard(DiscardReason::UnexpectedSyn);
         };
+        // Timestamps count that the new connection would use, which is the listener's to say.
+        let listener = self.listeners.get(id);
+        let timestamps = segment.options.timestamps;
+        let used = timestamps.filter(|_| listener.is_some_and(|listener| listener.connection.timestamps));
+        let record = self.demux.time_waits.get(index);
+        let reopens = record.is_some_and(|record| time_wait::may_reopen(record, segment.seq, used));
+        if !reopens && !fault!(self.config, TimeWaitReopened) {
+            return self.discard(DiscardReason::UnexpectedSyn);
+        }
         // A SYN that is turned away leaves the record as it was.
         self.syn_to_listener(cx, id, tuple, segment, Some(index))
     }

@@ -32,7 +32,7 @@ pub(crate) fn segment_arrives(record: &mut TimeWaitRecord, segment: &Segment<'_>
     let (nxt, window) = (record.rcv_nxt, record.window);
     // In place of timestamp and number: a SYN opens anew, or is an old duplicate (RFC 6191 §2).
     if syn && !ack && !reset {
-        let reopens = may_reopen(record, segment);
+        let reopens = may_reopen(record, segment.seq, segment.options.timestamps);
         return if reopens { Verdict::Reopen } else { Verdict::Drop(DiscardReason::UnexpectedSyn) };
     }
     match check_timestamp(record.ts_recent.is_some(), record.ts_recent, segment) {
@@ -85,10 +85,11 @@ fn answer(record: &mut TimeWaitRecord) -> Verdict {
     Verdict::Answer
 }
 
-/// Whether a SYN may open a new incarnation of the tuple (RFC 6191 §2).
-pub(crate) fn may_reopen(record: &TimeWaitRecord, syn: &Segment<'_>) -> bool {
-    let newer_seq = syn.seq.at_or_after(record.rcv_nxt);
-    match (record.ts_recent, syn.options.timestamps) {
+/// Whether a SYN of that number may open a new incarnation of the tuple, which would use those timestamps
+/// (RFC 6191 §2).
+pub(crate) fn may_reopen(record: &TimeWaitRecord, seq: SeqNum, timestamps: Option<Timestamps>) -> bool {
+    let newer_seq = seq.at_or_after(record.rcv_nxt);
+    match (record.ts_recent, timestamps) {
         (Some(recent), Some(timestamps)) if timestamps.val == recent => newer_seq,
         (Some(recent), Some(timestamps)) => is_before(recent, timestamps.val),
         (None, Some(_)) => true,

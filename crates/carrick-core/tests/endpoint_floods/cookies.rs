@@ -423,15 +423,3 @@ fn bug_a_cookie_opened_two_connections() {
     assert_eq!(node.endpoint.memory(), empty);
     assert_eq!(node.endpoint.poll_timeout(), None);
 }
-
-#[test]
-fn cookies_that_cannot_be_remembered_are_not_taken() {
-    let endpoint = EndpointConfig { max_time_wait: 2, ..with(SynCookies::Always) };
-    let (mut node, _) = Node::listening(endpoint, ListenConfig::default());
-    let from = |n: u16| addr(&format!("198.51.100.7:{}", 4000 + n));
-    let open =
-        |node: &mut Node, n, now| node.handshake(now, from(n), addr(HTTP), TcpOptions::default()).is_some();
-    assert!(open(&mut node, 1, start()) && open(&mut node, 2, start()));
-    assert!(!open(&mut node, 3, start()));
-    assert!(open(&mut node, 3, start() + 24.secs()), "the next slot has room");
-}

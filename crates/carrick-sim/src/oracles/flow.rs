@@ -54,9 +54,11 @@ pub(super) struct Flow {
     acknowledged: Option<SeqNum>,
     edge: Option<SeqNum>,
     synchronized: bool,
+    /// A reset was sent or received.
+    reset: bool,
     /// Some SYN of ours asked for ECN or agreed to it, some did not, and some of the peer's did.
     ecn: [bool; 3],
-    /// How many segments without news may still be sent (O-5).
+    /// How many segments without news may be sent before all that is due has been (O-5).
     pub(super) credit: u64,
 }
 
@@ -80,6 +82,7 @@ impl Flow {
             acknowledged: None,
             edge: None,
             synchronized: false,
+            reset: false,
             ecn: [false; 3],
             credit: 0,
         };
@@ -96,6 +99,12 @@ impl Flow {
             _ => true,
         };
         segment.tcp.seq == self.iss && same_peer
+    }
+
+    /// Whether the connection has ended, as far as packets show it. A cookie for a late copy of its SYN has its numbers,
+    /// and begins anew all the same.
+    pub(super) fn is_over(&self) -> bool {
+        self.reset || self.fin.is_some_and(|fin| self.settled > fin)
     }
 
     fn note_syn(&mut self, syn: Syn) {
@@ -115,6 +124,7 @@ impl Flow {
 
     pub(super) fn received(&mut self, segment: &SegmentView<'_>, wire_packets: u64) {
         self.credit += wire_packets;
+        self.reset |= segment.has(TcpFlags::RST);
         let tcp = &segment.tcp;
         if segment.has(TcpFlags::SYN) {
             let ours = !segment.has(TcpFlags::ACK) || tcp.ack == self.iss + 1;
@@ -160,6 +170,16 @@ impl Flow {
         }
     }
 
+    /// The scale of the window in a segment of ours.
+    fn scale_of(&self, segment: &SegmentView<'_>) -> WindowScale {
+        if segment.has(TcpFlags::SYN) { WindowScale::ZERO } else { self.scale(Side::Ours) }
+    }
+
+    /// The right edge that a segment of ours advertises.
+    fn edge_of(&self, segment: &SegmentView<'_>) -> SeqNum {
+        segment.tcp.ack + segment.tcp.window.scaled(self.scale_of(segment)).get()
+    }
+
     pub(super) fn sent(
         &mut self,
         segment: &SegmentView<'_>,
@@ -169,12 +189,17 @@ impl Flow {
         let news = segment.has(TcpFlags::SYN | TcpFlags::FIN) || !segment.payload.is_empty();
         // What the endpoint says is counted against the frames it was given.
         if !news && sender == Sender::Connection {
-            self.credit = self.credit.checked_sub(1).ok_or_else(|| {
-                (Oracle::O5, format!("{} without anything to answer or to say", segment.tcp.flags))
-            })?;
+            // A window may also open because others have given memory back.
+            let opens = self.edge.is_some_and(|edge| self.edge_of(segment).after(edge));
+            if self.credit == 0 && !(opens && segment.has(TcpFlags::ACK)) {
+                let what = format!("{} without anything to answer or to say", segment.tcp.flags);
+                return Err((Oracle::O5, what));
+            }
+            self.credit = self.credit.saturating_sub(1);
         }
         self.check_ecn(segment)?;
         if segment.has(TcpFlags::RST) {
+            self.reset = true;
             return Ok(());
         }
         self.check_options(segment, segment_size)?;
@@ -338,11 +363,10 @@ impl Flow {
             None => return broken("ACK of a peer never heard".into()),
             Some(_) => {}
         }
-        let scale = if segment.has(TcpFlags::SYN) { WindowScale::ZERO } else { self.scale(Side::Ours) };
-        let edge = ack + segment.tcp.window.scaled(scale).get();
+        let edge = self.edge_of(segment);
         // In units of the scale a window cannot always say what it said before (RFC 7323 §2.4): less than a unit
         // below the greatest edge is rounding, more is a promise taken back.
-        let unit = 1 << scale.get();
+        let unit = 1 << self.scale_of(segment).get();
         if let Some(before) = self.edge
             && before - edge >= unit
         {

@@ -89,7 +89,7 @@ pub struct Monitor {
     /// SYNs that may become flows.
     syns: BTreeMap<(SocketAddr, SocketAddr), flow::Syn>,
     strangers: BTreeMap<IpAddr, Stranger>,
-    /// What the endpoint may still answer: one packet per frame received.
+    /// What the endpoint may answer before all that is due has been sent: one packet per frame received.
     answers: u64,
     violation: Option<Violation>,
 }
@@ -167,6 +167,18 @@ impl Monitor {
         self.answers += packets;
     }
 
+    /// The connection has sent all that was due: what it might have answered and did not is forfeit.
+    pub fn settled(&mut self, local: SocketAddr, remote: SocketAddr) {
+        if let Some(flow) = self.flows.get_mut(&(local, remote)) {
+            flow.credit = 0;
+        }
+    }
+
+    /// The same of the endpoint.
+    pub fn settled_endpoint(&mut self) {
+        self.answers = 0;
+    }
+
     /// The address has shown that it receives what is sent to it.
     pub fn known(&mut self, address: IpAddr) {
         self.strangers.entry(address).or_default().known = true;
@@ -203,6 +215,7 @@ impl Monitor {
         if segment.has(TcpFlags::SYN) {
             let syn = self.syns.get(&key);
             let current = self.flows.get(&key).filter(|flow| flow.continues(&segment));
+            let current = current.filter(|flow| sender == Sender::Connection || !flow.is_over());
             if current.is_none() {
                 self.flows.insert(key, Flow::new(&segment, syn));
             }
