@@ -188,7 +188,7 @@ impl Connection {
         if fault!(self.config, WindowTakenBack) && !self.received.is_empty() {
             window = WireWindow::new(0);
         }
-        let mut offset = if sendable.len > 0 { sendable.seq.distance_from(snd.una) as usize } else { 0 };
+        let mut offset = sendable.seq.distance_from(snd.una) as usize;
         if fault!(self.config, TextShifted)
             && sendable.seq.before(snd.nxt)
             && offset.saturating_add(sendable.len) < queued

@@ -1,0 +1,3 @@
+//! What was seen to go wrong inside a connection, each with the exchange that showed it.
+
+mod pointer_of_empty_segments;
