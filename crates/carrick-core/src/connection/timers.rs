@@ -185,10 +185,11 @@ impl Connection {
     }
 
     /// USER TIMEOUT (RFC 9293 §3.10.8). A clock that has leapt over the deadline is no evidence against the peer:
-    /// it is asked once more.
+    /// it is asked once more. Nor is what we have held back ourselves.
     fn user_timeout_is_over(&self, now: Instant, deadline: Instant) -> bool {
         let leapt = now.since(deadline) >= LEAP;
-        (self.has_asked_again() || !leapt)
+        let has_asked = !matches!(&self.state, State::Open(open) if !open.snd.outstanding());
+        (self.has_asked_again() || (has_asked && !leapt))
             && self.patience().is_some_and(|limit| now.since(self.moved) >= limit)
     }
 
