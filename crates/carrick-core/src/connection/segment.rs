@@ -248,7 +248,9 @@ impl Connection {
             // A FIN of the peer's that comes again begins TIME-WAIT with an ACK, however many were sent before.
             State::TimeWait(_) => self.acks_due = 1,
             State::Open(open) if len > 0 => {
-                if text_end.at_or_before(nxt) && !segment.text.is_empty() {
+                // Strangers know no number to acknowledge.
+                let believable = segment.has(TcpFlags::ACK) && open.snd.acceptable_ack(segment.ack);
+                if believable && text_end.at_or_before(nxt) && !segment.text.is_empty() {
                     open.rcv.acks.on_trouble();
                     open.rcv.note_old_text(segment.seq, segment.text_seqs());
                 }

@@ -3,3 +3,4 @@
 mod cork_and_probes;
 mod patience_without_waiting;
 mod pointer_of_empty_segments;
+mod reports_for_strangers;
