@@ -120,10 +120,10 @@ impl ChunkQueue {
         self.pieces.push_back(Piece { start, bytes, charge });
     }
 
-    /// Puts another queue's bytes at the end.
+    /// Puts another queue's bytes at the end: few bytes into the chunk that is there, rather than keep theirs.
     pub(crate) fn append(&mut self, mut other: Self) {
-        if other.is_empty() {
-            return;
+        if other.len <= self.tail_spare().min(MEDIUM) {
+            return other.iter().for_each(|part| self.push(part));
         }
         self.seal();
         self.memory = self.memory.saturating_add(other.memory);
