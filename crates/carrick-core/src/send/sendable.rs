@@ -96,8 +96,9 @@ impl Sender {
         (len > 0 || fin).then_some(Sendable { seq: self.una, len: len as usize, fin })
     }
 
+    /// At least a segment, whatever the controller says: without one nothing would ever be acknowledged.
     fn congestion_window(&self, smss: u32) -> u32 {
-        let cwnd = self.congestion.get().window();
+        let cwnd = self.congestion.get().window().max(smss);
         self.fast.as_ref().map_or(cwnd, |fast| fast.window(cwnd, self.una, smss))
     }
 }

@@ -6,8 +6,6 @@ use carrick_covers::covers;
 use carrick_sim::{LinkConfig, Pair, Plan, Rng, Span, World};
 use carrick_wire::{TcpFlags, TcpOptions, Timestamps};
 
-const CLIENT: &str = "198.51.100.7:4000";
-
 fn with(syn_cookies: SynCookies) -> EndpointConfig {
     EndpointConfig { syn_cookies, ..config() }
 }
@@ -99,24 +97,14 @@ fn synf_4_a_cookie_is_good_for_two_slots_whatever_key_is_in_use() {
         // Others keep cookies outstanding.
         node.receive(later, &syn(addr("198.51.100.9:1"), addr(HTTP), 1, TcpOptions::default()));
         node.sent.clear();
-        let acknowledgment = cookie.wrapping_add(1);
-        let ack = segment(
-            addr(CLIENT),
-            addr(HTTP),
-            TcpFlags::ACK,
-            5001,
-            acknowledgment,
-            TcpOptions::default(),
-            b"",
-        );
-        let seen = node.receive(later, &ack);
+        let seen = node.receive(later, &completing(cookie, b""));
         if good {
             assert_eq!(seen, Seen::Opened, "after {millis} ms");
         } else {
             assert_eq!(seen, Seen::Answered, "after {millis} ms");
             let reset = node.only();
             assert!(reset.is(TcpFlags::RST));
-            assert_eq!(reset.tcp.seq.get(), acknowledgment);
+            assert_eq!(reset.tcp.seq.get(), cookie.wrapping_add(1));
             assert_eq!(node.endpoint.counters().syn_cookies_refused, 1);
         }
     }
@@ -391,16 +379,7 @@ fn bug_a_cookie_opened_two_connections() {
     let mut node = baker();
     let empty = node.endpoint.memory();
     node.receive(start(), &syn(addr(CLIENT), addr(HTTP), 5000, TcpOptions::default()));
-    let acknowledgment = node.only().tcp.seq.get().wrapping_add(1);
-    let text = segment(
-        addr(CLIENT),
-        addr(HTTP),
-        TcpFlags::ACK,
-        5001,
-        acknowledgment,
-        TcpOptions::default(),
-        b"once",
-    );
+    let text = completing(node.only().tcp.seq.get(), b"once");
     assert_eq!(node.receive(start(), &text), Seen::Opened);
     let (_, id) = node.opened[0];
     node.act(start(), id, |connection, cx| connection.abort(cx));

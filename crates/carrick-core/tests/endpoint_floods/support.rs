@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 pub(crate) const HOST: &str = "192.0.2.2";
 pub(crate) const HTTP: &str = "192.0.2.2:80";
+pub(crate) const CLIENT: &str = "198.51.100.7:4000";
 
 pub(crate) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -88,6 +89,13 @@ pub(crate) fn segment(
         ..TcpHeader::default()
     };
     packet(src, dst, tcp, text)
+}
+
+/// The ACK, perhaps with text, by which [`CLIENT`], whose SYN had the number 5000 and no option, completes its
+/// handshake with [`HTTP`], where our SYN,ACK had `iss`.
+pub(crate) fn completing(iss: u32, text: &[u8]) -> Vec<u8> {
+    let (src, dst) = (addr(CLIENT), addr(HTTP));
+    segment(src, dst, TcpFlags::ACK, 5001, iss.wrapping_add(1), TcpOptions::default(), text)
 }
 
 /// Timestamps that answer those of `of`.

@@ -6,8 +6,6 @@ use carrick_core::{EndpointConfig, ListenConfig};
 use carrick_sim::Span;
 use carrick_wire::{TcpFlags, TcpOptions};
 
-const CLIENT: &str = "198.51.100.7:4000";
-
 #[test]
 fn the_ack_of_a_cookie_counts_where_there_is_a_record_too() {
     let endpoint = EndpointConfig { max_half_open: 1, ..config() };
@@ -26,18 +24,7 @@ fn the_ack_of_a_cookie_counts_where_there_is_a_record_too() {
     let record = node.only();
     assert_ne!(record.tcp.seq, cookie.tcp.seq);
 
-    let ack = |of: &Reply| {
-        let acknowledgment = of.tcp.seq.get().wrapping_add(1);
-        segment(
-            addr(CLIENT),
-            addr(HTTP),
-            TcpFlags::ACK,
-            5001,
-            acknowledgment,
-            TcpOptions::default(),
-            b"hello",
-        )
-    };
+    let ack = |of: &Reply| completing(of.tcp.seq.get(), b"hello");
     assert_eq!(node.receive(start() + 1.secs(), &ack(&cookie)), Seen::Opened);
     assert_eq!(node.endpoint.half_open(), 0);
     let answer = node.only();

@@ -1,0 +1,30 @@
+//! Bugs that there were: each module opens with what was seen, and plays what showed it.
+
+#[path = "../endpoint_floods/support.rs"]
+#[allow(dead_code, reason = "shared with the tests of floods, which use all of it")]
+mod support;
+
+mod cookie_and_record;
+mod cookies_without_time_wait;
+mod cork_and_probes;
+mod covering_text_memory;
+mod digest_of_records;
+mod duplicate_acks_after_the_hole;
+mod end_of_time;
+mod fin_below_kept_text;
+mod full_reply_queue;
+mod half_open_window;
+mod islands_joined;
+mod patience_without_waiting;
+mod pointer_of_empty_segments;
+mod record_before_the_last_ack;
+mod repeated_syn_ack;
+mod reports_for_strangers;
+mod reset_behind_a_fin;
+mod resets_of_a_listener;
+mod reuse_without_timestamps;
+mod room_behind_a_range;
+mod time_wait_lost_to_a_refused_syn;
+mod timestamp_of_an_old_segment;
+mod window_of_nothing;
+mod window_of_repeated_text;
