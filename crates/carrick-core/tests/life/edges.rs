@@ -1,7 +1,7 @@
 //! Where the rules of receiving, of timers and of the end begin and end, each from both sides.
 
 use super::settled;
-use carrick_core::{Connection, ConnectionError, KeepAlive};
+use carrick_core::{Connection, ConnectionError, DiscardReason, KeepAlive};
 use carrick_sim::{Scene, Span, TcpState, pattern, seg};
 
 fn unacknowledged(s: &Scene) -> Option<usize> {
@@ -112,6 +112,7 @@ fn the_ack_of_a_segment_beyond_the_window_is_not_used() {
     for (filled, segment, used) in [
         // The window is closed.
         (2000, seg().seq(next - 1).len(2), false),
+        (2000, seg().seq(next - 1).len(3), false),
         (2000, seg().seq(next - 1).len(1), true),
         (2000, seg().seq(next).len(1), true),
         (2000, seg().seq(next), true),
@@ -245,6 +246,32 @@ fn whom_we_wait_for_is_not_probed() {
     s.inject(seg().seq(1).ack(5));
     assert_eq!(s.advance_to_next_timer(), Some(1.secs()));
     s.expect(seg().seq(4).ack(1));
+}
+
+/// An ACK that is due anyway comes first, and is no probe: its number asks for no answer.
+#[test]
+fn a_probe_leaves_beside_an_acknowledgment_that_is_due_at_the_same_time() {
+    let alive = KeepAlive { idle: 40.ms(), interval: 1.secs(), retries: 3 };
+    let mut s = settled(Scene::builder().config(|c| c.keep_alive = Some(alive)));
+    s.inject(seg().seq(17).ack(1).len(1));
+    s.expect_nothing();
+    assert_eq!(s.advance_to_next_timer(), Some(40.ms()));
+    s.expect(seg().seq(1).ack(18));
+    s.expect(seg().seq(0).ack(18));
+    s.expect_nothing();
+}
+
+#[test]
+fn a_fin_that_contradicts_the_first_is_counted() {
+    let mut s = Scene::established();
+    s.inject(seg().fin().seq(11).ack(1).len(10));
+    let counted = |s: &Scene| s.host().endpoint().counters().discarded(DiscardReason::Unexpected);
+    for (end, count) in [(21, 0), (20, 1), (21, 1), (22, 2)] {
+        s.inject(seg().fin().seq(end).ack(1));
+        assert_eq!(counted(&s), count, "a FIN at {end}");
+    }
+    s.inject(seg().seq(1).ack(1).len(10));
+    assert_eq!((s.state(), s.read().len()), (TcpState::CloseWait, 20));
 }
 
 #[test]

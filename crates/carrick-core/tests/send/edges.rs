@@ -124,12 +124,16 @@ fn the_override_timeout_is_the_retransmission_timeout_within_bounds() {
 
 #[test]
 fn a_cork_bounds_the_wait_of_what_does_not_fill_a_segment_and_of_nothing_else() {
-    for (written, finished, wait) in
-        [(999, false, 200.ms()), (1000, false, 1.secs()), (999, true, 1.secs()), (1001, false, 1.secs())]
-    {
+    for (corked, written, finished, wait) in [
+        (true, 999, false, 200.ms()),
+        (true, 1000, false, 1.secs()),
+        (true, 1001, false, 1.secs()),
+        (true, 999, true, 1.secs()),
+        (false, 999, false, 1.secs()),
+    ] {
         let mut s = small_window(Scene::builder());
         s.inject(seg().seq(1).ack(1).window(0));
-        s.set_cork(true);
+        s.set_cork(corked);
         s.send(vec![1; written]);
         if finished {
             s.finish();
@@ -139,6 +143,41 @@ fn a_cork_bounds_the_wait_of_what_does_not_fill_a_segment_and_of_nothing_else() 
         assert_eq!(s.advance_to_next_timer(), Some(wait), "{written} bytes, finished: {finished}");
         s.expect(seg().seq(1).ack(1).len(400));
     }
+    // A closed window is probed as it is without a cork.
+    let mut s = small_window(Scene::builder());
+    s.inject(seg().seq(1).ack(1).window(0));
+    s.set_cork(true);
+    s.send([1; 100]);
+    assert_eq!(s.advance_to_next_timer(), Some(3.secs()));
+    s.expect(seg().seq(1).ack(1).len(1));
+}
+
+#[test]
+fn what_nagle_s_rule_holds_back_waits_for_the_acknowledgment_however_long() {
+    let mut s = Scene::builder().config(|c| c.min_rto = 1.secs()).established();
+    s.send(b"a");
+    s.expect(seg().seq(1).ack(1).data(b"a"));
+    s.send(b"b");
+    s.advance(1.secs() - 1.ns());
+    s.expect_nothing();
+    s.inject(seg().seq(1).ack(2));
+    s.expect(seg().seq(2).ack(1).data(b"b"));
+}
+
+/// Nothing was ever sent below ISS+1, also once SND.UNA has left it (RFC 5961 §5.2).
+#[test]
+fn an_acknowledgment_from_before_the_connection_is_refused_later_too() {
+    let mut s = Scene::established();
+    for (written, ack) in [(1, 2), (100, 102), (1000, 1102)] {
+        s.send(vec![1; written]);
+        while s.take().is_some() {}
+        s.inject(seg().seq(1).ack(ack));
+        s.inject(seg().seq(1).ack(0).len(5));
+        s.expect(seg().ack(1));
+        s.expect_nothing();
+    }
+    s.inject(seg().seq(1).ack(1).len(5));
+    s.expect(seg().ack(6));
 }
 
 #[test]
