@@ -264,6 +264,48 @@ fn the_timer_does_not_start_anew_for_later_segments_that_are_sent_again() {
 }
 
 #[test]
+fn a_lost_segment_is_repeated_as_far_as_the_window_reaches() {
+    for (finished, window, len, fin) in [
+        (false, 1001, 1000, false),
+        (true, 1001, 1000, true),
+        (true, 1000, 1000, false),
+        (true, 999, 999, false),
+    ] {
+        let mut s = Scene::builder().mss(1000).established();
+        s.set_cork(true);
+        s.send([1; 1000]);
+        if finished {
+            s.finish();
+        }
+        while s.take().is_some() {}
+        for _ in 0..4 {
+            s.expect_nothing();
+            s.inject(seg().seq(1).ack(1).window(window));
+        }
+        let again = seg().seq(1).ack(1).len(len);
+        s.expect(if fin { again.fin() } else { again });
+        s.expect_nothing();
+    }
+}
+
+/// What is lost waits for the window, and meanwhile the window is probed.
+#[test]
+fn a_loss_found_as_the_window_closes_stops_no_probe() {
+    let mut s = Scene::builder().mss(1000).sack(true).established();
+    s.send([1; 5000]);
+    while s.take().is_some() {}
+    for n in 1..4 {
+        let window = if n < 3 { 65_535 } else { 0 };
+        s.inject(seg().seq(1).ack(1).sack(&[(1001, 1001 + 1000 * n)]).window(window));
+    }
+    s.expect_nothing();
+    s.advance_to_next_timer();
+    s.expect(seg().seq(1).ack(1).len(1));
+    s.inject(seg().seq(1).ack(1).window(4000));
+    s.expect(seg().seq(1).ack(1).len(1000));
+}
+
+#[test]
 fn a_writer_is_told_once_a_quarter_of_its_buffer_is_free() {
     let mut s = Scene::builder().mss(1000).config(|c| c.send_buffer = 4002).established();
     assert_eq!(s.try_send(&[1; 5000]), Ok(4002));
