@@ -21,6 +21,34 @@ fn each_piece_of_a_gap_is_acknowledged_at_once_however_many_there_are() {
     s.expect(seg().seq(1).ack(77));
 }
 
+/// The first byte that came twice may lie behind the end of the range that the text continues.
+#[test]
+fn what_came_twice_is_reported_to_the_byte() {
+    for (seq, len, twice) in [
+        (111, 20, (121, 131)),
+        (110, 20, (110, 111)),
+        (111, 11, (121, 122)),
+        (112, 9, (0, 0)),
+        (131, 1, (0, 0)),
+    ] {
+        let mut s = Scene::builder().sack(true).established();
+        s.inject(seg().seq(101).ack(1).len(10));
+        s.expect(seg().seq(1).ack(1).sack(&[(101, 111)]));
+        s.inject(seg().seq(121).ack(1).len(10));
+        s.expect(seg().seq(1).ack(1).sack(&[(121, 131), (101, 111)]));
+        s.inject(seg().seq(seq).ack(1).len(len));
+        let packet = s.take().expect("an ACK");
+        let sack = packet.segment().expect("a segment").tcp.options.sack;
+        let first =
+            sack.iter().next().map(|block| [block.left(), block.right()].map(|n| n.get() - 2_000_000));
+        let holds = |block: [u32; 2]| block[0] <= seq && seq < block[1];
+        match twice {
+            (0, 0) => assert!(first.is_some_and(holds), "{first:?} for {seq}+{len}"),
+            (left, right) => assert_eq!(first, Some([left, right]), "{seq}+{len}"),
+        }
+    }
+}
+
 #[test]
 fn what_lies_in_a_row_can_be_taken_as_one_buffer() {
     let mut s = Scene::established();
@@ -246,6 +274,19 @@ fn whom_we_wait_for_is_not_probed() {
     s.inject(seg().seq(1).ack(5));
     assert_eq!(s.advance_to_next_timer(), Some(1.secs()));
     s.expect(seg().seq(4).ack(1));
+}
+
+#[test]
+fn eagerness_acknowledges_what_waits_and_nothing_else() {
+    let mut s = settled(Scene::builder());
+    s.with("quickack", |c, cx| c.set_quickack(cx, true));
+    s.expect_nothing();
+    s.with("no quickack", |c, cx| c.set_quickack(cx, false));
+    s.inject(seg().seq(17).ack(1).len(1));
+    s.expect_nothing();
+    s.with("quickack", |c, cx| c.set_quickack(cx, true));
+    s.expect(seg().seq(1).ack(18));
+    s.expect_nothing();
 }
 
 /// An ACK that is due anyway comes first, and is no probe: its number asks for no answer.
