@@ -46,7 +46,7 @@ pub(crate) fn segment_arrives(record: &mut TimeWaitRecord, segment: &Segment<'_>
     if fin && !reset && !syn && segment.seq + len == nxt {
         return Verdict::Restart;
     }
-    let fin_at_edge = fin && !reset && segment.text.is_empty() && segment.seq == nxt;
+    let fin_at_edge = segment.text.is_empty() && segment.seq == nxt;
     if !acceptable(nxt, window, segment.seq, len) && !fin_at_edge {
         return if reset { Verdict::Drop(DiscardReason::OutOfWindow) } else { answer(record) };
     }

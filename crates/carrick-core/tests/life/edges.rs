@@ -198,6 +198,33 @@ fn the_last_ack_is_numbered_behind_the_fin_though_the_window_is_closed() {
     s.expect(seg().seq(2).ack(2));
 }
 
+/// A FIN beyond the peer's FIN is bogus; with text that nobody has room for it does not even begin the wait anew.
+#[test]
+fn a_fin_behind_text_beyond_the_window_leaves_time_wait_as_it_is() {
+    for (segment, restarted) in [
+        (seg().fin().seq(2001), true),
+        (seg().fin().seq(2002), true),
+        (seg().fin().seq(2002).len(1), false),
+        (seg().fin().seq(2003), false),
+        (seg().seq(2002), false),
+    ] {
+        let mut s = Scene::builder().config(|c| c.receive_buffer = 2000).established();
+        s.inject(seg().seq(1).ack(1).len(2000));
+        s.finish();
+        s.inject(seg().fin().seq(2001).ack(2));
+        assert_eq!(s.state(), TcpState::TimeWait);
+        let begin = s.now();
+        s.advance(1.secs());
+        let name = format!("{segment}");
+        s.inject(segment.ack(2));
+        while s.state() == TcpState::TimeWait {
+            s.advance_to_next_timer().expect("the wait ends");
+        }
+        let wait = s.now().since(begin).as_secs() % 10;
+        assert_eq!(wait, u64::from(restarted), "{name}");
+    }
+}
+
 #[test]
 fn memory_takes_nothing_from_whom_has_read_all() {
     for (text, error) in [(0, None), (1, Some(ConnectionError::OutOfMemory))] {

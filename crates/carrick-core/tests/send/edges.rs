@@ -305,6 +305,30 @@ fn a_loss_found_as_the_window_closes_stops_no_probe() {
     s.expect(seg().seq(1).ack(1).len(1000));
 }
 
+/// RFC 6675 §5.1: until all that was sent before the timeout is acknowledged, and not a segment longer.
+#[test]
+fn after_a_timeout_blocks_of_what_was_sent_before_it_repair_nothing() {
+    let mut s = Scene::builder().mss(1000).sack(true).established();
+    s.send([1; 5000]);
+    while s.take().is_some() {}
+    s.advance_to_next_timer();
+    s.expect(seg().seq(1).ack(1).len(1000));
+    for n in 2..6 {
+        s.inject(seg().seq(1).ack(1).sack(&[(1001, 1 + 1000 * n)]));
+        s.expect_nothing();
+    }
+    s.inject(seg().seq(1).ack(5001));
+    s.send([2; 30_000]);
+    while s.take().is_some() {}
+    for n in 1..4 {
+        s.inject(seg().seq(1).ack(5001).sack(&[(6001, 6001 + 500 * n)]));
+    }
+    let sent: Vec<u32> = std::iter::from_fn(|| s.take())
+        .map(|packet| packet.segment().expect("a segment").tcp.seq.get() - 1_000_000)
+        .collect();
+    assert_eq!(sent.last(), Some(&5001), "{sent:?}");
+}
+
 #[test]
 fn a_writer_is_told_once_a_quarter_of_its_buffer_is_free() {
     let mut s = Scene::builder().mss(1000).config(|c| c.send_buffer = 4002).established();
