@@ -56,3 +56,55 @@ fn what_another_connection_finds_of_the_path_is_heeded_each_time() {
         acknowledge(&mut s);
     }
 }
+
+/// A size is proved good by the acknowledgment of the packet that had it, not by that of one before.
+#[test]
+fn an_acknowledgment_proves_the_size_of_what_it_acknowledges() {
+    for (acknowledged, believed) in [(101, true), (1560, true), (1561, false)] {
+        let mut s = Scene::builder().config(|c| c.nodelay = true).established();
+        s.send([1; 100]);
+        s.send([2; 1460]);
+        s.send([3; 1460]);
+        let last = std::iter::from_fn(|| s.take()).last().expect("three segments").bytes;
+        s.inject(seg().seq(1).ack(acknowledged));
+        s.inject_bytes(too_big(&s, 1400, &last));
+        let mtu = s.connection().map(Connection::path_mtu);
+        assert_eq!(mtu, Some(if believed { 1400 } else { 1500 }), "ACK {acknowledged}");
+    }
+}
+
+/// Timeouts at the least size do not put off the day on which the full one is tried again.
+#[test]
+fn a_black_hole_is_tried_again_ten_minutes_after_it_was_found() {
+    let mut s = Scene::established();
+    s.send([1; 3000]);
+    let (mut lowered, mut raised) = (None, None);
+    while let Some(path) = s.connection().filter(|c| c.error().is_none()).map(Connection::path_mtu) {
+        match (lowered, raised) {
+            (None, _) if path == 552 => lowered = Some(s.now()),
+            (Some(_), None) if path == 1500 => raised = Some(s.now()),
+            _ => {}
+        }
+        s.advance_to_next_timer().expect("a timer");
+    }
+    let waited = lowered.zip(raised).map(|(lowered, raised)| raised.since(lowered));
+    // It is tried with the next repetition, two minutes later at most.
+    assert!(waited.is_some_and(|waited| waited >= 600.secs() && waited <= 720.secs()), "{waited:?}");
+}
+
+#[test]
+fn a_black_hole_is_left_by_halves_down_to_the_least_size() {
+    for (least, expected) in [(552, &[1500, 1024, 552][..]), (128, &[1500, 1024, 512, 256, 128])] {
+        let mut s = Scene::builder().endpoint(|endpoint| endpoint.min_path_mtu = least).established();
+        s.send([1; 3000]);
+        let mut sizes = Vec::new();
+        for _ in 0..10 {
+            let mtu = s.connection().map_or(0, Connection::path_mtu);
+            if sizes.last() != Some(&mtu) {
+                sizes.push(mtu);
+            }
+            s.advance_to_next_timer().expect("a timer");
+        }
+        assert_eq!(sizes, expected);
+    }
+}
