@@ -94,9 +94,17 @@ fn a_black_hole_is_tried_again_ten_minutes_after_it_was_found() {
 
 #[test]
 fn a_black_hole_is_left_by_halves_down_to_the_least_size() {
-    for (least, expected) in [(552, &[1500, 1024, 552][..]), (128, &[1500, 1024, 512, 256, 128])] {
+    let to_552 = &[1500, 1024, 552][..];
+    for (least, proved, expected) in
+        [(552, false, to_552), (552, true, to_552), (128, false, &[1500, 1024, 512, 256, 128])]
+    {
         let mut s = Scene::builder().endpoint(|endpoint| endpoint.min_path_mtu = least).established();
         s.send([1; 3000]);
+        if proved {
+            // The full size has passed once, and does no more.
+            s.inject(seg().seq(1).ack(2921));
+            s.send([1; 3000]);
+        }
         let mut sizes = Vec::new();
         for _ in 0..10 {
             let mtu = s.connection().map_or(0, Connection::path_mtu);
@@ -106,5 +114,25 @@ fn a_black_hole_is_left_by_halves_down_to_the_least_size() {
             s.advance_to_next_timer().expect("a timer");
         }
         assert_eq!(sizes, expected);
+    }
+}
+
+#[test]
+fn what_was_too_big_is_sent_again_with_its_fin_if_that_is_its_end() {
+    for (len, first, fin) in [(2000, 1360, false), (1361, 1360, false), (1360, 1360, true)] {
+        let mut s = Scene::established();
+        s.set_cork(true);
+        s.send(vec![1; len]);
+        s.finish();
+        let large = s.take().expect("a segment").bytes;
+        while s.take().is_some() {}
+        s.inject_bytes(too_big(&s, 1400, &large));
+        let again = seg().seq(1).ack(1).len(first);
+        s.expect(if fin { again.fin() } else { again });
+        s.expect_nothing();
+        if !fin {
+            s.inject(seg().seq(1).ack(1361));
+            s.expect(seg().fin().seq(1361).ack(1).len(len - 1360));
+        }
     }
 }
