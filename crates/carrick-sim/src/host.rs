@@ -5,15 +5,16 @@
 //! its end, events are collected, memory is accounted. Every step is checked: O-3 (quiet), O-4 (memory), O-11
 //! (outcomes), and by the [`Monitor`] O-5 to O-8 on every packet.
 
+use crate::device::{Device, ask_twice};
 use crate::fault::{Fault, Planted};
 use crate::oracles::{self, Monitor, Oracle, Sender, Violation};
-use crate::packet::{self, Offload, Packet};
+use crate::packet::{Offload, Packet};
 use crate::rng::Rng;
 use crate::situations::{Note, Noted};
 use carrick_core::{
     BindError, Budget, ConnectError, Connection, ConnectionConfig, ConnectionError, ConnectionId, Cx,
-    Dispatch, Endpoint, EndpointConfig, Event, Input, Instant, ListenAddr, ListenConfig, ListenerId,
-    MAX_PARTS, Outcome, ParkedId, ParkedSyn, Refusal, SendError, Taken, TcpState, Transmit,
+    Dispatch, Endpoint, EndpointConfig, Event, Input, Instant, ListenAddr, ListenConfig, ListenerId, Outcome,
+    ParkedId, ParkedSyn, Refusal, SendError, TcpState,
 };
 use carrick_wire::SeqNum;
 use std::collections::{BTreeMap, VecDeque};
@@ -767,43 +768,6 @@ fn cell_retired(cells: &mut BTreeMap<ConnectionId, Cell>, id: ConnectionId) {
     }
 }
 
-/// The device of a host, for the length of one drain.
-struct Device<'a> {
-    offload: Offload,
-    moody: u32,
-    rng: &'a mut Rng,
-    restless: bool,
-    taken: Vec<Packet>,
-}
-
-impl Device<'_> {
-    fn changes_its_mind(&mut self) -> bool {
-        self.moody > 0 && self.rng.chance(self.moody)
-    }
-
-    /// Takes a packet, or the first segments of one.
-    fn take(&mut self, transmit: Transmit<'_>) -> Option<(Oracle, String)> {
-        let mut packets = Vec::new();
-        if let Err(error) = packet::put(&transmit, self.offload, &mut packets) {
-            return Some((Oracle::O8, format!("a header that does not fit its payload: {error}")));
-        }
-        let mut taken = Taken::All;
-        if let Some(size) = transmit.segment_size().filter(|_| self.offload == Offload::Cut)
-            && packets.len() > 1
-            && self.changes_its_mind()
-        {
-            let count = self.rng.size(1, packets.len() - 1);
-            packets.truncate(count);
-            taken = Taken::Payload(count * usize::from(size.get()));
-        }
-        self.taken.append(&mut packets);
-        if !self.restless {
-            transmit.sent(taken);
-        }
-        None
-    }
-}
-
 /// SND.UNA <= SND.NXT; no number steps back but SND.NXT, which may return to SND.UNA (O-6).
 fn check_numbers(cell: &mut Cell) -> Option<(Oracle, String)> {
     let numbers = cell.connection.sequence_numbers();
@@ -814,17 +778,4 @@ fn check_numbers(cell: &mut Cell) -> Option<(Oracle, String)> {
         una.at_or_after(old_una) && rcv_nxt.at_or_after(old_rcv_nxt) && edge.at_or_after(old_edge)
     });
     (!fine || !forward).then(|| (Oracle::O6, format!("from {before:?} to {numbers:?}")))
-}
-
-/// A transmit that was dropped is as if nobody had asked: the next one is the same (O-3).
-fn ask_twice(connection: &mut Connection, cx: &Cx, max: NonZeroUsize) -> Option<(Oracle, String)> {
-    let mut look = || connection.poll_transmit(cx, max).map(|transmit| bytes_of(&transmit));
-    let (first, second) = (look(), look());
-    (first != second).then(|| (Oracle::O3, format!("asked twice, got {first:?} and then {second:?}")))
-}
-
-fn bytes_of(transmit: &Transmit<'_>) -> Vec<u8> {
-    let mut parts: [&[u8]; MAX_PARTS] = [&[]; MAX_PARTS];
-    let count = transmit.payload(&mut parts);
-    [&[transmit.header()], &parts[..count]].concat().concat()
 }
