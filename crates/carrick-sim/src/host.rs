@@ -27,6 +27,8 @@ use std::sync::Arc;
 const MAX_ANSWERS: usize = 300;
 /// By how much one connection may exceed the budget, beside a sixteenth of it for all: what lists of chunks take.
 const LIST_SLACK: usize = 1 << 10;
+/// So often the endpoint's timers may be served before nothing is due.
+const MOST_CALLS: usize = 10_000;
 /// Text in the smallest segment that any peer may ask for.
 const LEAST_TEXT: usize = 48;
 
@@ -463,14 +465,20 @@ impl Host {
                 self.monitor.report(Oracle::O3, now, format!("{id:?} is still due at {deadline:?}"));
             }
         }
-        if is_due(self.endpoint.poll_timeout()) {
-            // Of each packet that stayed in parts its source may be told.
-            self.monitor.prompted_endpoint(self.endpoint.reassemblies() as u64);
+        // A call does so much and no more.
+        for calls in 0.. {
+            if !is_due(self.endpoint.poll_timeout()) {
+                break;
+            }
+            if calls >= MOST_CALLS {
+                self.monitor.report(Oracle::O3, now, "the endpoint is still due");
+                break;
+            }
+            // Of each packet that stayed in parts its source may be told, and peers of a listener that has gone.
+            let prompts = self.endpoint.reassemblies() + self.endpoint.half_open();
+            self.monitor.prompted_endpoint(prompts as u64);
             self.endpoint.handle_timeout(&cx);
             self.settle_endpoint(now);
-            if is_due(self.endpoint.poll_timeout()) {
-                self.monitor.report(Oracle::O3, now, "the endpoint is still due");
-            }
         }
     }
 

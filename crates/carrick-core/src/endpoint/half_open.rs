@@ -8,7 +8,7 @@
 //! it back if the SYN was an old duplicate (RFC 9293 §3.6.1).
 
 use super::demux::{PARKED, RETRY_LISTS, UNDECIDED};
-use super::{Dispatch, Endpoint, stray, time_wait};
+use super::{Dispatch, ENDED_PER_CALL, Endpoint, SWEPT_PER_CALL, stray, time_wait};
 use crate::connection::handshake::{self, Peer, ts_clock};
 use crate::connection::syn_received::{self, Verdict};
 use crate::connection::{Connection, HalfDone, Throttle, emit_header};
@@ -330,13 +330,12 @@ impl Endpoint {
     }
 
     /// The handshake has come to nothing: back to LISTEN, or to the TIME-WAIT that the SYN ended (RFC 9293 §3.6.1
-    /// MAY-2), which begins anew.
-    pub(super) fn forget_half_open(&mut self, cx: &Cx, index: u32) -> Option<HalfOpen> {
+    /// MAY-2). That ends when it would have: only the peer's FIN begins it anew (§3.10.7.4).
+    pub(super) fn forget_half_open(&mut self, index: u32) -> Option<HalfOpen> {
         let mut record = self.remove_half_open(index)?;
         bump(&mut self.counters.half_open_failed);
         if let Some(old) = record.old.take() {
-            let deadline = cx.now + self.config.msl.saturating_mul(2);
-            self.keep_time_wait(TimeWaitRecord { deadline, ..*old });
+            self.keep_time_wait(*old);
         }
         Some(record)
     }
@@ -391,12 +390,14 @@ impl Endpoint {
         };
         let tuple = record.tuple;
         let Some(listener) = self.listeners.get(record.listener) else {
+            // Not swept yet, and as good as gone.
             self.remove_half_open(index);
-            return self.stray(tuple, &segment);
+            bump(&mut self.counters.half_open_failed);
+            return self.segment(cx, tuple, segment);
         };
         if record.parked.is_some() {
             let irs = record.peer.irs;
-            return self.parked_segment(cx, index, irs, &tuple, &segment);
+            return self.parked_segment(index, irs, &tuple, &segment);
         }
         let window = u32::from(handshake::initial_window(&listener.connection).get());
         match syn_received::segment_arrives(record.iss, &record.peer, window, &segment) {
@@ -413,7 +414,7 @@ impl Endpoint {
                 return self.discard(DiscardReason::StrayReset);
             }
             Verdict::OtherSyn | Verdict::Reset => {
-                self.forget_half_open(cx, index);
+                self.forget_half_open(index);
                 return self.answered();
             }
             Verdict::Established | Verdict::EstablishedBySyn => {}
@@ -427,16 +428,19 @@ impl Endpoint {
 
     /// Repeats SYN,ACKs that are due, and gives up on those repeated often enough.
     pub(super) fn half_open_timeouts(&mut self, cx: &Cx) {
+        let mut left = ENDED_PER_CALL;
         for list in 0..RETRY_LISTS {
             // A reply queue that is full takes the rest at the next call.
             while let Some((index, record)) = self.demux.first_half_open(list)
                 && record.deadline <= cx.now
                 && !self.replies_full()
+                && left > 0
             {
+                left = left.saturating_sub(1);
                 let retries = record.retries;
                 let listener = self.listeners.get(record.listener);
                 if listener.is_none_or(|l| retries >= l.connection.syn_retries.saturating_sub(2)) {
-                    self.forget_half_open(cx, index);
+                    self.forget_half_open(index);
                     continue;
                 }
                 self.demux.requeue_half_open(index, |record| {
@@ -461,19 +465,29 @@ impl Endpoint {
         first.map(|(_, record)| record.deadline).min()
     }
 
-    /// The listener has gone: its half-open records are reset.
-    pub(super) fn drop_half_open_of(&mut self, listener: ListenerId) {
-        let of_it = self.demux.half_open.iter().filter(|(_, record)| record.listener == listener);
-        let indices: alloc::vec::Vec<u32> = of_it.map(|(index, _)| index).collect();
-        for index in indices {
-            let Some(record) = self.remove_half_open(index) else { continue };
-            bump(&mut self.counters.half_open_failed);
-            // Beyond what the reply queue takes, the peer's next segment meets a reset as a stranger's.
-            if !self.replies_full() {
+    /// Resets half-open records whose listener has gone, as many as one call may.
+    pub(super) fn sweep_half_open(&mut self) {
+        let Some(from) = self.unswept else { return };
+        for index in (from..self.demux.half_open.end()).take(SWEPT_PER_CALL) {
+            if self.replies_full() {
+                return;
+            }
+            self.unswept = Some(index.saturating_add(1));
+            let listener = self.demux.half_open.get(index).map(|record| record.listener);
+            if listener.is_some_and(|listener| self.listeners.get(listener).is_none())
+                && let Some(record) = self.remove_half_open(index)
+            {
+                bump(&mut self.counters.half_open_failed);
                 bump(&mut self.counters.resets);
                 self.reply_tcp(&record.tuple, record.reset());
             }
         }
+        self.unswept = self.unswept.filter(|next| *next < self.demux.half_open.end());
+    }
+
+    /// When the sweep is to go on: at once, but not before the device has taken something.
+    pub(super) fn sweep_deadline(&self) -> Option<Instant> {
+        self.unswept.filter(|_| !self.replies_full()).map(|_| self.clock)
     }
 
     /// An ICMP error about a SYN,ACK of ours: a hard one ends the attempt.
@@ -481,8 +495,7 @@ impl Endpoint {
         let record = self.demux.half_open.get(index);
         let matches = record.is_some_and(|record| record.iss == error.seq && record.parked.is_none());
         if matches && error.kind == crate::IcmpErrorKind::Refused {
-            let cx = Cx::new(self.clock);
-            self.forget_half_open(&cx, index);
+            self.forget_half_open(index);
             return self.answered();
         }
         self.discard(DiscardReason::IcmpIgnored)

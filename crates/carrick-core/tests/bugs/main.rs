@@ -28,3 +28,4 @@ mod time_wait_lost_to_a_refused_syn;
 mod timestamp_of_an_old_segment;
 mod window_of_nothing;
 mod window_of_repeated_text;
+mod work_of_one_call;
