@@ -43,7 +43,7 @@ pub(super) struct HalfOpen {
     /// No SYN,ACK has been sent, until somebody decides.
     pub(super) parked: Option<Parked>,
     /// The TIME-WAIT that the SYN ended.
-    old: Option<Box<TimeWaitRecord>>,
+    pub(super) old: Option<Box<TimeWaitRecord>>,
 }
 
 /// A SYN that waits for a decision.
@@ -313,11 +313,7 @@ impl Endpoint {
             options: handshake::syn_options(config, mss, ts_val, Some(peer)),
             ..TcpHeader::default()
         };
-        let hop_limit = config.hop_limit.map_or(self.config.hop_limit, NonZeroU8::get);
-        let tos = config.dscp.min(63).wrapping_shl(2);
-        let label = self.keys.flow_label(tuple);
-        let header = emit_header(tuple, tos, hop_limit, label, tcp, 0);
-        self.push_reply(header, bytes::Bytes::new(), true);
+        self.reply_for(tuple, config, tcp);
     }
 
     /// Takes a record out.
@@ -354,8 +350,9 @@ impl Endpoint {
         }
         if let Some(listener) = self.listeners.get(listener) {
             let ts_now = ts_clock(cx.now, self.keys.ts_offset(&tuple));
-            let tcp = handshake::ack(&listener.connection, iss, &peer, ts_now);
-            self.reply_tcp(&tuple, tcp);
+            let config = listener.connection.clone();
+            let tcp = handshake::ack(&config, iss, &peer, ts_now);
+            self.reply_for(&tuple, &config, tcp);
         }
         self.answered()
     }
@@ -501,9 +498,21 @@ impl Endpoint {
         self.discard(DiscardReason::IcmpIgnored)
     }
 
-    /// Queues a segment without text.
+    /// Queues a segment without text, as the endpoint's own.
     pub(super) fn reply_tcp(&mut self, tuple: &Tuple, tcp: TcpHeader) {
-        let header = emit_header(tuple, 0, self.config.hop_limit, self.keys.flow_label(tuple), tcp, 0);
+        self.reply_as(tuple, 0, self.config.hop_limit, tcp);
+    }
+
+    /// Queues a segment of a connection with those settings.
+    fn reply_for(&mut self, tuple: &Tuple, config: &ConnectionConfig, tcp: TcpHeader) {
+        let hop_limit = config.hop_limit.map_or(self.config.hop_limit, NonZeroU8::get);
+        self.reply_as(tuple, config.dscp.min(63), hop_limit, tcp);
+    }
+
+    /// Queues a segment that looks like a connection's.
+    pub(super) fn reply_as(&mut self, tuple: &Tuple, dscp: u8, hop_limit: u8, tcp: TcpHeader) {
+        let label = self.keys.flow_label(tuple);
+        let header = emit_header(tuple, dscp.wrapping_shl(2), hop_limit, label, tcp, 0);
         self.push_reply(header, bytes::Bytes::new(), true);
     }
 }

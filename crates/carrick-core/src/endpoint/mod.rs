@@ -362,7 +362,8 @@ impl Endpoint {
         }
         let Some(record) = self.demux.time_waits.get(index) else { return self.discard(DiscardReason::Gone) };
         let tcp = time_wait::ack(record, ts_clock(cx.now, self.keys.ts_offset(&tuple)));
-        self.reply_tcp(&tuple, tcp);
+        let (dscp, hop_limit) = (record.dscp, record.hop_limit);
+        self.reply_as(&tuple, dscp, hop_limit, tcp);
         self.answered()
     }
 

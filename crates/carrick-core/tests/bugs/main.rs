@@ -18,6 +18,7 @@ mod islands_joined;
 mod patience_without_waiting;
 mod pointer_of_empty_segments;
 mod record_before_the_last_ack;
+mod records_look_like_connections;
 mod repeated_syn_ack;
 mod reports_for_strangers;
 mod reset_behind_a_fin;
