@@ -130,7 +130,8 @@ impl Endpoint {
         let (config, park) = (listener.connection.clone(), listener.config.park);
         let old = old.and_then(|index| self.demux.remove_time_wait(&self.keys, index));
         let iss = config.initial_sequence.unwrap_or_else(|| self.keys.isn(&tuple, cx.now));
-        let iss = old.as_ref().map_or(iss, |old| time_wait::reopened_iss(old, iss));
+        let beyond = old.as_ref().filter(|_| !fault!(self.config, ReopenedLow));
+        let iss = beyond.map_or(iss, |old| time_wait::reopened_iss(old, iss));
         let iss = if fault!(self.config, IsnConstant) { SeqNum::new(1) } else { iss };
         let parked = park.then(|| Parked { generation: self.next_generation(), seen: false });
         let record = HalfOpen {
@@ -167,7 +168,7 @@ impl Endpoint {
         if full || cx.memory.pressure >= Pressure::High {
             return Admission::Refused(DiscardReason::NoRoom);
         }
-        if self.config.max_per_source.is_some_and(|most| self.demux.source_count(remote) >= most) {
+        if self.source_is_full(remote) {
             return Admission::Refused(DiscardReason::SourceLimit);
         }
         if self.replies_full() {
@@ -179,6 +180,7 @@ impl Endpoint {
         }
         let full = listener.half_open >= listener.config.max_half_open.max(1)
             || self.demux.half_open.len() >= self.config.max_half_open;
+        let full = full && !fault!(self.config, HalfOpenUnlimited);
         let cookie = !listener.config.park
             && match self.config.syn_cookies {
                 SynCookies::Never => false,
@@ -191,6 +193,11 @@ impl Endpoint {
             false if full => Admission::Refused(DiscardReason::NoRoom),
             false => Admission::Record,
         }
+    }
+
+    fn source_is_full(&self, remote: IpAddr) -> bool {
+        let most = self.config.max_per_source.filter(|_| !fault!(self.config, SourceUnlimited));
+        most.is_some_and(|most| self.demux.source_count(remote) >= most)
     }
 
     /// The address has as many connections as it may: it is told so.
@@ -266,7 +273,7 @@ impl Endpoint {
         if let Proof::Record(index) | Proof::Cookie(Some(index)) = proof {
             self.remove_half_open(index);
         }
-        if self.config.max_per_source.is_some_and(|most| self.demux.source_count(tuple.remote) >= most) {
+        if self.source_is_full(tuple.remote) {
             return self.refuse_source(&tuple, &segment);
         }
         if let Proof::Cookie(_) = proof {

@@ -122,7 +122,7 @@ impl Endpoint {
             unswept: None,
             least_mtu: config.mtu,
             demux: Demux::new(&config, &keys),
-            cookies: Cookies::new(keys.clone(), config.max_time_wait),
+            cookies: Cookies::new(keys.clone(), &config),
             config,
             listeners: Listeners::new(keys.clone()),
             next_ports: PortCounters::new(&keys),

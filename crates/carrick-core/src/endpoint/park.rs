@@ -64,6 +64,9 @@ impl Endpoint {
         if self.parked(id).is_none() {
             return false;
         }
+        if fault!(self.config, ParkedForgotten) {
+            self.forget_half_open(id.index);
+        }
         self.demux.requeue_half_open(id.index, |record| {
             record.parked = None;
             record.sent_at = cx.now;
