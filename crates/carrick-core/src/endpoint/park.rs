@@ -1,7 +1,7 @@
 //! Parked SYNs: requests for a connection that wait until somebody decides, while no SYN,ACK is sent.
 //!
-//! A parked SYN is a half-open record like others: it counts, it is bounded, it ends. What the peer repeats
-//! meanwhile changes nothing, and it gives up when it likes.
+//! A parked SYN is a half-open record like others: it counts, it is bounded, it ends. A peer that repeats its SYN
+//! meanwhile may take offers back, as ever, and it gives up when it likes.
 
 use super::demux::{PARKED, UNDECIDED};
 use super::half_open::{HalfOpen, INITIAL_RTO, Parked};
@@ -138,6 +138,9 @@ impl Endpoint {
             return self.stray(*tuple, segment);
         }
         if segment.has(TcpFlags::SYN) && segment.seq == irs {
+            if let Some(record) = self.demux.half_open.get_mut(index) {
+                record.peer.repeated(segment);
+            }
             return self.held();
         }
         self.discard(DiscardReason::Unexpected)

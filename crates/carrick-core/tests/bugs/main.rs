@@ -15,6 +15,7 @@ mod fin_below_kept_text;
 mod full_reply_queue;
 mod half_open_window;
 mod islands_joined;
+mod parked_and_taken_back;
 mod patience_without_waiting;
 mod pointer_of_empty_segments;
 mod record_before_the_last_ack;
