@@ -136,7 +136,8 @@ pub struct EndpointConfig {
 
 /// How much of packets that come in fragments is kept until the rest has come, at most 60 s.
 ///
-/// Beyond a limit the oldest packet goes, of the source whose limit it is.
+/// Beyond a limit the oldest packet goes, of the source whose limit it is. A source is an address, or an IPv6 network
+/// of 64 bits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReassemblyLimits {
     /// Most bytes in all, 80 for each fragment and each packet included; 0 switches reassembly off, and
