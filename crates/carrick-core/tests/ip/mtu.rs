@@ -2,13 +2,13 @@
 
 use crate::common::{assert_dropped, icmp, too_big};
 use carrick_core::{
-    Cidr, ConnectionConfig, ConnectionId, DiscardReason, EndpointConfig, Event, Instant, ListenAddr,
-    ListenConfig, TcpState,
+    Cidr, Connection, ConnectionConfig, ConnectionId, Cx, DiscardReason, Endpoint, EndpointConfig,
+    EndpointEvent, Event, Instant, ListenAddr, ListenConfig, TcpState,
 };
 use carrick_covers::covers;
 use carrick_sim::{Builder, Host, HostConfig, Offload, Packet, Rng, Scene, Span, pattern, seg};
 use carrick_wire::IpView;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
@@ -625,6 +625,71 @@ fn pmtu_8_what_was_too_big_is_sent_again_whoever_hears_of_it_first() {
         assert!(net.now.since(began) < 200.ms(), "without a timeout");
     }
     covers!("PMTU-8", "PMTU-9");
+}
+
+type Connections = [(ConnectionId, Box<Connection>)];
+
+/// Tells connections of changes, in so many calls at most; says how many it took.
+fn tell(endpoint: &mut Endpoint, connections: &mut Connections, told: &mut [u32], most: usize) -> usize {
+    let mut calls = 0;
+    while calls < most && endpoint.has_mtu_changes() {
+        calls += 1;
+        let Some((id, change)) = endpoint.poll_mtu_change() else { continue };
+        let place = connections.iter().position(|(other, _)| *other == id).unwrap();
+        told[place] += 1;
+        connections[place].1.handle_mtu_change(&Cx::new(Instant::ZERO), change);
+    }
+    calls
+}
+
+/// Seen: each path that was found to be smaller made one call look at every connection that there is.
+#[test]
+fn pmtu_8_telling_connections_takes_bounded_steps_and_one_round_for_all() {
+    let addresses = vec!["2001:db8::1/64".parse().unwrap()];
+    let config = EndpointConfig { addresses, ..EndpointConfig::default() };
+    let mut endpoint = Endpoint::new(Arc::new(config), [7; 32]);
+    let cx = Cx::new(Instant::ZERO + 1.secs());
+    let settings = Arc::new(ConnectionConfig::default());
+    let mut connections: Vec<_> = (0..6000u16)
+        .map(|i| {
+            let remote = SocketAddr::new(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, i / 2 + 1).into(), 80);
+            endpoint.connect(&cx, None, remote, Arc::clone(&settings)).unwrap()
+        })
+        .collect();
+    assert!(!endpoint.has_mtu_changes());
+    let mut told = vec![0; connections.len()];
+    let ids: Vec<_> = connections.iter().map(|(id, _)| *id).collect();
+    // A destination near the end of the table: nothing is found in what one call looks at.
+    endpoint.handle_event(&cx, ids[5990], EndpointEvent::PathMtu(1400));
+    assert!(endpoint.poll_mtu_change().is_none() && endpoint.has_mtu_changes());
+    // While that goes on others change, which the round has passed by or has still to come to.
+    for id in ids.iter().step_by(20) {
+        endpoint.handle_event(&cx, *id, EndpointEvent::PathMtu(1400));
+    }
+    let some = tell(&mut endpoint, &mut connections, &mut told, 100);
+    assert_eq!(some, 100);
+    endpoint.handle_event(&cx, ids[0], EndpointEvent::PathMtu(1300));
+    // What is known already is no news.
+    endpoint.handle_event(&cx, ids[1], EndpointEvent::PathMtu(1350));
+    let calls = some + tell(&mut endpoint, &mut connections, &mut told, usize::MAX);
+    assert!(!endpoint.has_mtu_changes());
+    for (i, (_, connection)) in connections.iter().enumerate() {
+        let (mtu, count) = match i {
+            0 | 1 => (1300, 1..=3),
+            5990 | 5991 => (1400, 1..=2),
+            _ if i % 20 < 2 => (1400, 1..=3),
+            _ => (1500, 0..=0),
+        };
+        assert_eq!(connection.path_mtu(), mtu, "{i}");
+        assert!(count.contains(&told[i]), "{i}: {}", told[i]);
+    }
+    let found: u32 = told.iter().sum();
+    assert!(calls - found as usize <= 20, "{calls} calls for {found} connections in a table of 6,000");
+    // A link that changes concerns everybody.
+    endpoint.set_mtu(1290);
+    tell(&mut endpoint, &mut connections, &mut told, usize::MAX);
+    assert!(connections.iter().all(|(_, connection)| connection.path_mtu() == 1290));
+    covers!("PMTU-8");
 }
 
 #[test]
