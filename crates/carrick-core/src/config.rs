@@ -83,7 +83,8 @@ pub struct EndpointConfig {
     /// at most 1,280 bytes, and IPv4 packets to other networks at most 576. Default true.
     pub path_mtu_discovery: bool,
     /// The least path MTU that is believed for IPv4, in bytes: 128 to 576. Smaller ones are taken as this, so
-    /// that nobody makes us send much header and little text. For IPv6 it is 1,280. Default 552, as in Linux.
+    /// that nobody makes us send much header and little text; a path that really takes less carries no full
+    /// segments then, for Don't Fragment is always set. For IPv6 it is 1,280. Default 552, as in Linux.
     pub min_path_mtu: u16,
     /// How much of packets that come in fragments is kept.
     pub reassembly: ReassemblyLimits,

@@ -342,9 +342,11 @@ impl Connection {
     fn suspect(&mut self, now: Instant) {
         let (floor, fall_back) = (self.link.min_path_mtu, if self.is_v6() { LEAST_V6 } else { FALL_BACK_V4 });
         let Path { mtu, acked, sent, .. } = self.path;
-        let lower = if acked < mtu && acked > fall_back { acked } else { fall_back };
-        let lower = if lower < mtu { lower } else { mtu / 2 }.max(floor);
-        if lower < mtu {
+        // The peer's MSS may allow less than the path.
+        let size = sent.min(mtu);
+        let lower = if acked < size && acked > fall_back { acked } else { fall_back };
+        let lower = if lower < size { lower } else { size / 2 }.max(floor);
+        if lower < size {
             let Rare { raise_at, suspended, .. } = *self.path.rare();
             let suspended = suspended.unwrap_or_else(|| {
                 let lifetime = if acked >= sent && raise_at.is_none() { DOUBT } else { LIFETIME };

@@ -824,6 +824,20 @@ fn pmtu_15_silence_is_not_mistaken_for_a_black_hole_for_long() {
     covers!("PMTU-15");
 }
 
+/// Seen: on a link that takes more than the peer's MSS the size fell to that of what had just timed out.
+#[test]
+fn pmtu_15_what_the_peer_takes_is_the_size_that_is_suspected() {
+    let mut s = Scene::established();
+    let now = s.now();
+    s.host_mut().set_mtu(now, 9000);
+    s.send(pattern(0, 20_000));
+    assert_eq!(deliver(&mut s), 1500);
+    s.send(pattern(0, 20_000));
+    flight(&mut s);
+    assert_eq!(timeouts(&mut s, 5), [1500, 1500, 1024, 552, 1500]);
+    covers!("PMTU-15");
+}
+
 /// What a suspicion ends with may by then be more than the link takes.
 #[test]
 fn a_suspicion_that_ends_leaves_no_more_than_the_link_takes() {
