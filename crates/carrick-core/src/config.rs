@@ -83,7 +83,8 @@ pub struct EndpointConfig {
     /// at most 1,280 bytes, and IPv4 packets to other networks at most 576. Default true.
     pub path_mtu_discovery: bool,
     /// The least path MTU that is believed for IPv4, in bytes: 128 to 576. Smaller ones are taken as this, so
-    /// that nobody makes us send much header and little text. For IPv6 it is 1,280. Default 552, as in Linux.
+    /// that nobody makes us send much header and little text; a path that really takes less carries no full
+    /// segments then, for Don't Fragment is always set. For IPv6 it is 1,280. Default 552, as in Linux.
     pub min_path_mtu: u16,
     /// How much of packets that come in fragments is kept.
     pub reassembly: ReassemblyLimits,
@@ -136,7 +137,8 @@ pub struct EndpointConfig {
 
 /// How much of packets that come in fragments is kept until the rest has come, at most 60 s.
 ///
-/// Beyond a limit the oldest packet goes, of the source whose limit it is.
+/// Beyond a limit the oldest packet goes, of the source whose limit it is. A source is an address, or an IPv6 network
+/// of 64 bits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReassemblyLimits {
     /// Most bytes in all, 80 for each fragment and each packet included; 0 switches reassembly off, and
