@@ -126,6 +126,9 @@ struct Opening {
     due: bool,
     /// When it was sent first; none before that.
     sent_at: Option<Instant>,
+    /// It has been sent more than once, by the timer or in answer to the peer's SYN: an ACK does not tell which it
+    /// answers.
+    again: bool,
     retries: u8,
     rtt: Rtt,
     /// The application has already said that it sends no more.
@@ -261,6 +264,7 @@ impl Connection {
             iss,
             due: true,
             sent_at: None,
+            again: false,
             retries: 0,
             rtt,
             finish: false,
@@ -284,6 +288,7 @@ impl Connection {
             iss,
             due: false,
             sent_at,
+            again: retries > 0,
             retries,
             rtt,
             finish: false,
@@ -684,8 +689,9 @@ impl Connection {
         self.state().hash(state);
         match protocol {
             State::SynSent(opening) | State::SynReceived(opening, _) => {
-                let Opening { iss, due, sent_at, retries, rtt, finish, passive, stray_reset } = opening;
-                (due, sent_at.map(|at| now.since(at)), retries, rtt, finish, passive).hash(state);
+                let Opening { iss, due, sent_at, again, retries, rtt, finish, passive, stray_reset } =
+                    opening;
+                (due, sent_at.map(|at| now.since(at)), again, retries, rtt, finish, passive).hash(state);
                 stray_reset.map(|stray| (stray.ack.distance_from(*iss), stray.ts_val)).hash(state);
                 if let State::SynReceived(_, peer) = protocol {
                     Peer { irs: SeqNum::new(0), ..*peer }.hash(state);

@@ -297,6 +297,7 @@ impl Connection {
                 opening.due = false;
                 // A SYN,ACK says what an ACK would.
                 self.acks_due = 0;
+                opening.again = opening.sent_at.is_some();
                 opening.sent_at.get_or_insert(plan.now);
             }
             (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Stray) => {
