@@ -174,7 +174,8 @@ impl Connection {
                 && (open.rcv.update_due(cx.memory.pressure, self.received.len(), limit)
                     || fault!(self.config, SillyReceiver))
         };
-        let ack_due = self.acks_due > 0 || duplicate;
+        // The peer does not take the window of a keep-alive probe: an update is an ACK of its own.
+        let ack_due = self.acks_due > 0 || duplicate || (self.keep_alive_due && update_due());
         if sendable.is_none() && !ack_due && !self.keep_alive_due && !update_due() {
             return None;
         }
