@@ -17,6 +17,7 @@ mod half_open_window;
 mod islands_joined;
 mod patience_without_waiting;
 mod pointer_of_empty_segments;
+mod probe_that_was_overtaken;
 mod record_before_the_last_ack;
 mod repeated_syn_ack;
 mod reports_for_strangers;
