@@ -217,6 +217,8 @@ pub(crate) struct Throttle {
     since: u32,
     /// How many there were since then; 0 before the first.
     count: u8,
+    /// When the last one left, in milliseconds since then.
+    last: u16,
 }
 
 impl Link {
@@ -230,23 +232,45 @@ impl Throttle {
     const LIMIT: u8 = 10;
     /// In milliseconds.
     const LEAST_PERIOD: u32 = 5000;
+    /// In milliseconds.
+    const BETWEEN_PROBES: u32 = 500;
 
     /// Whether one may leave now; if so, it is taken as sent. `secret` is the connection's and does not change: the
     /// offset of its timestamps, whose upper half decides.
     pub(crate) fn permits(&mut self, now: Instant, secret: u32) -> bool {
-        let now = handshake::ts_clock(now, 0);
+        let age = self.age(now);
         let longer = (secret >> 16).saturating_mul(Self::LEAST_PERIOD) >> 16;
-        if self.count == 0 || now.wrapping_sub(self.since) >= Self::LEAST_PERIOD.saturating_add(longer) {
-            *self = Self { since: now, count: 0 };
+        if self.count == 0 || age >= Self::LEAST_PERIOD.saturating_add(longer) {
+            *self = Self { since: handshake::ts_clock(now, 0), ..Self::default() };
         }
         self.count = self.count.saturating_add(1);
-        self.count <= Self::LIMIT
+        self.count <= Self::LIMIT && self.note_answer(now)
+    }
+
+    /// Whether a keep-alive probe may be answered: beyond the limit too if the peer has heard nothing for half a
+    /// second. Anybody can spend the limit who knows the addresses, but the number of a probe is known to the peer
+    /// alone, and on the path. Without any limit two hosts that disagree about their numbers would answer each
+    /// other for ever.
+    pub(crate) fn permits_probe(&mut self, now: Instant, secret: u32) -> bool {
+        self.permits(now, secret)
+            || (self.age(now).saturating_sub(self.last.into()) >= Self::BETWEEN_PROBES
+                && self.note_answer(now))
+    }
+
+    fn age(&self, now: Instant) -> u32 {
+        handshake::ts_clock(now, 0).wrapping_sub(self.since)
+    }
+
+    /// One leaves.
+    fn note_answer(&mut self, now: Instant) -> bool {
+        // No period is longer than ten seconds.
+        self.last = u16::try_from(self.age(now)).unwrap_or(u16::MAX);
+        true
     }
 
     /// The count, and how long ago it began.
     pub(crate) fn digest(&self, now: Instant, state: &mut impl Hasher) {
-        let age = handshake::ts_clock(now, 0).wrapping_sub(self.since);
-        (if self.count == 0 { 0 } else { age }, self.count).hash(state);
+        (if self.count == 0 { 0 } else { self.age(now) }, self.count, self.last).hash(state);
     }
 }
 

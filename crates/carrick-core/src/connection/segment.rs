@@ -256,6 +256,12 @@ impl Connection {
                 }
                 self.owe_ack();
             }
+            // A keep-alive probe, whose ACK has been found good.
+            State::Open(_) if segment.seq + 1 == nxt && segment.has(TcpFlags::ACK) => {
+                if self.challenges.permits_probe(cx.now, self.link.ts_offset) {
+                    self.acks_due = self.acks_due.max(1);
+                }
+            }
             _ => return self.challenge(cx.now, DiscardReason::OutOfWindow),
         }
         Err(Outcome::Answered(DiscardReason::OutOfWindow))

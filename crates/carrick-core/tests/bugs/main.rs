@@ -18,6 +18,7 @@ mod islands_joined;
 mod patience_without_waiting;
 mod pointer_of_empty_segments;
 mod probe_that_was_overtaken;
+mod probes_beside_forged_segments;
 mod record_before_the_last_ack;
 mod repeated_syn_ack;
 mod reports_for_strangers;
