@@ -11,6 +11,7 @@ mod covering_text_memory;
 mod digest_of_records;
 mod duplicate_acks_after_the_hole;
 mod end_of_time;
+mod few_syn_retries;
 mod fin_below_kept_text;
 mod full_reply_queue;
 mod half_open_window;
