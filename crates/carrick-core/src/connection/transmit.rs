@@ -15,7 +15,7 @@ use carrick_wire::{
 };
 use core::num::{NonZeroU16, NonZeroUsize};
 
-/// Payloads from this size on are made of reference-counted slices, for devices that keep frames.
+/// Payloads from this size on can be made of reference-counted slices, for devices that keep frames.
 const SHARE: usize = 4 << 10;
 
 /// What a [`Transmit`] carries and will commit.
@@ -63,9 +63,6 @@ impl Connection {
         let cx = self.advance_clock(cx);
         self.raise_path(cx.now);
         let (header, plan) = self.plan(&cx, max)?;
-        if plan.len >= SHARE {
-            self.to_send.freeze(plan.offset.saturating_add(plan.len));
-        }
         Some(Transmit::from_connection(header, self, plan))
     }
 
@@ -280,6 +277,13 @@ impl Connection {
     pub(crate) fn payload_parts<'a>(&'a self, plan: &Plan, parts: &mut [&'a [u8]; MAX_PARTS]) -> usize {
         let slices = self.to_send.range(plan.offset, plan.len);
         parts.iter_mut().zip(slices).map(|(part, slice)| *part = slice).count()
+    }
+
+    /// Makes a large payload reference-counted.
+    pub(crate) fn share_payload(&mut self, plan: &Plan) {
+        if plan.len >= SHARE {
+            self.to_send.freeze(plan.offset.saturating_add(plan.len));
+        }
     }
 
     pub(crate) fn payload_shared(&self, plan: &Plan, parts: &mut [Bytes; MAX_PARTS]) -> usize {

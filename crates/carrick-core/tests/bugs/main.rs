@@ -16,6 +16,7 @@ mod fin_below_kept_text;
 mod full_reply_queue;
 mod half_open_window;
 mod islands_joined;
+mod looking_at_packets;
 mod patience_without_waiting;
 mod pointer_of_empty_segments;
 mod probe_that_was_overtaken;
