@@ -212,6 +212,7 @@ impl Connection {
         if ahead > 0 {
             flags |= TcpFlags::URG;
         }
+        let ahead = ahead.saturating_sub(usize::from(fault!(self.config, UrgentShifted)));
         let tcp = TcpHeader {
             seq: sendable.seq,
             ack: open.rcv.nxt,
@@ -232,6 +233,7 @@ impl Connection {
     /// How the application wants what it has written to be sent.
     fn terms(&self) -> Terms {
         let Self { nodelay, corked, .. } = *self;
+        let corked = corked && !fault!(self.config, CorkIgnored);
         Terms { queued: self.to_send.len(), urgent: self.urgent > 0, nodelay, corked }
     }
 
