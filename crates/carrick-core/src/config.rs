@@ -285,9 +285,10 @@ pub struct ConnectionConfig {
     pub min_rto: Duration,
     /// Greatest retransmission timeout, at least 60 s (RFC 6298 §2.5). Default 120 s.
     pub max_rto: Duration,
-    /// How often a SYN or SYN,ACK is sent again before giving up. Default 7 for a SYN: with timeouts of
-    /// 1, 2, 4 .. s the attempt lasts 255 s (RFC 9293 MUST-23 asks for 3 min). A passive opener
-    /// uses two fewer (63 s).
+    /// How often a SYN, or the SYN,ACK of a simultaneous open, is sent again before giving up. Default 7: with
+    /// timeouts of 1, 2, 4 .. 64, 120 s the attempt lasts 247 s (RFC 9293 MUST-23 asks for 3 min). A passive opener
+    /// repeats its SYN,ACK two times fewer (63 s), since its peer repeats the SYN too; but once at least, unless this
+    /// is 0.
     pub syn_retries: u8,
     /// How often data or a FIN is sent again, without any answer, before the connection is given up (R2).
     /// Default 15: at least 100 s (RFC 9293 SHLD-11), about 15 min. 255 means without end (MUST-21).
@@ -333,6 +334,13 @@ pub struct ConnectionConfig {
     /// A mistake to be found. Default none.
     #[cfg(carrick_faults)]
     pub fault: Option<crate::Fault>,
+}
+
+impl ConnectionConfig {
+    /// How often a passive opener sends its SYN,ACK again.
+    pub(crate) fn syn_ack_retries(&self) -> u8 {
+        self.syn_retries.saturating_sub(2).max(self.syn_retries.min(1))
+    }
 }
 
 impl Default for ConnectionConfig {

@@ -443,7 +443,7 @@ impl Endpoint {
                 left = left.saturating_sub(1);
                 let retries = record.retries;
                 let listener = self.listeners.get(record.listener);
-                if listener.is_none_or(|l| retries >= l.connection.syn_retries.saturating_sub(2)) {
+                if listener.is_none_or(|l| retries >= l.connection.syn_ack_retries()) {
                     self.forget_half_open(index);
                     continue;
                 }
