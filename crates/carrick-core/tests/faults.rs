@@ -18,7 +18,7 @@ mod side;
 #[allow(dead_code, reason = "the model's own test uses all of it")]
 mod worlds;
 
-use carrick_core::{ConnectionConfig, Fault, KeepAlive, TcpState};
+use carrick_core::{ConnectionConfig, Fault, KeepAlive, Rate, SynCookies, TcpState};
 use carrick_sim::{Builder, LinkConfig, Pair, Plan, Scene, Span, World, seg};
 use carrick_wire::icmp::{self, Envelope};
 use search::Search;
@@ -38,7 +38,7 @@ enum Check {
 use Check::{Conversation, Model, Script};
 use Fault::*;
 
-const CHECKS: [(Fault, Check); 47] = [
+const CHECKS: [(Fault, Check); 64] = [
     (AnyAckOpens, Model(worlds::next_life)),
     (NoSimultaneousOpen, Model(worlds::simultaneous_open)),
     (SynWindowScaled, Script(the_window_of_a_syn_is_not_scaled)),
@@ -46,6 +46,14 @@ const CHECKS: [(Fault, Check); 47] = [
     (SynAckNotRepeated, Script(a_lost_syn_ack_is_sent_again)),
     (HalfOpenResetIgnored, Script(a_reset_ends_a_passive_handshake)),
     (BacklogUnbounded, Script(the_backlog_is_a_limit)),
+    (CookieUnchecked, Script(a_cookie_is_told_from_a_guess)),
+    (CookieNeverOld, Script(an_old_cookie_is_worth_nothing)),
+    (CookieMssIgnored, Script(a_cookie_remembers_the_mss)),
+    (HalfOpenUnlimited, Script(half_open_records_are_limited)),
+    (ParkedForgotten, Script(a_parked_syn_is_answered_in_the_end)),
+    (SourceUnlimited, Script(a_source_has_a_limit)),
+    (RateUnlimited, Script(strangers_hear_little)),
+    (ReopenedLow, Script(a_new_life_has_greater_numbers)),
     (ResetAnswered, Model(worlds::opening)),
     (PawsOff, Script(old_timestamps_are_refused)),
     (ResetInWindow, Model(worlds::forgery)),
@@ -59,7 +67,9 @@ const CHECKS: [(Fault, Check); 47] = [
     (StaleWindowTaken, Script(an_overtaken_window_is_not_used)),
     (AckForAck, Model(worlds::closing)),
     (DelayedAckForgotten, Script(every_byte_is_acknowledged_in_time)),
+    (SecondSegmentWaits, Script(two_segments_are_acknowledged_at_once)),
     (OrderIgnored, Model(worlds::opening)),
+    (DuplicateUntrue, Script(what_came_twice_is_reported_exactly)),
     (MemoryIgnored, Script(the_budget_is_kept)),
     (FinBeforeText, Model(worlds::opening)),
     (FinNotCounted, Model(worlds::closing)),
@@ -67,9 +77,14 @@ const CHECKS: [(Fault, Check); 47] = [
     (NothingRepeated, Model(worlds::closing)),
     (NoFastRetransmit, Script(three_duplicates_tell_of_a_loss)),
     (TextShifted, Conversation),
+    (UrgentShifted, Script(the_pointer_names_the_byte_after)),
+    (CorkIgnored, Script(a_cork_holds_back)),
+    (CorkEndless, Script(a_cork_holds_back_for_a_while)),
     (NoBackoff, Script(the_timeout_doubles)),
     (NeverGivesUp, Script(a_silent_peer_is_given_up)),
+    (UserTimeoutIgnored, Script(the_application_says_how_long_to_wait)),
     (KeepAliveSilent, Script(a_silent_peer_is_asked)),
+    (KeepAliveEndless, Script(a_peer_that_answers_no_probe_is_gone)),
     (NoPersist, Model(worlds::zero_window)),
     (SillySender, Script(a_sliver_of_window_is_not_used)),
     (NoWindowUpdate, Script(reading_opens_the_window)),
@@ -79,6 +94,8 @@ const CHECKS: [(Fault, Check); 47] = [
     (SackUninvited, Model(worlds::half_close)),
     (UnreadLost, Script(unread_text_is_reset)),
     (LateTextTaken, Script(text_for_nobody_is_reset)),
+    (LingerEndless, Script(linger_has_an_end)),
+    (OrphanEndless, Script(an_orphan_has_an_end)),
     (TimeWaitSkipped, Model(worlds::closing)),
     (TimeWaitSilent, Model(worlds::closing)),
     (TimeWaitNotRestarted, Script(a_fin_begins_time_wait_anew)),
@@ -196,6 +213,99 @@ fn the_backlog_is_a_limit(builder: Builder) {
     s.expect_nothing();
 }
 
+/// A scene whose endpoint answers with cookies.
+fn cookies(builder: Builder) -> Scene {
+    builder.endpoint(|config| config.syn_cookies = SynCookies::Always).listening()
+}
+
+/// What acknowledges the cookie that answers the peer's SYN.
+fn acknowledges_a_cookie(s: &mut Scene) -> u32 {
+    s.inject(seg().syn().seq(0));
+    let cookie = s.take().expect("a cookie");
+    // The script counts from a number that no cookie has.
+    cookie.segment().expect("a segment").tcp.seq.get().wrapping_sub(999_999)
+}
+
+fn a_cookie_is_told_from_a_guess(builder: Builder) {
+    let mut s = cookies(builder);
+    let ack = acknowledges_a_cookie(&mut s);
+    s.inject(seg().seq(1).ack(ack ^ 0x1000));
+    assert!(!s.accept());
+    drain(&mut s);
+    s.inject(seg().seq(1).ack(ack));
+    assert!(s.accept());
+}
+
+fn an_old_cookie_is_worth_nothing(builder: Builder) {
+    let mut s = cookies(builder);
+    let ack = acknowledges_a_cookie(&mut s);
+    s.advance(128.secs());
+    // Somebody else has one that is fresh.
+    s.inject(seg().syn().seq(0).ports(40_001, 80));
+    s.inject(seg().seq(1).ack(ack));
+    assert!(!s.accept());
+}
+
+fn a_cookie_remembers_the_mss(builder: Builder) {
+    let mut s = cookies(builder.mss(536));
+    let ack = acknowledges_a_cookie(&mut s);
+    s.inject(seg().seq(1).ack(ack));
+    assert!(s.accept());
+    s.send([1; 5000]);
+    let sizes: Vec<_> = std::iter::from_fn(|| s.take()).map(|packet| packet.bytes.len()).collect();
+    assert!(sizes.len() > 1 && sizes.iter().all(|size| *size <= 576), "{sizes:?}");
+}
+
+fn half_open_records_are_limited(builder: Builder) {
+    let builder = builder.endpoint(|config| config.syn_cookies = SynCookies::Never);
+    let mut s = builder.listener(|listen| listen.max_half_open = 1).listening();
+    s.inject(seg().syn().seq(0));
+    drain(&mut s);
+    s.inject(seg().syn().seq(0).ports(40_001, 80));
+    s.expect_nothing();
+}
+
+fn a_parked_syn_is_answered_in_the_end(builder: Builder) {
+    let mut s = builder.listener(|listen| listen.park = true).listening();
+    s.inject(seg().syn().seq(0));
+    s.expect_nothing();
+    let now = s.now();
+    let parked = s.host_mut().poll_parked().expect("somebody asks");
+    assert!(s.host_mut().accept_parked(now, parked.id));
+    s.check();
+    s.expect(seg().syn().seq(0).ack(1));
+}
+
+fn a_source_has_a_limit(builder: Builder) {
+    let mut s = builder.endpoint(|config| config.max_per_source = Some(1)).accepted();
+    s.inject(seg().syn().seq(0).ports(40_001, 80));
+    let refused = s.take().expect("a refusal");
+    assert!(refused.segment().is_some_and(|segment| segment.has(carrick_wire::TcpFlags::RST)));
+}
+
+fn strangers_hear_little(builder: Builder) {
+    let resets = Rate { per_second: 64, burst: 2 };
+    let mut s = builder.endpoint(|config| config.resets = resets).build();
+    for place in 0..20 {
+        s.inject(seg().seq(place).ack(1));
+    }
+    let heard = std::iter::from_fn(|| s.take()).count();
+    assert!((1..=5).contains(&heard), "{heard}");
+}
+
+fn a_new_life_has_greater_numbers(builder: Builder) {
+    let mut s = builder.accepted();
+    s.finish();
+    s.expect(seg().fin().seq(1).ack(1));
+    s.inject(seg().fin().seq(1).ack(2));
+    s.expect(seg().seq(2).ack(2));
+    s.close();
+    s.inject(seg().syn().seq(2));
+    let answer = s.take().expect("an answer");
+    let beyond = answer.segment().expect("a segment").tcp.seq.get().wrapping_sub(1_000_002);
+    assert!(beyond > 0 && beyond < 1 << 31, "{beyond}");
+}
+
 fn old_timestamps_are_refused(builder: Builder) {
     let mut s = builder.timestamps(true).established();
     s.advance(10.secs());
@@ -259,6 +369,79 @@ fn a_silent_peer_is_asked(builder: Builder) {
     let mut s = builder.config(|config| config.keep_alive = Some(keep_alive)).established();
     s.advance(11.secs());
     s.expect(seg().seq(0).ack(1));
+}
+
+fn two_segments_are_acknowledged_at_once(builder: Builder) {
+    let mut s = builder.established();
+    for place in 1..=17 {
+        s.inject(seg().seq(place).ack(1).len(1));
+    }
+    // The seventeenth waits for its ACK; longer, and the first segments would count anew.
+    s.advance(100.ms());
+    drain(&mut s);
+    s.inject(seg().seq(18).ack(1).len(1));
+    s.expect_nothing();
+    s.inject(seg().seq(19).ack(1).len(1));
+    s.expect(seg().seq(1).ack(20));
+}
+
+fn what_came_twice_is_reported_exactly(builder: Builder) {
+    let mut s = builder.sack(true).established();
+    s.inject(seg().seq(1).ack(1).len(300));
+    drain(&mut s);
+    s.inject(seg().seq(101).ack(1).len(100));
+    s.expect(seg().seq(1).ack(301).sack(&[(101, 201)]));
+}
+
+fn the_pointer_names_the_byte_after(builder: Builder) {
+    let mut s = builder.established();
+    s.send_urgent([1; 10]);
+    s.expect(seg().urg(10).seq(1).ack(1).len(10));
+}
+
+fn a_cork_holds_back(builder: Builder) {
+    let mut s = builder.established();
+    s.set_cork(true);
+    s.send([1; 10]);
+    s.expect_nothing();
+}
+
+fn a_cork_holds_back_for_a_while(builder: Builder) {
+    let mut s = builder.established();
+    s.set_cork(true);
+    s.send([1; 10]);
+    s.advance(200.ms());
+    s.expect(seg().seq(1).ack(1).len(10));
+}
+
+fn the_application_says_how_long_to_wait(builder: Builder) {
+    let mut s = builder.config(|config| config.user_timeout = Some(10.secs())).established();
+    s.send([1; 10]);
+    s.advance(11.secs());
+    assert_eq!(s.state(), TcpState::Closed);
+}
+
+fn a_peer_that_answers_no_probe_is_gone(builder: Builder) {
+    let keep_alive = KeepAlive { idle: 10.secs(), interval: 1.secs(), retries: 3 };
+    let mut s = builder.config(|config| config.keep_alive = Some(keep_alive)).established();
+    s.advance(14.secs());
+    assert_eq!(s.state(), TcpState::Closed);
+}
+
+fn linger_has_an_end(builder: Builder) {
+    let mut s = builder.config(|config| config.linger = Some(30.secs())).established();
+    s.send([1; 10]);
+    s.close();
+    s.advance(31.secs());
+    assert_eq!(s.state(), TcpState::Closed);
+}
+
+fn an_orphan_has_an_end(builder: Builder) {
+    let mut s = builder.established();
+    s.send([1; 10]);
+    s.close();
+    s.advance(301.secs());
+    assert_eq!(s.state(), TcpState::Closed);
 }
 
 fn the_budget_is_kept(builder: Builder) {
