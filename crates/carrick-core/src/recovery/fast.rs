@@ -167,7 +167,7 @@ impl FastRecovery {
     /// Everything is sent again from SND.UNA on: duplicates tell nothing until all below `nxt` is acknowledged
     /// (RFC 6582 §3.2), and what was SACKed may be gone (RFC 2018 §8).
     pub(crate) fn on_going_back(&mut self, una: SeqNum, nxt: SeqNum) {
-        *self = Self { recover: nxt, sack: self.sack, ..Self::new(una) };
+        *self = Self { recover: nxt, ..Self::new(una) };
     }
 
     /// Bytes of heap memory.
@@ -244,6 +244,14 @@ mod tests {
         assert!(fast.on_duplicate(at(1), at(10_001), SMSS));
         assert!(fast.due);
         fast
+    }
+
+    #[test]
+    fn ranges_are_charged() {
+        let mut fast = FastRecovery::new(at(1));
+        assert_eq!(fast.memory(), size_of::<FastRecovery>());
+        fast.note_sacked(at(1), at(10_001), at(1001), at(2001));
+        assert!(fast.memory() > size_of::<FastRecovery>());
     }
 
     #[test]
