@@ -83,7 +83,8 @@ pub struct EndpointConfig {
     /// at most 1,280 bytes, and IPv4 packets to other networks at most 576. Default true.
     pub path_mtu_discovery: bool,
     /// The least path MTU that is believed for IPv4, in bytes: 128 to 576. Smaller ones are taken as this, so
-    /// that nobody makes us send much header and little text. For IPv6 it is 1,280. Default 552, as in Linux.
+    /// that nobody makes us send much header and little text; a path that really takes less carries no full
+    /// segments then, for Don't Fragment is always set. For IPv6 it is 1,280. Default 552, as in Linux.
     pub min_path_mtu: u16,
     /// How much of packets that come in fragments is kept.
     pub reassembly: ReassemblyLimits,
@@ -136,7 +137,8 @@ pub struct EndpointConfig {
 
 /// How much of packets that come in fragments is kept until the rest has come, at most 60 s.
 ///
-/// Beyond a limit the oldest packet goes, of the source whose limit it is.
+/// Beyond a limit the oldest packet goes, of the source whose limit it is. A source is an address, or an IPv6 network
+/// of 64 bits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReassemblyLimits {
     /// Most bytes in all, 80 for each fragment and each packet included; 0 switches reassembly off, and
@@ -283,9 +285,10 @@ pub struct ConnectionConfig {
     pub min_rto: Duration,
     /// Greatest retransmission timeout, at least 60 s (RFC 6298 §2.5). Default 120 s.
     pub max_rto: Duration,
-    /// How often a SYN or SYN,ACK is sent again before giving up. Default 7 for a SYN: with timeouts of
-    /// 1, 2, 4 .. s the attempt lasts 255 s (RFC 9293 MUST-23 asks for 3 min). A passive opener
-    /// uses two fewer (63 s).
+    /// How often a SYN, or the SYN,ACK of a simultaneous open, is sent again before giving up. Default 7: with
+    /// timeouts of 1, 2, 4 .. 64, 120 s the attempt lasts 247 s (RFC 9293 MUST-23 asks for 3 min). A passive opener
+    /// repeats its SYN,ACK two times fewer (63 s), since its peer repeats the SYN too; but once at least, unless this
+    /// is 0.
     pub syn_retries: u8,
     /// How often data or a FIN is sent again, without any answer, before the connection is given up (R2).
     /// Default 15: at least 100 s (RFC 9293 SHLD-11), about 15 min. 255 means without end (MUST-21).
@@ -330,6 +333,13 @@ pub struct ConnectionConfig {
     /// A mistake to be found. Default none.
     #[cfg(carrick_faults)]
     pub fault: Option<crate::Fault>,
+}
+
+impl ConnectionConfig {
+    /// How often a passive opener sends its SYN,ACK again.
+    pub(crate) fn syn_ack_retries(&self) -> u8 {
+        self.syn_retries.saturating_sub(2).max(self.syn_retries.min(1))
+    }
 }
 
 impl Default for ConnectionConfig {

@@ -69,8 +69,12 @@ pub enum Fault {
     AckForAck,
     /// An ACK that was put off is never sent.
     DelayedAckForgotten,
+    /// The second segment waits for its ACK like the first.
+    SecondSegmentWaits,
     /// Text that arrives too early is taken for the next.
     OrderIgnored,
+    /// Text is reported to have come twice that has not.
+    DuplicateUntrue,
     /// Text is kept although there is no memory for it.
     MemoryIgnored,
     /// A FIN is taken before the text that it follows.
@@ -85,12 +89,22 @@ pub enum Fault {
     NoFastRetransmit,
     /// What is sent again is not what was sent.
     TextShifted,
+    /// The urgent pointer names the last urgent byte, not the one after it.
+    UrgentShifted,
+    /// What does not fill a segment leaves in spite of the cork.
+    CorkIgnored,
+    /// The cork holds it back for ever.
+    CorkEndless,
     /// The timeout is not doubled.
     NoBackoff,
     /// A peer that hears nothing is never given up.
     NeverGivesUp,
+    /// The user timeout ends nothing.
+    UserTimeoutIgnored,
     /// A peer that is gone without a word is not asked whether it lives.
     KeepAliveSilent,
+    /// A peer that answers no probe is probed for ever.
+    KeepAliveEndless,
     /// A closed window is not probed.
     NoPersist,
     /// Every sliver of window is used.
@@ -109,6 +123,10 @@ pub enum Fault {
     UnreadLost,
     /// Text for nobody is taken and acknowledged.
     LateTextTaken,
+    /// The linger time ends nothing.
+    LingerEndless,
+    /// A connection that nobody holds any more waits as long as one that somebody does.
+    OrphanEndless,
     /// There is no TIME-WAIT.
     TimeWaitSkipped,
     /// A FIN is not acknowledged again in TIME-WAIT.
@@ -128,7 +146,7 @@ pub enum Fault {
 #[cfg(carrick_faults)]
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 56] = [
         Self::AnyAckOpens,
         Self::NoSimultaneousOpen,
         Self::SynWindowScaled,
@@ -149,7 +167,9 @@ impl Fault {
         Self::StaleWindowTaken,
         Self::AckForAck,
         Self::DelayedAckForgotten,
+        Self::SecondSegmentWaits,
         Self::OrderIgnored,
+        Self::DuplicateUntrue,
         Self::MemoryIgnored,
         Self::FinBeforeText,
         Self::FinNotCounted,
@@ -157,9 +177,14 @@ impl Fault {
         Self::NothingRepeated,
         Self::NoFastRetransmit,
         Self::TextShifted,
+        Self::UrgentShifted,
+        Self::CorkIgnored,
+        Self::CorkEndless,
         Self::NoBackoff,
         Self::NeverGivesUp,
+        Self::UserTimeoutIgnored,
         Self::KeepAliveSilent,
+        Self::KeepAliveEndless,
         Self::NoPersist,
         Self::SillySender,
         Self::NoWindowUpdate,
@@ -169,6 +194,8 @@ impl Fault {
         Self::SackUninvited,
         Self::UnreadLost,
         Self::LateTextTaken,
+        Self::LingerEndless,
+        Self::OrphanEndless,
         Self::TimeWaitSkipped,
         Self::TimeWaitSilent,
         Self::TimeWaitNotRestarted,

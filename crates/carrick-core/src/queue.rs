@@ -102,22 +102,43 @@ impl ChunkQueue {
         }
     }
 
-    /// Puts a buffer at the end as it is. Keeping it is charged with `charge` bytes, once if it goes on where the
-    /// last one ended: then both are of one allocation.
+    /// Puts a buffer at the end as it is. Keeping it is charged with `charge` bytes: what its allocation has. That
+    /// is charged once for all of a buffer that comes in a row.
     pub(crate) fn push_shared(&mut self, bytes: Bytes, charge: usize) {
         if bytes.is_empty() {
             return;
         }
         self.seal();
-        if let Some(last) = self.pieces.back_mut()
-            && last.bytes.as_ptr_range().end == bytes.as_ptr()
-        {
+        let continues = self.continues(&bytes, charge);
+        if let Some(last) = self.pieces.back_mut().filter(|_| continues) {
             self.memory = self.memory.saturating_sub(core::mem::take(&mut last.charge));
         }
         self.memory = self.memory.saturating_add(charge);
         let start = self.end();
         self.len = self.len.saturating_add(bytes.len());
         self.pieces.push_back(Piece { start, bytes, charge });
+    }
+
+    /// Whether the buffer goes on in the last piece's allocation. Buffers do not tell. That they touch does not
+    /// either, since allocations can lie side by side; so both must cost the same, and what touches may not be longer
+    /// than one allocation. Of two that lie side by side and are used in part one may still go uncharged, but
+    /// never more than one in two.
+    fn continues(&self, bytes: &Bytes, charge: usize) -> bool {
+        if self.pieces.back().is_none_or(|last| last.charge != charge) {
+            return false;
+        }
+        let (mut begin, mut run) = (bytes.as_ptr(), bytes.len());
+        for (n, piece) in self.pieces.iter().rev().enumerate() {
+            // One that is charged has nothing to do with those behind it.
+            if piece.bytes.as_ptr_range().end != begin || (n > 0 && piece.charge > 0) {
+                return n > 0;
+            }
+            (begin, run) = (piece.bytes.as_ptr(), run.saturating_add(piece.bytes.len()));
+            if run > charge {
+                return false;
+            }
+        }
+        true
     }
 
     /// Puts another queue's bytes at the end: few bytes into the chunk that is there, rather than keep theirs.
@@ -337,6 +358,48 @@ mod tests {
         assert_eq!(queue.memory, 2000, "not in a row");
         queue.advance(600);
         assert_eq!(queue.memory, 1000);
+    }
+
+    /// Seen: whatever touched was taken for one allocation. With an allocator that puts buffers of one size side by
+    /// side a queue of sixteen full ones was charged as one; and a large one, with a small one behind it, as the small.
+    #[test]
+    fn allocations_that_lie_side_by_side_are_charged_each() {
+        let memory = Bytes::from(std::vec![5; 16_000]);
+        let mut queue = ChunkQueue::default();
+        for place in 0..16 {
+            queue.push_shared(memory.slice(place * 1000..(place + 1) * 1000), 1000);
+            assert_eq!(queue.memory, (place + 1) * 1000);
+        }
+        queue.advance(15_999);
+        assert_eq!(queue.memory, 1000);
+
+        let mut queue = ChunkQueue::default();
+        queue.push_shared(memory.slice(..1000), 1000);
+        queue.push_shared(memory.slice(1000..1010), 10);
+        assert_eq!(queue.memory, 1010, "of another size");
+        queue.push_shared(memory.slice(1010..1020), 10);
+        assert_eq!(queue.memory, 1020, "longer than an allocation");
+
+        // Halves of each: here an allocation is in two pieces, and begins in the middle of what touches.
+        let mut queue = ChunkQueue::default();
+        for place in 0..16 {
+            queue.push_shared(memory.slice(place * 500..(place + 1) * 500), 1000);
+        }
+        assert_eq!(queue.memory, 8000);
+    }
+
+    #[test]
+    fn a_run_that_fills_its_allocation_is_charged_once() {
+        let memory = Bytes::from(std::vec![5; 4000]);
+        let mut queue = ChunkQueue::default();
+        for place in 0..8 {
+            queue.push_shared(memory.slice(place * 500..(place + 1) * 500), 4000);
+        }
+        assert_eq!(queue.memory, 4000);
+        queue.advance(3999);
+        assert_eq!(queue.memory, 4000);
+        queue.advance(1);
+        assert_eq!(queue.memory(), 0);
     }
 
     #[test]

@@ -124,7 +124,17 @@ impl<'c> Transmit<'c> {
         }
     }
 
-    /// The payload as buffers that may be kept: no copy where it is large, a copy where it is small.
+    /// Prepares a payload of at least 4 KiB to be kept without a copy, for devices that keep frames: to be called before
+    /// [`payload`](Self::payload), whose bytes stay the same. For a packet that then is not sent it is wasted, and
+    /// makes the buffers of later ones smaller.
+    pub fn share(&mut self) {
+        if let Source::Connection { connection, plan } = &mut self.source {
+            connection.share_payload(plan);
+        }
+    }
+
+    /// The payload as buffers that may be kept: no copy of what [`share`](Self::share) has prepared, or an earlier
+    /// packet's, a copy of the rest.
     pub fn shared(&self) -> impl Iterator<Item = Bytes> {
         let mut parts: [Bytes; MAX_PARTS] = Default::default();
         let n = match &self.source {

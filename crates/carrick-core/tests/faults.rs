@@ -38,7 +38,7 @@ enum Check {
 use Check::{Conversation, Model, Script};
 use Fault::*;
 
-const CHECKS: [(Fault, Check); 47] = [
+const CHECKS: [(Fault, Check); 56] = [
     (AnyAckOpens, Model(worlds::next_life)),
     (NoSimultaneousOpen, Model(worlds::simultaneous_open)),
     (SynWindowScaled, Script(the_window_of_a_syn_is_not_scaled)),
@@ -59,7 +59,9 @@ const CHECKS: [(Fault, Check); 47] = [
     (StaleWindowTaken, Script(an_overtaken_window_is_not_used)),
     (AckForAck, Model(worlds::closing)),
     (DelayedAckForgotten, Script(every_byte_is_acknowledged_in_time)),
+    (SecondSegmentWaits, Script(two_segments_are_acknowledged_at_once)),
     (OrderIgnored, Model(worlds::opening)),
+    (DuplicateUntrue, Script(what_came_twice_is_reported_exactly)),
     (MemoryIgnored, Script(the_budget_is_kept)),
     (FinBeforeText, Model(worlds::opening)),
     (FinNotCounted, Model(worlds::closing)),
@@ -67,9 +69,14 @@ const CHECKS: [(Fault, Check); 47] = [
     (NothingRepeated, Model(worlds::closing)),
     (NoFastRetransmit, Script(three_duplicates_tell_of_a_loss)),
     (TextShifted, Conversation),
+    (UrgentShifted, Script(the_pointer_names_the_byte_after)),
+    (CorkIgnored, Script(a_cork_holds_back)),
+    (CorkEndless, Script(a_cork_holds_back_for_a_while)),
     (NoBackoff, Script(the_timeout_doubles)),
     (NeverGivesUp, Script(a_silent_peer_is_given_up)),
+    (UserTimeoutIgnored, Script(the_application_says_how_long_to_wait)),
     (KeepAliveSilent, Script(a_silent_peer_is_asked)),
+    (KeepAliveEndless, Script(a_peer_that_answers_no_probe_is_gone)),
     (NoPersist, Model(worlds::zero_window)),
     (SillySender, Script(a_sliver_of_window_is_not_used)),
     (NoWindowUpdate, Script(reading_opens_the_window)),
@@ -79,6 +86,8 @@ const CHECKS: [(Fault, Check); 47] = [
     (SackUninvited, Model(worlds::half_close)),
     (UnreadLost, Script(unread_text_is_reset)),
     (LateTextTaken, Script(text_for_nobody_is_reset)),
+    (LingerEndless, Script(linger_has_an_end)),
+    (OrphanEndless, Script(an_orphan_has_an_end)),
     (TimeWaitSkipped, Model(worlds::closing)),
     (TimeWaitSilent, Model(worlds::closing)),
     (TimeWaitNotRestarted, Script(a_fin_begins_time_wait_anew)),
@@ -259,6 +268,79 @@ fn a_silent_peer_is_asked(builder: Builder) {
     let mut s = builder.config(|config| config.keep_alive = Some(keep_alive)).established();
     s.advance(11.secs());
     s.expect(seg().seq(0).ack(1));
+}
+
+fn two_segments_are_acknowledged_at_once(builder: Builder) {
+    let mut s = builder.established();
+    for place in 1..=17 {
+        s.inject(seg().seq(place).ack(1).len(1));
+    }
+    // The seventeenth waits for its ACK; longer, and the first segments would count anew.
+    s.advance(100.ms());
+    drain(&mut s);
+    s.inject(seg().seq(18).ack(1).len(1));
+    s.expect_nothing();
+    s.inject(seg().seq(19).ack(1).len(1));
+    s.expect(seg().seq(1).ack(20));
+}
+
+fn what_came_twice_is_reported_exactly(builder: Builder) {
+    let mut s = builder.sack(true).established();
+    s.inject(seg().seq(1).ack(1).len(300));
+    drain(&mut s);
+    s.inject(seg().seq(101).ack(1).len(100));
+    s.expect(seg().seq(1).ack(301).sack(&[(101, 201)]));
+}
+
+fn the_pointer_names_the_byte_after(builder: Builder) {
+    let mut s = builder.established();
+    s.send_urgent([1; 10]);
+    s.expect(seg().urg(10).seq(1).ack(1).len(10));
+}
+
+fn a_cork_holds_back(builder: Builder) {
+    let mut s = builder.established();
+    s.set_cork(true);
+    s.send([1; 10]);
+    s.expect_nothing();
+}
+
+fn a_cork_holds_back_for_a_while(builder: Builder) {
+    let mut s = builder.established();
+    s.set_cork(true);
+    s.send([1; 10]);
+    s.advance(200.ms());
+    s.expect(seg().seq(1).ack(1).len(10));
+}
+
+fn the_application_says_how_long_to_wait(builder: Builder) {
+    let mut s = builder.config(|config| config.user_timeout = Some(10.secs())).established();
+    s.send([1; 10]);
+    s.advance(11.secs());
+    assert_eq!(s.state(), TcpState::Closed);
+}
+
+fn a_peer_that_answers_no_probe_is_gone(builder: Builder) {
+    let keep_alive = KeepAlive { idle: 10.secs(), interval: 1.secs(), retries: 3 };
+    let mut s = builder.config(|config| config.keep_alive = Some(keep_alive)).established();
+    s.advance(14.secs());
+    assert_eq!(s.state(), TcpState::Closed);
+}
+
+fn linger_has_an_end(builder: Builder) {
+    let mut s = builder.config(|config| config.linger = Some(30.secs())).established();
+    s.send([1; 10]);
+    s.close();
+    s.advance(31.secs());
+    assert_eq!(s.state(), TcpState::Closed);
+}
+
+fn an_orphan_has_an_end(builder: Builder) {
+    let mut s = builder.established();
+    s.send([1; 10]);
+    s.close();
+    s.advance(301.secs());
+    assert_eq!(s.state(), TcpState::Closed);
 }
 
 fn the_budget_is_kept(builder: Builder) {

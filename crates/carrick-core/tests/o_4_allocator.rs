@@ -3,7 +3,8 @@
 //!
 //! Seen: a connection that once had a hole kept 1,160 bytes for ever, the last node of an empty map.
 //!
-//! One test in a program of its own: the allocator counts for the whole process.
+//! A program of its own, without the test harness: the allocator counts for the whole process, and the harness's thread
+//! allocates while a test runs. (Seen: now and then 900 bytes too many, what it notes of a test that it has begun.)
 
 use cap::Cap;
 use carrick_core::{
@@ -106,8 +107,7 @@ fn accounted(side: &mut Side, what: &str, change: impl FnOnce(&mut Side)) {
     assert!((allocated - memory).abs() <= slack, "{what}: allocator {allocated}, connection {memory}");
 }
 
-#[test]
-fn o_4_accounted_memory_is_what_the_allocator_handed_out() {
+fn main() {
     let (mut a, mut b) = (Side::new(1), Side::new(2));
     let listen = ListenAddr { address: None, port: NonZeroU16::new(80) };
     b.endpoint.listen(listen, ListenConfig::default()).expect("nobody else listens");

@@ -536,7 +536,8 @@ impl Host {
 
     /// Tells connections what has become of the MTU.
     fn tell_mtu(&mut self, now: Instant) {
-        while let Some((id, change)) = self.endpoint.poll_mtu_change() {
+        while self.endpoint.has_mtu_changes() {
+            let Some((id, change)) = self.endpoint.poll_mtu_change() else { continue };
             let cx = self.cx(now);
             if let Some(cell) = self.cells.get_mut(&id) {
                 cell.connection.handle_mtu_change(&cx, change);

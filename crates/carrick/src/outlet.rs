@@ -83,25 +83,27 @@ impl Outlet {
     }
 
     /// Sends a packet and tells its owner how much of it left.
-    pub(crate) fn send(&self, transmit: Transmit<'_>) -> Sent {
+    pub(crate) fn send(&self, mut transmit: Transmit<'_>) -> Sent {
+        let segment_size = transmit.segment_size().filter(|_| transmit.payload_len() > 0);
+        let address = destination(transmit.header());
+        let to_ourselves = address.is_some_and(|address| self.own_addresses.contains(&address));
+        let cut = segment_size.filter(|_| !to_ourselves && !self.segments(transmit.header()));
+        if to_ourselves || cut.is_none() && self.capabilities.keeps_payloads {
+            transmit.share();
+        }
         let mut parts = [&[][..]; MAX_PARTS];
         let count = transmit.payload(&mut parts);
         let payload = parts.get(..count).unwrap_or_default();
         let header = transmit.header();
-        let segment_size = transmit.segment_size().filter(|_| transmit.payload_len() > 0);
-        let address = destination(header);
-        let (sent, taken) = if address.is_some_and(|address| self.own_addresses.contains(&address)) {
-            self.send_to_ourselves(&Packet::of(&transmit, header, payload, segment_size))
-        } else {
-            let whole = || self.send_whole(&Packet::of(&transmit, header, payload, segment_size));
-            match segment_size {
-                Some(size) if !self.segments(header) => self.send_in_pieces(header, payload, size),
-                Some(size) => match whole() {
-                    Offered::Refused => self.send_in_pieces(header, payload, size),
-                    offered => offered.outcome(0),
-                },
-                None => whole().outcome(0),
-            }
+        let packet = Packet::of(&transmit, header, payload, segment_size);
+        let (sent, taken) = match (cut, segment_size) {
+            _ if to_ourselves => self.send_to_ourselves(&packet),
+            (Some(size), _) => self.send_in_pieces(header, payload, size),
+            (None, Some(size)) => match self.send_whole(&packet) {
+                Offered::Refused => self.send_in_pieces(header, payload, size),
+                offered => offered.outcome(0),
+            },
+            (None, None) => self.send_whole(&packet).outcome(0),
         };
         if taken != Taken::Payload(0) {
             transmit.sent(taken);

@@ -180,7 +180,10 @@ impl DeviceTask {
         for _ in 0..TOLD_PER_TURN {
             let (cell, change) = {
                 let mut net = shared.net(&cx);
-                let Some((id, change)) = net.endpoint.poll_mtu_change() else { return false };
+                let Some((id, change)) = net.endpoint.poll_mtu_change() else {
+                    // The rest of the table is looked at in other turns.
+                    return net.endpoint.has_mtu_changes();
+                };
                 (net.cell(id).cloned(), change)
             };
             let Some(cell) = cell else { continue };

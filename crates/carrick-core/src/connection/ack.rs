@@ -49,6 +49,8 @@ impl Connection {
             && snd.outstanding();
         let mut fin_acked = false;
         let ece = segment.has(TcpFlags::ECE);
+        // While text is sent again: of what has not been, only the first copy can have arrived.
+        let beyond = segment.ack.after(snd.next);
         let mut restart = ece && snd.on_echo(segment.ack, cx.now, smss);
         if advanced {
             let queued = self.to_send.len();
@@ -91,7 +93,7 @@ impl Connection {
             self.timers.restart_retransmission();
         }
         if advanced {
-            self.path_acked();
+            self.path_acked(beyond);
             self.offer_room();
         }
         if fin_acked {

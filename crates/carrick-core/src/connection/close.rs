@@ -57,6 +57,7 @@ impl Connection {
                 self.moved = now;
                 self.finish(cx);
                 let waits = !matches!(&self.state, State::Open(open) if open.phase == Phase::FinWait2);
+                let linger = linger.filter(|_| !fault!(self.config, LingerEndless));
                 if let (Some(linger), true, End::NotYet) = (linger, waits, self.end) {
                     self.timers.set(Timer::Life, now + linger);
                 }

@@ -126,6 +126,9 @@ struct Opening {
     due: bool,
     /// When it was sent first; none before that.
     sent_at: Option<Instant>,
+    /// It has been sent more than once, by the timer or in answer to the peer's SYN: an ACK does not tell which it
+    /// answers.
+    again: bool,
     retries: u8,
     rtt: Rtt,
     /// The application has already said that it sends no more.
@@ -214,6 +217,8 @@ pub(crate) struct Throttle {
     since: u32,
     /// How many there were since then; 0 before the first.
     count: u8,
+    /// When the last one left, in milliseconds since then.
+    last: u16,
 }
 
 impl Link {
@@ -227,23 +232,45 @@ impl Throttle {
     const LIMIT: u8 = 10;
     /// In milliseconds.
     const LEAST_PERIOD: u32 = 5000;
+    /// In milliseconds.
+    const BETWEEN_PROBES: u32 = 500;
 
     /// Whether one may leave now; if so, it is taken as sent. `secret` is the connection's and does not change: the
     /// offset of its timestamps, whose upper half decides.
     pub(crate) fn permits(&mut self, now: Instant, secret: u32) -> bool {
-        let now = handshake::ts_clock(now, 0);
+        let age = self.age(now);
         let longer = (secret >> 16).saturating_mul(Self::LEAST_PERIOD) >> 16;
-        if self.count == 0 || now.wrapping_sub(self.since) >= Self::LEAST_PERIOD.saturating_add(longer) {
-            *self = Self { since: now, count: 0 };
+        if self.count == 0 || age >= Self::LEAST_PERIOD.saturating_add(longer) {
+            *self = Self { since: handshake::ts_clock(now, 0), ..Self::default() };
         }
         self.count = self.count.saturating_add(1);
-        self.count <= Self::LIMIT
+        self.count <= Self::LIMIT && self.note_answer(now)
+    }
+
+    /// Whether a keep-alive probe may be answered: beyond the limit too if the peer has heard nothing for half a
+    /// second. Anybody can spend the limit who knows the addresses, but the number of a probe is known to the peer
+    /// alone, and on the path. Without any limit two hosts that disagree about their numbers would answer each
+    /// other for ever.
+    pub(crate) fn permits_probe(&mut self, now: Instant, secret: u32) -> bool {
+        self.permits(now, secret)
+            || (self.age(now).saturating_sub(self.last.into()) >= Self::BETWEEN_PROBES
+                && self.note_answer(now))
+    }
+
+    fn age(&self, now: Instant) -> u32 {
+        handshake::ts_clock(now, 0).wrapping_sub(self.since)
+    }
+
+    /// One leaves.
+    fn note_answer(&mut self, now: Instant) -> bool {
+        // No period is longer than ten seconds.
+        self.last = u16::try_from(self.age(now)).unwrap_or(u16::MAX);
+        true
     }
 
     /// The count, and how long ago it began.
     pub(crate) fn digest(&self, now: Instant, state: &mut impl Hasher) {
-        let age = handshake::ts_clock(now, 0).wrapping_sub(self.since);
-        (if self.count == 0 { 0 } else { age }, self.count).hash(state);
+        (if self.count == 0 { 0 } else { self.age(now) }, self.count, self.last).hash(state);
     }
 }
 
@@ -261,6 +288,7 @@ impl Connection {
             iss,
             due: true,
             sent_at: None,
+            again: false,
             retries: 0,
             rtt,
             finish: false,
@@ -284,6 +312,7 @@ impl Connection {
             iss,
             due: false,
             sent_at,
+            again: retries > 0,
             retries,
             rtt,
             finish: false,
@@ -684,8 +713,9 @@ impl Connection {
         self.state().hash(state);
         match protocol {
             State::SynSent(opening) | State::SynReceived(opening, _) => {
-                let Opening { iss, due, sent_at, retries, rtt, finish, passive, stray_reset } = opening;
-                (due, sent_at.map(|at| now.since(at)), retries, rtt, finish, passive).hash(state);
+                let Opening { iss, due, sent_at, again, retries, rtt, finish, passive, stray_reset } =
+                    opening;
+                (due, sent_at.map(|at| now.since(at)), again, retries, rtt, finish, passive).hash(state);
                 stray_reset.map(|stray| (stray.ack.distance_from(*iss), stray.ts_val)).hash(state);
                 if let State::SynReceived(_, peer) = protocol {
                     Peer { irs: SeqNum::new(0), ..*peer }.hash(state);

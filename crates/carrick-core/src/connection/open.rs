@@ -51,7 +51,8 @@ impl Connection {
         snd.ecn.on = peer.ecn && (opening.passive || handshake::asks_for_ecn(&self.config, opening.retries));
         snd.rtt = opening.rtt;
         snd.born = handshake::ts_clock(opening.sent_at.unwrap_or(now), self.link.ts_offset);
-        if let (0, Some(sent_at)) = (opening.retries, opening.sent_at) {
+        // Karn's rule (RFC 6298 §3).
+        if let (false, Some(sent_at)) = (opening.again, opening.sent_at) {
             snd.rtt.sample(now.since(sent_at), 1);
         }
         snd.rtt.on_established(opening.retries > 0);

@@ -15,7 +15,9 @@
 //! later the size is that of the link again, for paths get better too.
 //!
 //! Where the errors themselves get lost, large segments vanish without a word. After some timeouts of full
-//! segments the size falls to one that has proved good, and then by half for each further timeout.
+//! segments the size falls to one that has proved good, and then by half for each further timeout. A peer that is
+//! silent for other reasons looks alike, so this is a suspicion: it ends with the smallest size in vain, and with an
+//! acknowledgment of large segments; and where those had gone through before, a minute after they did not.
 
 use super::{Connection, Opening, State};
 use crate::endpoint::path_mtu::{LEAST_V6, LIFETIME, SAFE_V4};
@@ -25,11 +27,14 @@ use crate::{ConnectionError, Cx, DiscardReason, IcmpError, IcmpErrorKind, Instan
 use alloc::boxed::Box;
 use carrick_wire::SeqNum;
 use core::hash::{Hash, Hasher};
+use core::time::Duration;
 
 /// After so many timeouts of a full segment in a row its size is suspected (R1, RFC 9293 §3.8.3).
 const SUSPICIOUS: u8 = 3;
 /// The size that is tried then, where none has proved good (RFC 4821 §7.7).
 const FALL_BACK_V4: u16 = 1024;
+/// How long a size that had proved good is suspected.
+const DOUBT: Duration = Duration::from_secs(60);
 
 /// Sizes of packets to the peer, in bytes.
 #[derive(Clone, Debug)]
@@ -44,7 +49,7 @@ pub(super) struct Path {
     rare: Option<Box<Rare>>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Rare {
     /// The first segment larger than `acked`: one past its last number, and the packet's size.
     watched: Option<(SeqNum, u16)>,
@@ -56,6 +61,19 @@ struct Rare {
     one_segment: bool,
     /// The endpoint is to be told.
     tell: bool,
+    /// Others found the path to be smaller while packets of ours of that size were under way, up to that number.
+    overtaken: Option<(SeqNum, u16)>,
+    /// What held until timeouts made the size suspicious, and will again if it was not the size.
+    suspended: Option<Suspended>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct Suspended {
+    mtu: u16,
+    acked: u16,
+    raise_at: Option<Instant>,
+    /// How long a smaller size is to hold.
+    lifetime: Duration,
 }
 
 impl Path {
@@ -69,21 +87,32 @@ impl Path {
 
     /// Gives the box back when nothing is in it.
     fn tidy(&mut self) {
-        if let Some(rare) = &self.rare
-            && let Rare { watched: None, held: None, raise_at: None, one_segment: false, tell: false } =
-                **rare
-        {
-            self.rare = None;
-        }
+        self.rare.take_if(|rare| **rare == Rare::default());
     }
 
     fn lower(&mut self, mtu: u16, until: Instant) {
-        self.mtu = mtu;
+        self.believe(mtu, until);
         self.sent = mtu;
         let rare = self.rare();
         rare.watched = None;
         rare.held = None;
-        rare.raise_at = Some(until);
+        rare.overtaken = None;
+        rare.suspended = None;
+    }
+
+    /// From now until then the path takes `mtu` bytes.
+    fn believe(&mut self, mtu: u16, until: Instant) {
+        self.mtu = mtu;
+        self.rare().raise_at = (until != Instant::NEVER).then_some(until);
+    }
+
+    /// Takes the suspicion back.
+    fn restore(&mut self) -> bool {
+        let suspended = self.rare.as_mut().and_then(|rare| rare.suspended.take());
+        let Some(Suspended { mtu, acked, raise_at, .. }) = suspended else { return false };
+        (self.mtu, self.acked) = (mtu, acked);
+        self.rare().raise_at = raise_at;
+        true
     }
 
     /// Bytes on the heap.
@@ -95,9 +124,13 @@ impl Path {
         let Self { mtu, sent, acked, rare } = self;
         (mtu, sent, acked).hash(state);
         let Some(rare) = rare else { return };
-        let Rare { watched, held, raise_at, one_segment, tell } = &**rare;
+        let Rare { watched, held, raise_at, one_segment, tell, overtaken, suspended } = &**rare;
         (watched.map(|(end, size)| (end.distance_from(iss), size)), one_segment, tell).hash(state);
         (held.map(|(mtu, seq)| (mtu, seq.distance_from(iss))), raise_at.map(|at| at.since(now))).hash(state);
+        overtaken.map(|(end, size)| (end.distance_from(iss), size)).hash(state);
+        suspended
+            .map(|was| (was.mtu, was.acked, was.raise_at.map(|at| at.since(now)), was.lifetime))
+            .hash(state);
     }
 }
 
@@ -111,8 +144,7 @@ impl Connection {
     /// What others have found of the path before this connection was made.
     pub(crate) fn start_path(&mut self, change: MtuChange) {
         if change.path < self.path.mtu {
-            self.path.mtu = change.path;
-            self.path.rare().raise_at = Some(change.until);
+            self.path.believe(change.path, change.until);
         }
     }
 
@@ -121,15 +153,19 @@ impl Connection {
     pub fn handle_mtu_change(&mut self, cx: &Cx, change: MtuChange) {
         let cx = self.advance_clock(cx);
         let MtuChange { link, path, until } = change;
+        // A suspicion begins anew with what is known now.
+        self.path.restore();
         let as_link = self.path.mtu >= self.link.mtu;
         self.link.mtu = link;
         if path < self.path.mtu {
+            let overtaken = match &self.state {
+                State::Open(open) if open.snd.outstanding() => Some((open.snd.nxt, self.path.sent)),
+                _ => None,
+            };
             self.path.lower(path, until);
-            if path == link {
-                self.path.rare().raise_at = None;
-            }
+            self.path.rare().overtaken = overtaken.filter(|(_, size)| *size > path);
         } else if as_link {
-            self.path.mtu = path;
+            self.path.believe(path, until);
         }
         self.path.tidy();
         self.size_changed();
@@ -180,7 +216,16 @@ impl Connection {
         let Ok(mtu) = u16::try_from(said) else { return ignored };
         let mtu = mtu.max(self.link.min_path_mtu);
         let path = &mut self.path;
-        if mtu >= path.mtu || mtu > path.sent {
+        if mtu >= path.mtu {
+            // Too big when it left, and small enough by now.
+            let news = |(end, size): &mut (SeqNum, u16)| seq.before(*end) && mtu < *size;
+            if path.rare.as_mut().and_then(|rare| rare.overtaken.take_if(news)).is_none() {
+                return ignored;
+            }
+            self.send_one_again();
+            return Outcome::Accepted;
+        }
+        if mtu > path.sent {
             return ignored;
         }
         if mtu >= path.acked {
@@ -197,13 +242,16 @@ impl Connection {
     /// The path takes packets of `mtu` bytes and no larger.
     fn apply(&mut self, now: Instant, mtu: u16) {
         self.path.lower(mtu, now + LIFETIME);
-        let rare = self.path.rare();
-        rare.one_segment = true;
-        rare.tell = true;
+        self.path.rare().tell = true;
+        self.send_one_again();
+        self.size_changed();
+    }
+
+    fn send_one_again(&mut self) {
+        self.path.rare().one_segment = true;
         if let State::Open(open) = &mut self.state {
             open.snd.send_again();
         }
-        self.size_changed();
     }
 
     /// The congestion controller counts in segments.
@@ -223,8 +271,9 @@ impl Connection {
     pub(super) fn raise_path(&mut self, now: Instant) {
         let due = |rare: &Rare| rare.raise_at.is_some_and(|at| at <= now);
         if self.path.rare.as_deref().is_some_and(due) {
-            self.path.rare().raise_at = None;
-            self.path.mtu = self.link.mtu;
+            // While nothing is heard of the peer, a suspicion is just that.
+            self.path.restore();
+            self.path.believe(self.link.mtu, Instant::NEVER);
             self.path.tidy();
             self.size_changed();
         }
@@ -249,12 +298,17 @@ impl Connection {
         }
     }
 
-    /// SND.UNA has moved.
-    pub(super) fn path_acked(&mut self) {
+    /// SND.UNA has moved, `beyond` what has been sent since the last timeout.
+    pub(super) fn path_acked(&mut self, beyond: bool) {
         let State::Open(open) = &self.state else { return };
         let una = open.snd.una;
+        if beyond && self.path.restore() {
+            self.size_changed();
+        }
         let Some(rare) = &mut self.path.rare else { return };
         rare.one_segment = false;
+        rare.suspended = None;
+        rare.overtaken.take_if(|(end, _)| una.at_or_after(*end));
         if let Some((_, size)) = rare.watched.take_if(|(end, _)| una.at_or_after(*end)) {
             self.path.acked = self.path.acked.max(size);
         }
@@ -271,22 +325,40 @@ impl Connection {
         if let Some(rare) = &mut self.path.rare {
             // What is acknowledged from here on may have been sent in other pieces.
             rare.watched = None;
+            rare.overtaken = None;
             if let Some((mtu, _)) = rare.held {
                 self.path.acked = mtu;
                 self.apply(now, mtu);
                 return;
             }
         }
-        let Path { mtu, acked, .. } = self.path;
-        let (floor, fall_back) = (self.link.min_path_mtu, if self.is_v6() { LEAST_V6 } else { FALL_BACK_V4 });
-        let lower = if acked < mtu && acked > fall_back { acked } else { fall_back };
-        let lower = if lower < mtu { lower } else { mtu / 2 }.max(floor);
-        if suspicious && lower < mtu {
-            self.path.acked = self.path.acked.min(lower);
-            self.path.lower(lower, now + LIFETIME);
-            self.size_changed();
+        if suspicious {
+            self.suspect(now);
         }
         self.path.tidy();
+    }
+
+    /// A full segment has timed out again and again: perhaps it is too big.
+    fn suspect(&mut self, now: Instant) {
+        let (floor, fall_back) = (self.link.min_path_mtu, if self.is_v6() { LEAST_V6 } else { FALL_BACK_V4 });
+        let Path { mtu, acked, sent, .. } = self.path;
+        // The peer's MSS may allow less than the path.
+        let size = sent.min(mtu);
+        let lower = if acked < size && acked > fall_back { acked } else { fall_back };
+        let lower = if lower < size { lower } else { size / 2 }.max(floor);
+        if lower < size {
+            let Rare { raise_at, suspended, .. } = *self.path.rare();
+            let suspended = suspended.unwrap_or_else(|| {
+                let lifetime = if acked >= sent && raise_at.is_none() { DOUBT } else { LIFETIME };
+                Suspended { mtu, acked, raise_at, lifetime }
+            });
+            self.path.acked = acked.min(lower);
+            self.path.lower(lower, now + suspended.lifetime);
+            self.path.rare().suspended = Some(suspended);
+        } else if !self.path.restore() {
+            return;
+        }
+        self.size_changed();
     }
 
     pub(super) fn path_event(&mut self) -> Option<EndpointEvent> {

@@ -252,9 +252,16 @@ impl Connection {
                 let believable = segment.has(TcpFlags::ACK) && open.snd.acceptable_ack(segment.ack);
                 if believable && text_end.at_or_before(nxt) && !segment.text.is_empty() {
                     open.rcv.acks.on_trouble();
-                    open.rcv.note_old_text(segment.seq, segment.text_seqs());
+                    let untrue = u32::from(fault!(self.config, DuplicateUntrue));
+                    open.rcv.note_old_text(segment.seq - untrue, segment.text_seqs());
                 }
                 self.owe_ack();
+            }
+            // A keep-alive probe, whose ACK has been found good.
+            State::Open(_) if segment.seq + 1 == nxt && segment.has(TcpFlags::ACK) => {
+                if self.challenges.permits_probe(cx.now, self.link.ts_offset) {
+                    self.acks_due = self.acks_due.max(1);
+                }
             }
             _ => return self.challenge(cx.now, DiscardReason::OutOfWindow),
         }
@@ -345,7 +352,8 @@ impl Connection {
                 let after_idle = cx.now.since(open.rcv.heard) >= open.snd.rtt.rto();
                 open.rcv.heard = cx.now;
                 let arrival = Arrival { bytes, segments: segment.wire_segments(), filled, after_idle };
-                let at_once = open.rcv.acks.at_once(arrival, open.rcv.mss);
+                let at_once = open.rcv.acks.at_once(arrival, open.rcv.mss)
+                    && (filled || !fault!(self.config, SecondSegmentWaits));
                 // Duplicates still owed would carry the new number and tell of a loss that there is not.
                 self.acks_due = self.acks_due.min(1);
                 if at_once || ack_now || self.config.delayed_ack.is_zero() {

@@ -148,6 +148,9 @@ impl Connection {
 
     fn persist_timeout(&mut self) {
         let State::Open(open) = &mut self.state else { return };
+        if fault!(self.config, CorkEndless) && self.corked && open.snd.wnd > 0 {
+            return;
+        }
         open.snd.on_persist();
         let retries = open.snd.retries;
         if open.snd.wnd == 0 {
@@ -167,8 +170,8 @@ impl Connection {
     /// How long the peer may leave us without an acknowledgment, if time decides: the user timeout, and less for
     /// an orphan.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let asked = self.user_timeout();
-        if self.released {
+        let asked = self.user_timeout().filter(|_| !fault!(self.config, UserTimeoutIgnored));
+        if self.released && !fault!(self.config, OrphanEndless) {
             Some(asked.map_or(self.config.orphan_timeout, |asked| asked.min(self.config.orphan_timeout)))
         } else {
             asked
@@ -214,7 +217,7 @@ impl Connection {
     /// its time to be answered.
     fn keep_alive_timeout(&mut self, cx: &Cx) {
         let Some(keep_alive) = self.config.keep_alive else { return };
-        if self.keep_alive_probes >= keep_alive.retries.max(2) {
+        if self.keep_alive_probes >= keep_alive.retries.max(2) && !fault!(self.config, KeepAliveEndless) {
             return self.give_up();
         }
         self.keep_alive_probes = self.keep_alive_probes.saturating_add(1);

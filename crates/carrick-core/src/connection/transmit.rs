@@ -15,7 +15,7 @@ use carrick_wire::{
 };
 use core::num::{NonZeroU16, NonZeroUsize};
 
-/// Payloads from this size on are made of reference-counted slices, for devices that keep frames.
+/// Payloads from this size on can be made of reference-counted slices, for devices that keep frames.
 const SHARE: usize = 4 << 10;
 
 /// What a [`Transmit`] carries and will commit.
@@ -63,9 +63,6 @@ impl Connection {
         let cx = self.advance_clock(cx);
         self.raise_path(cx.now);
         let (header, plan) = self.plan(&cx, max)?;
-        if plan.len >= SHARE {
-            self.to_send.freeze(plan.offset.saturating_add(plan.len));
-        }
         Some(Transmit::from_connection(header, self, plan))
     }
 
@@ -174,7 +171,8 @@ impl Connection {
                 && (open.rcv.update_due(cx.memory.pressure, self.received.len(), limit)
                     || fault!(self.config, SillyReceiver))
         };
-        let ack_due = self.acks_due > 0 || duplicate;
+        // The peer does not take the window of a keep-alive probe: an update is an ACK of its own.
+        let ack_due = self.acks_due > 0 || duplicate || (self.keep_alive_due && update_due());
         if sendable.is_none() && !ack_due && !self.keep_alive_due && !update_due() {
             return None;
         }
@@ -214,6 +212,7 @@ impl Connection {
         if ahead > 0 {
             flags |= TcpFlags::URG;
         }
+        let ahead = ahead.saturating_sub(usize::from(fault!(self.config, UrgentShifted)));
         let tcp = TcpHeader {
             seq: sendable.seq,
             ack: open.rcv.nxt,
@@ -234,6 +233,7 @@ impl Connection {
     /// How the application wants what it has written to be sent.
     fn terms(&self) -> Terms {
         let Self { nodelay, corked, .. } = *self;
+        let corked = corked && !fault!(self.config, CorkIgnored);
         Terms { queued: self.to_send.len(), urgent: self.urgent > 0, nodelay, corked }
     }
 
@@ -281,6 +281,13 @@ impl Connection {
         parts.iter_mut().zip(slices).map(|(part, slice)| *part = slice).count()
     }
 
+    /// Makes a large payload reference-counted.
+    pub(crate) fn share_payload(&mut self, plan: &Plan) {
+        if plan.len >= SHARE {
+            self.to_send.freeze(plan.offset.saturating_add(plan.len));
+        }
+    }
+
     pub(crate) fn payload_shared(&self, plan: &Plan, parts: &mut [Bytes; MAX_PARTS]) -> usize {
         let slices = self.to_send.shared(plan.offset, plan.len);
         parts.iter_mut().zip(slices).map(|(part, slice)| *part = slice).count()
@@ -297,6 +304,7 @@ impl Connection {
                 opening.due = false;
                 // A SYN,ACK says what an ACK would.
                 self.acks_due = 0;
+                opening.again = opening.sent_at.is_some();
                 opening.sent_at.get_or_insert(plan.now);
             }
             (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Stray) => {

@@ -252,8 +252,8 @@ impl Demux {
     }
 }
 
-/// Whose connections are counted together: a host may have all addresses of an IPv6 network.
-fn source(remote: IpAddr) -> IpAddr {
+/// Whose connections, and whose fragments, are counted together: a host may have all addresses of an IPv6 network.
+pub(super) fn source(remote: IpAddr) -> IpAddr {
     match remote {
         IpAddr::V4(_) => remote,
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

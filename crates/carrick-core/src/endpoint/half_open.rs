@@ -435,7 +435,7 @@ impl Endpoint {
             {
                 let retries = record.retries;
                 let listener = self.listeners.get(record.listener);
-                if listener.is_none_or(|l| retries >= l.connection.syn_retries.saturating_sub(2)) {
+                if listener.is_none_or(|l| retries >= l.connection.syn_ack_retries()) {
                     self.forget_half_open(cx, index);
                     continue;
                 }

@@ -91,7 +91,7 @@ pub enum Dispatch<'f> {
     Opened(ListenerId, ConnectionId, Box<Connection>, Segment<'f>),
     /// The endpoint dealt with it, and may have a reply due.
     Answered,
-    /// Kept for later: a parked SYN.
+    /// Kept for later: a fragment, a parked SYN.
     Held,
     /// The last fragment of this packet: give it to [`Endpoint::handle_frame`], in a frame of its own.
     Reassembled(Bytes),

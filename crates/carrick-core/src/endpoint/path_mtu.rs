@@ -5,7 +5,9 @@
 //! never raises anything, and of many destinations the oldest is forgotten.
 //!
 //! Who is to be told is worked out as the driver asks for it, one connection at a time: a list of names could
-//! be as long as the table.
+//! be as long as the table. Connections are told in rounds, each of which goes through the table once for all
+//! destinations that have changed before it began, and a call looks at a bounded number of places: on a host with
+//! very many connections whose peers are all behind tunnels, each new one changes something.
 
 use super::Endpoint;
 use super::keys::Keys;
@@ -22,8 +24,8 @@ use hashbrown::HashMap;
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 /// Most destinations.
 const MAX_PATHS: usize = 1024;
-/// Most destinations whose connections wait to be told; beyond that everybody is told.
-const MAX_NOTICES: usize = 64;
+/// How many places of the table one call looks at.
+const LOOKED_AT: usize = 1024;
 
 /// What every IPv6 link carries (RFC 8200 §5).
 pub(crate) const LEAST_V6: u16 = 1280;
@@ -32,28 +34,63 @@ pub(crate) const SAFE_V4: u16 = 576;
 
 #[derive(Clone, Debug)]
 pub(super) struct Paths {
-    mtus: HashMap<IpAddr, (u16, Instant), Keys>,
+    mtus: HashMap<IpAddr, Known, Keys>,
     /// Each destination once, with when it was to end as it was put here; it may have been renewed since.
     order: VecDeque<(IpAddr, Instant)>,
-    notices: VecDeque<Notice>,
+    rounds: Rounds,
 }
 
-/// Connections that are to be told, from `next` on.
+/// What is known of the path to a destination.
 #[derive(Clone, Copy, Debug)]
-struct Notice {
-    /// Those to one destination, or all.
-    remote: Option<IpAddr>,
-    next: u32,
+struct Known {
+    mtu: u16,
+    until: Instant,
+    /// The round in which its connections are told.
+    round: u32,
+}
+
+/// Rounds through the table of connections.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rounds {
+    /// The one that goes on, or was the last.
+    number: u32,
+    /// The next place to look at; none between rounds.
+    next: Option<u32>,
+    /// Another is to follow.
+    another: bool,
+    /// In the rounds up to this everybody is told.
+    everybody: u32,
+}
+
+impl Rounds {
+    /// Something is to be told: the round in which everybody concerned will have heard of it.
+    fn call(&mut self) -> u32 {
+        if self.next.is_some() {
+            // Some of those have been passed by.
+            self.another = true;
+            return self.number.saturating_add(1);
+        }
+        self.number = self.number.saturating_add(1);
+        self.next = Some(0);
+        self.number
+    }
+
+    fn end(&mut self) {
+        self.next = None;
+        if core::mem::take(&mut self.another) {
+            self.call();
+        }
+    }
 }
 
 impl Paths {
     pub(super) fn new(keys: Keys) -> Self {
-        Self { mtus: HashMap::with_hasher(keys), order: VecDeque::new(), notices: VecDeque::new() }
+        Self { mtus: HashMap::with_hasher(keys), order: VecDeque::new(), rounds: Rounds::default() }
     }
 
     /// The MTU known for that destination, and until when it holds.
     fn get(&self, remote: IpAddr, now: Instant) -> Option<(u16, Instant)> {
-        self.mtus.get(&remote).copied().filter(|(_, until)| *until > now)
+        self.mtus.get(&remote).map(|known| (known.mtu, known.until)).filter(|(_, until)| *until > now)
     }
 
     fn lower(&mut self, remote: IpAddr, mtu: u16, now: Instant) {
@@ -61,28 +98,28 @@ impl Paths {
             return;
         }
         let until = now + LIFETIME;
-        if self.mtus.insert(remote, (mtu, until)).is_none() {
+        let known = Known { mtu, until, round: self.rounds.call() };
+        if self.mtus.insert(remote, known).is_none() {
             self.order.push_back((remote, until));
         }
         while self.order.len() > MAX_PATHS {
             let Some((oldest, was)) = self.order.pop_front() else { break };
             match self.mtus.get(&oldest) {
-                Some((_, until)) if *until > was => self.order.push_back((oldest, *until)),
+                Some(known) if known.until > was => self.order.push_back((oldest, known.until)),
                 _ => drop(self.mtus.remove(&oldest)),
             }
         }
     }
 
-    fn tell(&mut self, remote: Option<IpAddr>) {
-        let remote = remote.filter(|_| self.notices.len() < MAX_NOTICES);
-        self.notices.retain(|notice| remote.is_some() && notice.remote != remote);
-        self.notices.push_back(Notice { remote, next: 0 });
+    /// Whether connections to that destination are told in this round.
+    fn is_news(&self, remote: IpAddr) -> bool {
+        let Rounds { number, everybody, .. } = self.rounds;
+        everybody >= number || self.mtus.get(&remote).is_some_and(|known| known.round >= number)
     }
 
     pub(super) fn memory(&self) -> usize {
         let order = self.order.capacity().saturating_mul(size_of::<(IpAddr, Instant)>());
-        let notices = self.notices.capacity().saturating_mul(size_of::<Notice>());
-        self.mtus.allocation_size().saturating_add(order).saturating_add(notices)
+        self.mtus.allocation_size().saturating_add(order)
     }
 
     pub(super) fn digest(&self, now: Instant, state: &mut impl core::hash::Hasher) {
@@ -109,34 +146,41 @@ impl Endpoint {
         }
         self.least_mtu = self.least_mtu.min(mtu);
         Arc::make_mut(&mut self.config).mtu = mtu;
-        self.paths.tell(None);
+        self.paths.rounds.everybody = self.paths.rounds.call();
+    }
+
+    /// Whether connections are to be told of a changed MTU, after [`handle_event`](Self::handle_event) and
+    /// [`set_mtu`](Self::set_mtu): call [`poll_mtu_change`](Self::poll_mtu_change) until it says no.
+    #[must_use]
+    pub const fn has_mtu_changes(&self) -> bool {
+        self.paths.rounds.next.is_some()
     }
 
     /// A connection that is to be told of a changed MTU, with
-    /// [`Connection::handle_mtu_change`](crate::Connection::handle_mtu_change). Call it until it gives nothing,
-    /// after [`handle_event`](Self::handle_event) and [`set_mtu`](Self::set_mtu).
+    /// [`Connection::handle_mtu_change`](crate::Connection::handle_mtu_change). A call looks at 1,024 connections at
+    /// most, and gives nothing if none of them is concerned, though others may be: see
+    /// [`has_mtu_changes`](Self::has_mtu_changes).
     pub fn poll_mtu_change(&mut self) -> Option<(ConnectionId, MtuChange)> {
-        loop {
-            let notice = self.paths.notices.front_mut()?;
-            let Notice { remote, next: index } = *notice;
+        for _ in 0..LOOKED_AT {
+            let index = self.paths.rounds.next?;
             if index >= self.demux.connections.end() {
-                self.paths.notices.pop_front();
+                self.paths.rounds.end();
                 continue;
             }
-            notice.next = index.saturating_add(1);
+            self.paths.rounds.next = Some(index.saturating_add(1));
             let Some(place) = self.demux.connections.get(index) else { continue };
             let to = place.tuple.remote;
-            if remote.is_none_or(|remote| remote == to) {
+            if self.paths.is_news(to) {
                 let id = ConnectionId { index, generation: place.generation };
                 return Some((id, self.mtu_to(to)));
             }
         }
+        None
     }
 
     /// What a connection has found of the path to `remote`.
     pub(super) fn path_lowered(&mut self, remote: IpAddr, mtu: u16) {
         self.paths.lower(remote, mtu, self.clock);
-        self.paths.tell(Some(remote));
     }
 
     /// What may be sent to that destination now.
@@ -189,9 +233,7 @@ mod tests {
                 1399 - u16::try_from(n / 1000).unwrap(),
                 now + Duration::from_millis(u64::from(n)),
             );
-            paths.tell(Some(address(n)));
             assert!(paths.order.len() <= MAX_PATHS && paths.mtus.len() == paths.order.len());
-            assert!(paths.notices.len() <= MAX_NOTICES);
         }
         assert!(paths.memory() < 256 << 10, "{}", paths.memory());
         assert_eq!(paths.get(address(99_999), now).map(|(mtu, _)| mtu), Some(1400));

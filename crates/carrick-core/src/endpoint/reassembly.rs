@@ -10,6 +10,7 @@
 //!
 //! Invariant: parts of a packet are in order, do not touch each other's bytes, and end at or before its end.
 
+use super::demux::source;
 use super::keys::Keys;
 use crate::slab::{Fifo, Slab};
 use crate::{Instant, ReassemblyLimits};
@@ -152,11 +153,10 @@ impl Reassembly {
         }
         let cost = packet.as_bytes().len().saturating_add(PART_COST);
         partial.bytes = partial.bytes.saturating_add(cost);
-        let src = key.src;
         self.bytes = self.bytes.saturating_add(cost);
-        let source = self.sources.entry(src).or_default();
+        let source = self.sources.entry(source(key.src)).or_default();
         source.bytes = source.bytes.saturating_add(cost);
-        self.keep_limits(src);
+        self.keep_limits(key.src);
         if self.by_key.contains_key(&key) { Kept::Waits } else { Kept::Limit }
     }
 
@@ -167,7 +167,7 @@ impl Reassembly {
         self.oldest.push_back(&mut self.partials, index);
         self.by_key.insert(key, index);
         self.bytes = self.bytes.saturating_add(PART_COST);
-        let source = self.sources.entry(key.src).or_default();
+        let source = self.sources.entry(source(key.src)).or_default();
         source.bytes = source.bytes.saturating_add(PART_COST);
         source.packets.push(index);
         self.keep_limits(key.src);
@@ -178,7 +178,7 @@ impl Reassembly {
     /// Lets the oldest go while there is too much, of the source first.
     fn keep_limits(&mut self, src: IpAddr) {
         let limits = self.limits;
-        while let Some(source) = self.sources.get(&src)
+        while let Some(source) = self.sources.get(&source(src))
             && (source.bytes > limits.bytes_per_source
                 || source.packets.len() > usize::from(limits.packets_per_source))
         {
@@ -199,7 +199,7 @@ impl Reassembly {
         partial.bytes = PART_COST;
         let src = partial.key.src;
         self.bytes = self.bytes.saturating_sub(freed);
-        if let Some(source) = self.sources.get_mut(&src) {
+        if let Some(source) = self.sources.get_mut(&source(src)) {
             source.bytes = source.bytes.saturating_sub(freed);
         }
     }
@@ -209,11 +209,12 @@ impl Reassembly {
         let partial = self.partials.remove(index)?;
         self.by_key.remove(&partial.key);
         self.bytes = self.bytes.saturating_sub(partial.bytes);
-        if let Some(source) = self.sources.get_mut(&partial.key.src) {
+        let src = source(partial.key.src);
+        if let Some(source) = self.sources.get_mut(&src) {
             source.bytes = source.bytes.saturating_sub(partial.bytes);
             source.packets.retain(|other| *other != index);
             if source.packets.is_empty() {
-                self.sources.remove(&partial.key.src);
+                self.sources.remove(&src);
             }
         }
         if self.partials.len() == 0 {

@@ -221,7 +221,15 @@ impl Sender {
         self.wl2 = ack;
         if opened && self.probes > 0 {
             self.probes = 0;
+            self.answer_probe();
             self.go_back();
+        }
+    }
+
+    /// What a probe would have asked for has come, before the device has taken it.
+    fn answer_probe(&mut self) {
+        if self.forced == Forced::Probe {
+            self.forced = Forced::Nothing;
         }
     }
 
@@ -279,6 +287,7 @@ impl Sender {
         self.small = self.small.max(ack);
         self.ecn.on_advance(ack);
         self.retries = 0;
+        self.answer_probe();
         let timed = self.timed_at != Instant::NEVER && ack.at_or_after(self.timed);
         let sample = if timed { Some(now.since(self.timed_at)) } else { echoed };
         if timed {

@@ -531,6 +531,23 @@ fn t_frg_4_frag_16_a_flood_of_fragments_costs_what_is_allowed() {
     covers!("T-FRG-4", "FRAG-16");
 }
 
+/// Seen: a host that used the many addresses of its IPv6 network had no limit of its own, and drove out the fragments
+/// of all others.
+#[test]
+fn frag_16_a_network_is_one_source() {
+    let [_, mut s] = scenes();
+    let packet = request(&s, 1000);
+    s.inject_bytes(part(&packet, ID, 0, 504));
+    for i in 0..2000u16 {
+        let src = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0xbad, 0, i, 0, 0, 1);
+        let flood = part(&echo(src.into(), s.local().ip(), &[0; 1000]), ID, 0, 504);
+        s.inject_bytes(flood);
+    }
+    assert_eq!(held(&s), 1 + usize::from(ReassemblyLimits::default().packets_per_source));
+    assert!(is_answered(&mut s, &[part(&packet, ID, 504, 1008)]));
+    covers!("FRAG-16", "T-FRG-4");
+}
+
 #[test]
 fn frag_16_parts_of_one_packet_are_bounded_and_connections_go_on() {
     let mut s = Scene::builder().endpoint(|endpoint| endpoint.reassembly = small_limits()).established();

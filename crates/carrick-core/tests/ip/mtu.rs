@@ -2,13 +2,13 @@
 
 use crate::common::{assert_dropped, icmp, too_big};
 use carrick_core::{
-    Cidr, ConnectionConfig, ConnectionId, DiscardReason, EndpointConfig, Event, Instant, ListenAddr,
-    ListenConfig, TcpState,
+    Cidr, Connection, ConnectionConfig, ConnectionId, Cx, DiscardReason, Endpoint, EndpointConfig,
+    EndpointEvent, Event, Instant, ListenAddr, ListenConfig, TcpState,
 };
 use carrick_covers::covers;
 use carrick_sim::{Builder, Host, HostConfig, Offload, Packet, Rng, Scene, Span, pattern, seg};
 use carrick_wire::IpView;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
@@ -349,6 +349,29 @@ fn tun_4_a_link_that_changes() {
     covers!("TUN-4");
 }
 
+/// Seen: a path that was smaller than the link stayed so for good, where the link had been smaller still meanwhile.
+#[test]
+fn a_link_that_was_smaller_for_a_while_leaves_no_size_for_good() {
+    for v6 in [false, true] {
+        let mut s = builder(v6).established();
+        let (first, end) = first_flight(&mut s, 20_000);
+        s.inject_bytes(too_big(&s, 1400, &first));
+        flight(&mut s);
+        s.inject(seg().seq(1).ack(end));
+        flight(&mut s);
+        s.inject(seg().seq(1).ack(20_001));
+        for (link, path) in [(1300, 1300), (1500, 1400)] {
+            let now = s.now();
+            s.host_mut().set_mtu(now, link);
+            assert_eq!(path_mtu(&s), path, "what is known of the path goes on to hold");
+        }
+        assert_eq!(send(&mut s, 20_001), 1400);
+        s.advance(600.secs());
+        assert_eq!(send(&mut s, 26_001), 1500, "ten minutes later");
+    }
+    covers!("PMTU-7", "TUN-4");
+}
+
 #[test]
 fn shld_6_the_least_mtu_is_advertised() {
     for (v6, headers) in [(false, 40), (true, 60)] {
@@ -573,6 +596,102 @@ fn pmtu_8_pmtu_13_others_to_that_destination_are_told() {
     covers!("PMTU-8", "PMTU-13");
 }
 
+/// Seen: what was under way when another connection found the path to be smaller waited for its timeout, for the
+/// report about it came after the size had changed, and changed nothing any more.
+#[test]
+fn pmtu_8_what_was_too_big_is_sent_again_whoever_hears_of_it_first() {
+    for v6 in [false, true] {
+        let mut net = Net::new(v6, 1400, true);
+        let ids = [net.connect(), net.connect()];
+        let [first, second] = ids.map(|id| {
+            net.hosts[0].take_packets();
+            net.hosts[0].send(net.now, id, &[7; 20_000]).unwrap();
+            net.hosts[0].take_packets()
+        });
+        let mut hear = |packet: &Packet| {
+            let message = net.report(&packet.bytes);
+            net.hosts[0].receive(net.now, &Packet::new(message));
+            net.hosts[0].take_packets()
+        };
+        let again = [hear(&first[0]), hear(&second[1])].concat();
+        assert_eq!(again.iter().map(|packet| packet.bytes.len()).collect::<Vec<_>>(), [1400; 2], "at once");
+        for packet in first.iter().chain(&second) {
+            assert!(hear(packet).is_empty(), "and once");
+        }
+        assert_eq!(ids.map(|id| net.path_mtu(id)), [1400; 2]);
+        let began = net.now;
+        net.hosts[1].receive_batch(net.now, &again);
+        net.step(|host| ids.iter().all(|id| host.unacknowledged(*id) == 0));
+        assert!(net.now.since(began) < 200.ms(), "without a timeout");
+    }
+    covers!("PMTU-8", "PMTU-9");
+}
+
+type Connections = [(ConnectionId, Box<Connection>)];
+
+/// Tells connections of changes, in so many calls at most; says how many it took.
+fn tell(endpoint: &mut Endpoint, connections: &mut Connections, told: &mut [u32], most: usize) -> usize {
+    let mut calls = 0;
+    while calls < most && endpoint.has_mtu_changes() {
+        calls += 1;
+        let Some((id, change)) = endpoint.poll_mtu_change() else { continue };
+        let place = connections.iter().position(|(other, _)| *other == id).unwrap();
+        told[place] += 1;
+        connections[place].1.handle_mtu_change(&Cx::new(Instant::ZERO), change);
+    }
+    calls
+}
+
+/// Seen: each path that was found to be smaller made one call look at every connection that there is.
+#[test]
+fn pmtu_8_telling_connections_takes_bounded_steps_and_one_round_for_all() {
+    let addresses = vec!["2001:db8::1/64".parse().unwrap()];
+    let config = EndpointConfig { addresses, ..EndpointConfig::default() };
+    let mut endpoint = Endpoint::new(Arc::new(config), [7; 32]);
+    let cx = Cx::new(Instant::ZERO + 1.secs());
+    let settings = Arc::new(ConnectionConfig::default());
+    let mut connections: Vec<_> = (0..6000u16)
+        .map(|i| {
+            let remote = SocketAddr::new(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, i / 2 + 1).into(), 80);
+            endpoint.connect(&cx, None, remote, Arc::clone(&settings)).unwrap()
+        })
+        .collect();
+    assert!(!endpoint.has_mtu_changes());
+    let mut told = vec![0; connections.len()];
+    let ids: Vec<_> = connections.iter().map(|(id, _)| *id).collect();
+    // A destination near the end of the table: nothing is found in what one call looks at.
+    endpoint.handle_event(&cx, ids[5990], EndpointEvent::PathMtu(1400));
+    assert!(endpoint.poll_mtu_change().is_none() && endpoint.has_mtu_changes());
+    // While that goes on others change, which the round has passed by or has still to come to.
+    for id in ids.iter().step_by(20) {
+        endpoint.handle_event(&cx, *id, EndpointEvent::PathMtu(1400));
+    }
+    let some = tell(&mut endpoint, &mut connections, &mut told, 100);
+    assert_eq!(some, 100);
+    endpoint.handle_event(&cx, ids[0], EndpointEvent::PathMtu(1300));
+    // What is known already is no news.
+    endpoint.handle_event(&cx, ids[1], EndpointEvent::PathMtu(1350));
+    let calls = some + tell(&mut endpoint, &mut connections, &mut told, usize::MAX);
+    assert!(!endpoint.has_mtu_changes());
+    for (i, (_, connection)) in connections.iter().enumerate() {
+        let (mtu, count) = match i {
+            0 | 1 => (1300, 1..=3),
+            5990 | 5991 => (1400, 1..=2),
+            _ if i % 20 < 2 => (1400, 1..=3),
+            _ => (1500, 0..=0),
+        };
+        assert_eq!(connection.path_mtu(), mtu, "{i}");
+        assert!(count.contains(&told[i]), "{i}: {}", told[i]);
+    }
+    let found: u32 = told.iter().sum();
+    assert!(calls - found as usize <= 20, "{calls} calls for {found} connections in a table of 6,000");
+    // A link that changes concerns everybody.
+    endpoint.set_mtu(1290);
+    tell(&mut endpoint, &mut connections, &mut told, usize::MAX);
+    assert!(connections.iter().all(|(_, connection)| connection.path_mtu() == 1290));
+    covers!("PMTU-8");
+}
+
 #[test]
 fn t_icm_5_pmtu_15_black_holes_are_left_and_tried_again() {
     for (v6, hole, falls_to) in
@@ -617,6 +736,121 @@ fn a_peer_that_is_merely_silent_does_not_lose_small_segments_to_it() {
     flight(&mut s);
     s.advance(60.secs());
     assert_eq!(path_mtu(&s), 1500);
+}
+
+/// Sizes of what leaves with each of so many timeouts.
+fn timeouts(s: &mut Scene, count: usize) -> Vec<usize> {
+    let one = |s: &mut Scene| {
+        s.advance_to_next_timer();
+        let sent = flight(s);
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        sent[0].2
+    };
+    (0..count).map(|_| one(s)).collect()
+}
+
+/// Acknowledges all that leaves until all that was written has arrived, and says how large the packets were at most.
+fn deliver(s: &mut Scene) -> usize {
+    let mut largest = 0;
+    for _ in 0..1000 {
+        largest = flight(s).iter().map(|(.., size)| *size).fold(largest, usize::max);
+        let connection = s.connection().unwrap();
+        if connection.unacknowledged() == 0 {
+            return largest;
+        }
+        let [_, nxt, ..] = connection.sequence_numbers().unwrap();
+        s.inject(seg().seq(1).ack(nxt.distance_from(carrick_wire::SeqNum::new(1_000_000))));
+    }
+    panic!("it never ends\n{}", s.transcript());
+}
+
+/// Acknowledges so many bytes from SND.UNA on.
+fn acknowledge(s: &mut Scene, len: usize) {
+    let [una, ..] = s.connection().unwrap().sequence_numbers().unwrap();
+    s.inject(seg().seq(1).ack(una.distance_from(carrick_wire::SeqNum::new(1_000_000)) + len as u32));
+}
+
+/// Seen: a peer that was gone for two seconds got segments of 1,024 bytes for ten minutes, and of 552 if it was gone
+/// for longer, although the full size had gone through before.
+#[test]
+fn pmtu_15_silence_is_not_mistaken_for_a_black_hole_for_long() {
+    for (v6, small) in [(false, &[1024, 552][..]), (true, &[1280])] {
+        let headers = if v6 { 60 } else { 40 };
+        let text = pattern(0, 20_000);
+        let mut s = builder(v6).established();
+        s.send(&text[..]);
+        assert_eq!(deliver(&mut s), 1500);
+        s.send(&text[..]);
+        flight(&mut s);
+        assert_eq!(timeouts(&mut s, 2), [1500; 2]);
+        // Where the smallest size does not help either, it is not the size.
+        for _ in 0..2 {
+            assert_eq!(timeouts(&mut s, small.len()), small);
+            assert_eq!(timeouts(&mut s, 1), [1500]);
+        }
+        // It is back while a small one is tried.
+        assert_eq!(timeouts(&mut s, 1), small[..1]);
+        let began = s.now();
+        acknowledge(&mut s, small[0] - headers);
+        assert_eq!(deliver(&mut s), small[0]);
+        // The full size had proved good: it gets its chance soon.
+        s.advance((began + 59_999.ms()).since(s.now()));
+        s.send(&text[..]);
+        assert_eq!(deliver(&mut s), small[0]);
+        s.advance(1.ms());
+        s.send(&text[..]);
+        assert_eq!(deliver(&mut s), 1500);
+
+        // A peer that acknowledges what was not sent again has got it as it was.
+        s.send(&text[..]);
+        flight(&mut s);
+        assert_eq!(timeouts(&mut s, 3), [1500, 1500, small[0]]);
+        assert_eq!(deliver(&mut s), 1500);
+
+        // A black hole: found a second time, it counts for ten minutes.
+        for seconds in [60, 600, 600] {
+            s.send(&text[..]);
+            assert_eq!(flight(&mut s)[0].2, 1500);
+            assert_eq!(timeouts(&mut s, 3), [1500, 1500, small[0]]);
+            let began = s.now();
+            acknowledge(&mut s, small[0] - headers);
+            assert_eq!(deliver(&mut s), small[0]);
+            s.advance((began + (seconds * 1000 - 1).ms()).since(s.now()));
+            s.send(&text[..]);
+            assert_eq!(deliver(&mut s), small[0], "{seconds}");
+            s.advance(1.ms());
+        }
+    }
+    covers!("PMTU-15");
+}
+
+/// Seen: on a link that takes more than the peer's MSS the size fell to that of what had just timed out.
+#[test]
+fn pmtu_15_what_the_peer_takes_is_the_size_that_is_suspected() {
+    let mut s = Scene::established();
+    let now = s.now();
+    s.host_mut().set_mtu(now, 9000);
+    s.send(pattern(0, 20_000));
+    assert_eq!(deliver(&mut s), 1500);
+    s.send(pattern(0, 20_000));
+    flight(&mut s);
+    assert_eq!(timeouts(&mut s, 5), [1500, 1500, 1024, 552, 1500]);
+    covers!("PMTU-15");
+}
+
+/// What a suspicion ends with may by then be more than the link takes.
+#[test]
+fn a_suspicion_that_ends_leaves_no_more_than_the_link_takes() {
+    let mut s = Scene::established();
+    s.send(pattern(0, 20_000));
+    assert_eq!(deliver(&mut s), 1500);
+    s.send(pattern(0, 20_000));
+    flight(&mut s);
+    assert_eq!(timeouts(&mut s, 4), [1500, 1500, 1024, 552]);
+    let now = s.now();
+    s.host_mut().set_mtu(now, 1300);
+    assert_eq!(path_mtu(&s), 1300);
+    assert_eq!(timeouts(&mut s, 4), [1024, 552, 1300, 1024]);
 }
 
 #[test]
