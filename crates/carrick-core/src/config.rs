@@ -322,7 +322,8 @@ pub struct ConnectionConfig {
     pub orphan_timeout: Duration,
     /// The differentiated services code point of what we send, 0 to 63 (RFC 2474). Default 0.
     pub dscp: u8,
-    /// Time to live of what we send, 1 to 255. Default: the endpoint's.
+    /// Time to live of what we send, 1 to 255. Default: the endpoint's. It holds, as `dscp` does, from the handshake to
+    /// the end of TIME-WAIT; nobody remembers it for the resets that a connection's peer may get after that.
     pub hop_limit: Option<NonZeroU8>,
     /// How long FIN-WAIT-2 may last once the application has let go of the stream. Default 60 s.
     pub fin_wait_2: Duration,

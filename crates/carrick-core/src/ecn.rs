@@ -87,3 +87,22 @@ impl Response {
         state.write(&[u8::from(*on), u8::from(*cwr), u8::from(*held)]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However much has been acknowledged since the last reduction: numbers are compared on a circle.
+    #[test]
+    fn an_echo_is_news_whenever_una_passes_the_last_reduction_again() {
+        let mut response = Response { on: true, ..Response::new(SeqNum::new(77)) };
+        let mut una = SeqNum::new(78);
+        response.on_reduced(una + 1000);
+        for _ in 0..10 {
+            una += 1 << 30;
+            response.on_advance(una);
+            assert!(response.is_news(una) && !response.is_news(una - 1));
+            assert!(!response.reduced_since(una));
+        }
+    }
+}

@@ -95,17 +95,29 @@ pub struct TimeWaitRecord {
     pub(crate) max_age: u32,
     /// Answers given to anything but a FIN; bounded, so that no two can answer each other for ever.
     pub(crate) answers: u8,
-    /// TS.Recent, if timestamps were in use.
-    pub(crate) ts_recent: Option<u32>,
+    /// Whether timestamps were in use. Apart from TS.Recent, which leaves room for the next two.
+    pub(crate) timestamps: bool,
+    pub(crate) ts_recent: u32,
+    /// As in the connection's packets.
+    pub(crate) dscp: u8,
+    pub(crate) hop_limit: u8,
     pub(crate) deadline: Instant,
 }
 
+const _: () = assert!(size_of::<TimeWaitRecord>() <= 72, "there may be a quarter of a million");
+
 impl TimeWaitRecord {
+    /// TS.Recent, if timestamps were in use.
+    pub(crate) fn ts_recent(&self) -> Option<u32> {
+        self.timestamps.then_some(self.ts_recent)
+    }
+
     pub(crate) fn digest(&self, now: Instant, state: &mut impl Hasher) {
         // All other numbers are where the digest counts from.
-        let Self { tuple, snd_nxt: _, rcv_nxt: _, window, scale, max_age, answers, ts_recent, deadline } =
-            self;
-        (tuple, window, scale, max_age, answers, ts_recent, deadline.since(now)).hash(state);
+        let Self { tuple, snd_nxt: _, rcv_nxt: _, window, scale, max_age, answers, .. } = self;
+        let Self { timestamps: _, ts_recent: _, dscp, hop_limit, deadline, .. } = self;
+        (tuple, window, scale, max_age, answers, self.ts_recent()).hash(state);
+        (dscp, hop_limit, deadline.since(now)).hash(state);
     }
 }
 

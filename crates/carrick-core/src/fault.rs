@@ -43,6 +43,22 @@ pub enum Fault {
     HalfOpenResetIgnored,
     /// More connections wait than the backlog says.
     BacklogUnbounded,
+    /// Any ACK is taken for that of a cookie.
+    CookieUnchecked,
+    /// A cookie is good for ever.
+    CookieNeverOld,
+    /// What the MSS was that a cookie's peer asked for is not remembered.
+    CookieMssIgnored,
+    /// There are more half-open records than the limit says.
+    HalfOpenUnlimited,
+    /// A parked SYN that is accepted is forgotten.
+    ParkedForgotten,
+    /// A source has more connections than the limit says.
+    SourceUnlimited,
+    /// Strangers are answered as often as they ask.
+    RateUnlimited,
+    /// A tuple in TIME-WAIT is reopened with any number.
+    ReopenedLow,
     /// A reset for nobody is answered with one.
     ResetAnswered,
     /// A segment with an old timestamp is taken.
@@ -146,7 +162,7 @@ pub enum Fault {
 #[cfg(carrick_faults)]
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 64] = [
         Self::AnyAckOpens,
         Self::NoSimultaneousOpen,
         Self::SynWindowScaled,
@@ -154,6 +170,14 @@ impl Fault {
         Self::SynAckNotRepeated,
         Self::HalfOpenResetIgnored,
         Self::BacklogUnbounded,
+        Self::CookieUnchecked,
+        Self::CookieNeverOld,
+        Self::CookieMssIgnored,
+        Self::HalfOpenUnlimited,
+        Self::ParkedForgotten,
+        Self::SourceUnlimited,
+        Self::RateUnlimited,
+        Self::ReopenedLow,
         Self::ResetAnswered,
         Self::PawsOff,
         Self::ResetInWindow,

@@ -11,7 +11,8 @@
 //! # The contract
 //!
 //! **After any change, drain:** call `poll_transmit` until it gives nothing, then `poll_endpoint_event` and
-//! hand what it gives to [`Endpoint::handle_event`], then `poll_event`, and last read `poll_timeout`. Every
+//! hand what it gives to [`Endpoint::handle_event`], then `poll_event`, and last read `poll_timeout`. A time that has
+//! passed means that a bounded piece of work was done and more is left: serve others, and call again. Every
 //! packet leaves through a `poll_transmit`; `handle_*` and commands only note that something is due. A
 //! [`Transmit`] changes nothing until [`Transmit::sent`] says how much of it the device took; dropped
 //! before that, it is as if nobody had asked.

@@ -18,7 +18,7 @@ mod side;
 #[allow(dead_code, reason = "the model's own test uses all of it")]
 mod worlds;
 
-use carrick_core::{ConnectionConfig, Fault, KeepAlive, TcpState};
+use carrick_core::{ConnectionConfig, Fault, KeepAlive, Rate, SynCookies, TcpState};
 use carrick_sim::{Builder, LinkConfig, Pair, Plan, Scene, Span, World, seg};
 use carrick_wire::icmp::{self, Envelope};
 use search::Search;
@@ -38,7 +38,7 @@ enum Check {
 use Check::{Conversation, Model, Script};
 use Fault::*;
 
-const CHECKS: [(Fault, Check); 56] = [
+const CHECKS: [(Fault, Check); 64] = [
     (AnyAckOpens, Model(worlds::next_life)),
     (NoSimultaneousOpen, Model(worlds::simultaneous_open)),
     (SynWindowScaled, Script(the_window_of_a_syn_is_not_scaled)),
@@ -46,6 +46,14 @@ const CHECKS: [(Fault, Check); 56] = [
     (SynAckNotRepeated, Script(a_lost_syn_ack_is_sent_again)),
     (HalfOpenResetIgnored, Script(a_reset_ends_a_passive_handshake)),
     (BacklogUnbounded, Script(the_backlog_is_a_limit)),
+    (CookieUnchecked, Script(a_cookie_is_told_from_a_guess)),
+    (CookieNeverOld, Script(an_old_cookie_is_worth_nothing)),
+    (CookieMssIgnored, Script(a_cookie_remembers_the_mss)),
+    (HalfOpenUnlimited, Script(half_open_records_are_limited)),
+    (ParkedForgotten, Script(a_parked_syn_is_answered_in_the_end)),
+    (SourceUnlimited, Script(a_source_has_a_limit)),
+    (RateUnlimited, Script(strangers_hear_little)),
+    (ReopenedLow, Script(a_new_life_has_greater_numbers)),
     (ResetAnswered, Model(worlds::opening)),
     (PawsOff, Script(old_timestamps_are_refused)),
     (ResetInWindow, Model(worlds::forgery)),
@@ -203,6 +211,99 @@ fn the_backlog_is_a_limit(builder: Builder) {
     drain(&mut s);
     s.inject(seg().syn().seq(0).ports(40_001, 80));
     s.expect_nothing();
+}
+
+/// A scene whose endpoint answers with cookies.
+fn cookies(builder: Builder) -> Scene {
+    builder.endpoint(|config| config.syn_cookies = SynCookies::Always).listening()
+}
+
+/// What acknowledges the cookie that answers the peer's SYN.
+fn acknowledges_a_cookie(s: &mut Scene) -> u32 {
+    s.inject(seg().syn().seq(0));
+    let cookie = s.take().expect("a cookie");
+    // The script counts from a number that no cookie has.
+    cookie.segment().expect("a segment").tcp.seq.get().wrapping_sub(999_999)
+}
+
+fn a_cookie_is_told_from_a_guess(builder: Builder) {
+    let mut s = cookies(builder);
+    let ack = acknowledges_a_cookie(&mut s);
+    s.inject(seg().seq(1).ack(ack ^ 0x1000));
+    assert!(!s.accept());
+    drain(&mut s);
+    s.inject(seg().seq(1).ack(ack));
+    assert!(s.accept());
+}
+
+fn an_old_cookie_is_worth_nothing(builder: Builder) {
+    let mut s = cookies(builder);
+    let ack = acknowledges_a_cookie(&mut s);
+    s.advance(128.secs());
+    // Somebody else has one that is fresh.
+    s.inject(seg().syn().seq(0).ports(40_001, 80));
+    s.inject(seg().seq(1).ack(ack));
+    assert!(!s.accept());
+}
+
+fn a_cookie_remembers_the_mss(builder: Builder) {
+    let mut s = cookies(builder.mss(536));
+    let ack = acknowledges_a_cookie(&mut s);
+    s.inject(seg().seq(1).ack(ack));
+    assert!(s.accept());
+    s.send([1; 5000]);
+    let sizes: Vec<_> = std::iter::from_fn(|| s.take()).map(|packet| packet.bytes.len()).collect();
+    assert!(sizes.len() > 1 && sizes.iter().all(|size| *size <= 576), "{sizes:?}");
+}
+
+fn half_open_records_are_limited(builder: Builder) {
+    let builder = builder.endpoint(|config| config.syn_cookies = SynCookies::Never);
+    let mut s = builder.listener(|listen| listen.max_half_open = 1).listening();
+    s.inject(seg().syn().seq(0));
+    drain(&mut s);
+    s.inject(seg().syn().seq(0).ports(40_001, 80));
+    s.expect_nothing();
+}
+
+fn a_parked_syn_is_answered_in_the_end(builder: Builder) {
+    let mut s = builder.listener(|listen| listen.park = true).listening();
+    s.inject(seg().syn().seq(0));
+    s.expect_nothing();
+    let now = s.now();
+    let parked = s.host_mut().poll_parked().expect("somebody asks");
+    assert!(s.host_mut().accept_parked(now, parked.id));
+    s.check();
+    s.expect(seg().syn().seq(0).ack(1));
+}
+
+fn a_source_has_a_limit(builder: Builder) {
+    let mut s = builder.endpoint(|config| config.max_per_source = Some(1)).accepted();
+    s.inject(seg().syn().seq(0).ports(40_001, 80));
+    let refused = s.take().expect("a refusal");
+    assert!(refused.segment().is_some_and(|segment| segment.has(carrick_wire::TcpFlags::RST)));
+}
+
+fn strangers_hear_little(builder: Builder) {
+    let resets = Rate { per_second: 64, burst: 2 };
+    let mut s = builder.endpoint(|config| config.resets = resets).build();
+    for place in 0..20 {
+        s.inject(seg().seq(place).ack(1));
+    }
+    let heard = std::iter::from_fn(|| s.take()).count();
+    assert!((1..=5).contains(&heard), "{heard}");
+}
+
+fn a_new_life_has_greater_numbers(builder: Builder) {
+    let mut s = builder.accepted();
+    s.finish();
+    s.expect(seg().fin().seq(1).ack(1));
+    s.inject(seg().fin().seq(1).ack(2));
+    s.expect(seg().seq(2).ack(2));
+    s.close();
+    s.inject(seg().syn().seq(2));
+    let answer = s.take().expect("an answer");
+    let beyond = answer.segment().expect("a segment").tcp.seq.get().wrapping_sub(1_000_002);
+    assert!(beyond > 0 && beyond < 1 << 31, "{beyond}");
 }
 
 fn old_timestamps_are_refused(builder: Builder) {

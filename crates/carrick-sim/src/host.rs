@@ -5,15 +5,16 @@
 //! its end, events are collected, memory is accounted. Every step is checked: O-3 (quiet), O-4 (memory), O-11
 //! (outcomes), and by the [`Monitor`] O-5 to O-8 on every packet.
 
+use crate::device::{Device, ask_twice};
 use crate::fault::{Fault, Planted};
 use crate::oracles::{self, Monitor, Oracle, Sender, Violation};
-use crate::packet::{self, Offload, Packet};
+use crate::packet::{Offload, Packet};
 use crate::rng::Rng;
 use crate::situations::{Note, Noted};
 use carrick_core::{
     BindError, Budget, ConnectError, Connection, ConnectionConfig, ConnectionError, ConnectionId, Cx,
-    Dispatch, Endpoint, EndpointConfig, Event, Input, Instant, ListenAddr, ListenConfig, ListenerId,
-    MAX_PARTS, Outcome, ParkedId, ParkedSyn, Refusal, SendError, Taken, TcpState, Transmit,
+    Dispatch, Endpoint, EndpointConfig, Event, Input, Instant, ListenAddr, ListenConfig, ListenerId, Outcome,
+    ParkedId, ParkedSyn, Refusal, SendError, TcpState,
 };
 use carrick_wire::SeqNum;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +27,8 @@ use std::sync::Arc;
 const MAX_ANSWERS: usize = 300;
 /// By how much one connection may exceed the budget, beside a sixteenth of it for all: what lists of chunks take.
 const LIST_SLACK: usize = 1 << 10;
+/// So often the endpoint's timers may be served before nothing is due.
+const MOST_CALLS: usize = 10_000;
 /// Text in the smallest segment that any peer may ask for.
 const LEAST_TEXT: usize = 48;
 
@@ -462,14 +465,20 @@ impl Host {
                 self.monitor.report(Oracle::O3, now, format!("{id:?} is still due at {deadline:?}"));
             }
         }
-        if is_due(self.endpoint.poll_timeout()) {
-            // Of each packet that stayed in parts its source may be told.
-            self.monitor.prompted_endpoint(self.endpoint.reassemblies() as u64);
+        // A call does so much and no more.
+        for calls in 0.. {
+            if !is_due(self.endpoint.poll_timeout()) {
+                break;
+            }
+            if calls >= MOST_CALLS {
+                self.monitor.report(Oracle::O3, now, "the endpoint is still due");
+                break;
+            }
+            // Of each packet that stayed in parts its source may be told, and peers of a listener that has gone.
+            let prompts = self.endpoint.reassemblies() + self.endpoint.half_open();
+            self.monitor.prompted_endpoint(prompts as u64);
             self.endpoint.handle_timeout(&cx);
             self.settle_endpoint(now);
-            if is_due(self.endpoint.poll_timeout()) {
-                self.monitor.report(Oracle::O3, now, "the endpoint is still due");
-            }
         }
     }
 
@@ -768,43 +777,6 @@ fn cell_retired(cells: &mut BTreeMap<ConnectionId, Cell>, id: ConnectionId) {
     }
 }
 
-/// The device of a host, for the length of one drain.
-struct Device<'a> {
-    offload: Offload,
-    moody: u32,
-    rng: &'a mut Rng,
-    restless: bool,
-    taken: Vec<Packet>,
-}
-
-impl Device<'_> {
-    fn changes_its_mind(&mut self) -> bool {
-        self.moody > 0 && self.rng.chance(self.moody)
-    }
-
-    /// Takes a packet, or the first segments of one.
-    fn take(&mut self, transmit: Transmit<'_>) -> Option<(Oracle, String)> {
-        let mut packets = Vec::new();
-        if let Err(error) = packet::put(&transmit, self.offload, &mut packets) {
-            return Some((Oracle::O8, format!("a header that does not fit its payload: {error}")));
-        }
-        let mut taken = Taken::All;
-        if let Some(size) = transmit.segment_size().filter(|_| self.offload == Offload::Cut)
-            && packets.len() > 1
-            && self.changes_its_mind()
-        {
-            let count = self.rng.size(1, packets.len() - 1);
-            packets.truncate(count);
-            taken = Taken::Payload(count * usize::from(size.get()));
-        }
-        self.taken.append(&mut packets);
-        if !self.restless {
-            transmit.sent(taken);
-        }
-        None
-    }
-}
-
 /// SND.UNA <= SND.NXT; no number steps back but SND.NXT, which may return to SND.UNA (O-6).
 fn check_numbers(cell: &mut Cell) -> Option<(Oracle, String)> {
     let numbers = cell.connection.sequence_numbers();
@@ -815,17 +787,4 @@ fn check_numbers(cell: &mut Cell) -> Option<(Oracle, String)> {
         una.at_or_after(old_una) && rcv_nxt.at_or_after(old_rcv_nxt) && edge.at_or_after(old_edge)
     });
     (!fine || !forward).then(|| (Oracle::O6, format!("from {before:?} to {numbers:?}")))
-}
-
-/// A transmit that was dropped is as if nobody had asked: the next one is the same (O-3).
-fn ask_twice(connection: &mut Connection, cx: &Cx, max: NonZeroUsize) -> Option<(Oracle, String)> {
-    let mut look = || connection.poll_transmit(cx, max).map(|transmit| bytes_of(&transmit));
-    let (first, second) = (look(), look());
-    (first != second).then(|| (Oracle::O3, format!("asked twice, got {first:?} and then {second:?}")))
-}
-
-fn bytes_of(transmit: &Transmit<'_>) -> Vec<u8> {
-    let mut parts: [&[u8]; MAX_PARTS] = [&[]; MAX_PARTS];
-    let count = transmit.payload(&mut parts);
-    [&[transmit.header()], &parts[..count]].concat().concat()
 }

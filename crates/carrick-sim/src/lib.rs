@@ -12,6 +12,7 @@
 //! Nothing here reads a clock or asks the system for randomness.
 
 mod app;
+mod device;
 mod fault;
 mod host;
 mod link;

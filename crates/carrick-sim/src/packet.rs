@@ -89,6 +89,15 @@ impl Packet {
         Some(Self { bytes: bytes.into(), ..self.clone() })
     }
 
+    /// The largest packet that this is on a wire, in bytes.
+    pub(crate) fn wire_len(&self) -> usize {
+        let (Some(size), Some(segment)) = (self.segment_size, self.segment()) else {
+            return self.bytes.len();
+        };
+        let excess = segment.payload.len().saturating_sub(usize::from(size.get()));
+        self.bytes.len() - excess
+    }
+
     /// How many packets this is on a wire.
     #[must_use]
     pub fn wire_packets(&self) -> u64 {

@@ -15,13 +15,15 @@ use crate::link::{Link, LinkConfig};
 use crate::oracles::{Oracle, Progress, Violation};
 use crate::packet::{Packet, Trace};
 use crate::rng::Rng;
-use crate::situations::{Before, Occurrences, Prompt, Witness};
+use crate::situations::{Before, Occurrences, Prompt, Situation, Witness};
 use crate::world::{Conversation, FIRST_PORT, Opening, Side, World};
 use carrick_core::{
     Cidr, ConnectionId, Counters, DiscardReason, EndpointConfig, Instant, ListenAddr, ListenConfig,
-    ListenerId,
+    ListenerId, ParkedSyn, Refusal,
 };
-use std::collections::BTreeMap;
+use carrick_wire::BuildError;
+use carrick_wire::icmp::{self, Envelope};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -31,6 +33,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PORT: u16 = 80;
+/// The last byte of the router's address, and of one that nobody has.
+const ROUTER: u8 = 254;
+const NOBODY_HAS: u8 = 77;
 /// No world takes longer: R2 is about 15 minutes, twice 2 MSL is eight.
 const LONGEST: Duration = Duration::from_secs(3 * 3600);
 const MOST_STEPS: u64 = 20_000_000;
@@ -110,6 +115,8 @@ pub struct Pair {
     clients: BTreeMap<(usize, SocketAddr), usize>,
     /// When each side's server accepts again.
     accepts_at: [Instant; 2],
+    /// SYNs that each side has parked, and when it decides about them.
+    parked: [VecDeque<(Instant, ParkedSyn)>; 2],
     /// What each side has sent in this step, and why.
     sent: [Vec<(Prompt, Packet)>; 2],
     witness: Witness,
@@ -130,8 +137,10 @@ impl Pair {
         let mut rng = Rng::new(world.seed);
         let host = |side: usize, rng: &mut Rng| {
             let Side { mtu, offload, budget, moody, syn_cookies, fault, .. } = world.sides[side];
+            let Side { max_per_source, any_address, .. } = world.sides[side];
+            let limits = EndpointConfig { max_per_source, any_address, ..EndpointConfig::default() };
             let addresses = vec![address(world.v6, side)];
-            let endpoint = EndpointConfig { addresses, mtu, syn_cookies, ..EndpointConfig::default() };
+            let endpoint = EndpointConfig { addresses, mtu, syn_cookies, ..limits };
             let mut seed = rng.bits();
             if fault == Some(Fault::Whim) {
                 seed ^= Planted::whim();
@@ -160,6 +169,7 @@ impl Pair {
             talks,
             clients: BTreeMap::new(),
             accepts_at: [Instant::ZERO; 2],
+            parked: [VecDeque::new(), VecDeque::new()],
             sent: [Vec::new(), Vec::new()],
             witness: Witness::default(),
             trace: None,
@@ -232,12 +242,14 @@ impl Pair {
     }
 
     fn listen(&mut self, side: usize) -> Result<(), Violation> {
-        let Side { mut connection, backlog, .. } = self.world.sides[side].clone();
+        let Side { mut connection, backlog, park, .. } = self.world.sides[side].clone();
         // A late duplicate of a SYN begins what could not be told from the connection that it began first.
         connection.initial_sequence = None;
         let local = ListenAddr { address: None, port: NonZeroU16::new(PORT) };
-        let listener =
-            self.hosts[side].listen(local, ListenConfig { connection, backlog, ..ListenConfig::default() });
+        let listener = self.hosts[side].listen(
+            local,
+            ListenConfig { connection, backlog, park: park.is_some(), ..ListenConfig::default() },
+        );
         let listener = listener.map_err(|error| self.violated(Oracle::O1, format!("listen: {error}")))?;
         self.listeners[side] = Some(listener);
         Ok(())
@@ -256,7 +268,10 @@ impl Pair {
         let begins = begins.map(|(_, conversation)| Instant::ZERO + conversation.at);
         let waits = |side: &usize| self.listeners[*side].is_some_and(|id| self.hosts[*side].waiting(id) > 0);
         let accepts = (0..2).filter(waits).map(|side| self.accepts_at[side]);
-        links.chain(hosts).chain(apps).chain(begins).chain(accepts).min()
+        let decides = self.parked.iter().filter_map(|parked| parked.front().map(|(at, _)| *at));
+        let unlistens = (0..2).filter(|side| self.listeners[*side].is_some());
+        let unlistens = unlistens.filter_map(|side| Some(Instant::ZERO + self.world.sides[side].unlistens?));
+        links.chain(hosts).chain(apps).chain(begins).chain(accepts).chain(decides).chain(unlistens).min()
     }
 
     /// Does all that is due now: packets first, then timers, then applications.
@@ -286,6 +301,8 @@ impl Pair {
             }
             self.hosts[side].expire(now);
             self.collect(side, Prompt::Timer);
+            self.decide(side);
+            self.unlisten(side);
             self.accept(side);
         }
         self.begin_conversations();
@@ -298,7 +315,7 @@ impl Pair {
                 if let Some(trace) = &mut self.trace {
                     trace.packet(now, arrow, &packet);
                 }
-                let copies = self.links[side].send(now, packet.clone());
+                let copies = self.carry(side, &packet);
                 self.witness.sent(prompt, &packet, copies);
             }
             if let Some(violation) = self.hosts[side].violation() {
@@ -306,6 +323,45 @@ impl Pair {
             }
         }
         Ok(())
+    }
+
+    /// A packet sets out, past a router that may send word of it; how many copies of it will arrive.
+    fn carry(&mut self, side: usize, packet: &Packet) -> u64 {
+        let now = self.now;
+        let Side { narrows, unreachable, .. } = self.world.sides[side];
+        let narrow = narrows.filter(|(at, _)| Instant::ZERO + *at <= now).map(|(_, mtu)| mtu);
+        if let Some(mtu) = narrow.filter(|mtu| packet.wire_len() > usize::from(*mtu)) {
+            self.tell(side, packet, Situation::PacketTooBig, |buf, to, offender| {
+                icmp::emit_packet_too_big(buf, to, mtu.into(), offender)
+            });
+            return 0;
+        }
+        let copies = self.links[side].send(now, packet.clone());
+        if copies == 0 && unreachable > 0 && self.rng.chance(unreachable) {
+            self.tell(side, packet, Situation::Unreachable, |buf, to, offender| {
+                // Host, or address, unreachable.
+                icmp::emit_unreachable(buf, to, if to.src.is_ipv4() { 1 } else { 3 }, offender)
+            });
+        }
+        copies
+    }
+
+    /// A router sends an ICMP error about a packet to the side that sent it.
+    fn tell(
+        &mut self,
+        side: usize,
+        packet: &Packet,
+        situation: Situation,
+        emit: impl FnOnce(&mut [u8], Envelope, &[u8]) -> Result<usize, BuildError>,
+    ) {
+        let Some((src, dst)) = packet.segment().map(|segment| (segment.src, segment.dst)) else { return };
+        let to = Envelope { src: host_address(self.world.v6, ROUTER), dst: src.ip(), hop_limit: 64 };
+        let mut bytes = vec![0; 1280];
+        let Ok(len) = emit(&mut bytes, to, &packet.bytes) else { return };
+        bytes.truncate(len);
+        if self.links[1 - side].send(self.now, Packet::new(bytes)) > 0 {
+            self.witness.noticed(src, dst, situation);
+        }
     }
 
     /// Takes what a host has sent, and noted, since it was last asked.
@@ -330,15 +386,21 @@ impl Pair {
                 Opening::From(port) => (port, PORT),
                 Opening::Crossing => (FIRST_PORT, FIRST_PORT + 1),
                 Opening::Nowhere => (0, PORT + 1),
+                Opening::Elsewhere => (0, PORT),
             };
-            let Some(id) = self.connect(client, ports) else { continue };
+            let to = match opening {
+                Opening::Elsewhere => host_address(self.world.v6, NOBODY_HAS),
+                _ => address(self.world.v6, 1 - client).address,
+            };
+            let Some(id) = self.connect(client, to, ports) else { continue };
             if let Some(connection) = self.hosts[client].connection(id) {
                 self.clients.insert((client, connection.local_addr()), talk);
             }
             let app = App::new(id, ask, self.rng.fork(), streams(talk, true), false);
             self.talks[talk].apps[0] = Some(app);
             if opening == Opening::Crossing
-                && let Some(id) = self.connect(1 - client, (ports.1, ports.0))
+                && let Some(id) =
+                    self.connect(1 - client, address(self.world.v6, client).address, (ports.1, ports.0))
             {
                 let app = App::new(id, answer, self.rng.fork(), streams(talk, false), false);
                 self.talks[talk].apps[1] = Some(app);
@@ -346,15 +408,49 @@ impl Pair {
         }
     }
 
-    fn connect(&mut self, side: usize, (from, to): (u16, u16)) -> Option<ConnectionId> {
+    fn connect(&mut self, side: usize, whom: IpAddr, (from, to): (u16, u16)) -> Option<ConnectionId> {
         let local = SocketAddr::new(address(self.world.v6, side).address, from);
-        let remote = SocketAddr::new(address(self.world.v6, 1 - side).address, to);
+        let remote = SocketAddr::new(whom, to);
         let config = Arc::new(self.world.sides[side].connection.clone());
         let host = &mut self.hosts[side];
         let before = host.endpoint().time_wait();
         let id = host.connect(self.now, Some(local).filter(|_| from != 0), remote, config).ok()?;
         self.witness.connected(local, remote, [before, host.endpoint().time_wait()]);
         Some(id)
+    }
+
+    /// Decides about SYNs that have been parked.
+    fn decide(&mut self, side: usize) {
+        let Some(wait) = self.world.sides[side].park else { return };
+        while let Some(parked) = self.hosts[side].poll_parked() {
+            self.parked[side].push_back((self.now + wait, parked));
+        }
+        while let Some((_, parked)) = self.parked[side].pop_front_if(|(at, _)| *at <= self.now) {
+            let how = match self.rng.below(10) {
+                0 => Some(Refusal::Reset),
+                1 => Some(Refusal::Prohibited),
+                2 => Some(Refusal::Silent),
+                _ => None,
+            };
+            let host = &mut self.hosts[side];
+            let (found, situation) = match how {
+                None => (host.accept_parked(self.now, parked.id), Situation::ParkedAccepted),
+                Some(how) => (host.refuse_parked(self.now, parked.id, how), Situation::ParkedRefused),
+            };
+            if found {
+                self.witness.noticed(parked.tuple.local_addr(), parked.tuple.remote_addr(), situation);
+            }
+        }
+    }
+
+    fn unlisten(&mut self, side: usize) {
+        let due = self.world.sides[side].unlistens.is_some_and(|at| Instant::ZERO + at <= self.now);
+        let Some(listener) = self.listeners[side].take_if(|_| due) else { return };
+        let host = &mut self.hosts[side];
+        if host.waiting(listener) > 0 || host.endpoint().half_open() > 0 {
+            self.witness.noticed_of_somebody(Situation::ListenerGone);
+        }
+        host.unlisten(self.now, listener);
     }
 
     fn accept(&mut self, side: usize) {
@@ -364,6 +460,12 @@ impl Pair {
         {
             self.accepts_at[side] = if pause.is_zero() { self.now } else { self.now + pause };
             let talk = self.talk_of(side, id);
+            if let Some(connection) = self.hosts[side].connection(id)
+                && connection.local_addr().ip() != address(self.world.v6, side).address
+            {
+                let (local, remote) = (connection.local_addr(), connection.remote_addr());
+                self.witness.noticed(local, remote, Situation::AnyAddress);
+            }
             match talk.filter(|talk| self.talks[*talk].apps[1].is_none()) {
                 Some(talk) => {
                     let plan = self.world.conversations[talk].answer.clone();
@@ -522,11 +624,14 @@ impl Pair {
 
 fn address(v6: bool, side: usize) -> Cidr {
     let last = if side == 0 { 1 } else { 2 };
-    let address: IpAddr = match v6 {
-        true => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).into(),
-        false => Ipv4Addr::new(192, 0, 2, last as u8).into(),
-    };
-    Cidr::new(address, if v6 { 64 } else { 24 })
+    Cidr::new(host_address(v6, last), if v6 { 64 } else { 24 })
+}
+
+fn host_address(v6: bool, last: u8) -> IpAddr {
+    match v6 {
+        true => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last.into()).into(),
+        false => Ipv4Addr::new(192, 0, 2, last).into(),
+    }
 }
 
 /// Where in the pattern the streams of a conversation begin: what this side writes, and what it reads.

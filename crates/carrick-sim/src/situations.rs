@@ -89,6 +89,20 @@ situations! {
     TimedOut,
     /// A connection that was refused.
     Refused,
+    /// A SYN that was parked was accepted in the end.
+    ParkedAccepted,
+    /// A SYN that was parked was refused.
+    ParkedRefused,
+    /// A listener went while a handshake with it was under way, or a connection waited there.
+    ListenerGone,
+    /// A source had as many connections as it may have.
+    SourceLimit,
+    /// A packet was too large for the path, and its sender was told.
+    PacketTooBig,
+    /// A sender was told that a packet did not arrive.
+    Unreachable,
+    /// A connection was accepted for an address that nobody has.
+    AnyAddress,
 }
 
 /// In how many conversations each situation occurred.
@@ -201,6 +215,16 @@ impl Witness {
         self.seen.insert((ends, situation));
     }
 
+    /// The pair has done, or seen, something to whoever is between these two ends.
+    pub(crate) fn noticed(&mut self, one: SocketAddr, other: SocketAddr, situation: Situation) {
+        self.saw(ends(one, other), situation);
+    }
+
+    /// The same, of whoever it was.
+    pub(crate) fn noticed_of_somebody(&mut self, situation: Situation) {
+        self.saw((NOBODY, NOBODY), situation);
+    }
+
     /// A host has begun a connection, and had so many TIME-WAIT records before and after.
     pub(crate) fn connected(&mut self, local: SocketAddr, remote: SocketAddr, records: [usize; 2]) {
         if records[1] < records[0] {
@@ -304,6 +328,7 @@ impl Witness {
             (DiscardReason::OldTimestamp, Situation::OldTimestamp),
             (DiscardReason::NoMemory, Situation::MemoryRefused),
             (DiscardReason::NoRoom, Situation::NoRoom),
+            (DiscardReason::SourceLimit, Situation::SourceLimit),
         ] {
             if more(reason) {
                 self.saw(conversation, situation);

@@ -50,6 +50,18 @@ pub struct Side {
     pub backlog: u32,
     /// How long its server takes between accepting two.
     pub accept_pause: Duration,
+    /// Its listener parks SYNs, and decides about each after so long, mostly in its favour.
+    pub park: Option<Duration>,
+    /// When its listener goes away.
+    pub unlistens: Option<Duration>,
+    /// Most connections with the other side beyond which it accepts none.
+    pub max_per_source: Option<u32>,
+    /// It is there for all addresses of its network.
+    pub any_address: bool,
+    /// From when on a router takes no larger packets of what it sends, and says so.
+    pub narrows: Option<(Duration, u16)>,
+    /// How often, per million, a router tells it that a packet that got lost did not arrive.
+    pub unreachable: u32,
     /// A fault to be found.
     pub fault: Option<Fault>,
 }
@@ -68,6 +80,12 @@ impl Default for Side {
             syn_cookies: SynCookies::default(),
             backlog: 1024,
             accept_pause: Duration::ZERO,
+            park: None,
+            unlistens: None,
+            max_per_source: None,
+            any_address: false,
+            narrows: None,
+            unreachable: 0,
             fault: None,
         }
     }
@@ -100,6 +118,8 @@ pub enum Opening {
     Crossing,
     /// To a port where nobody listens.
     Nowhere,
+    /// To an address of the other side's network that nobody has.
+    Elsewhere,
 }
 
 impl World {
@@ -162,6 +182,11 @@ impl World {
             (0..rng.between(1, 4)).map(|_| Conversation::random(&mut rng, most)).collect();
         let twist = Twist::random(&mut rng);
         twist.apply(&mut rng, &mut sides, &mut conversations, most);
+        for side in &mut sides {
+            // No router may be narrower than that.
+            let least = if v6 { 1280 } else { 576 };
+            side.narrows = side.narrows.map(|(at, mtu)| (at, mtu.max(least)));
+        }
         Self { seed, v6, sides, conversations }
     }
 }
@@ -186,6 +211,18 @@ enum Twist {
     DeadLink,
     /// Nobody listens there.
     Nowhere,
+    /// Somebody decides about each SYN.
+    Parking,
+    /// The listeners go away, and somebody is at the door.
+    Closing,
+    /// One client asks for more than it may have.
+    Greedy,
+    /// A route changes to one with a smaller MTU.
+    Narrow,
+    /// Routers say what they could not deliver.
+    Unreachable,
+    /// The server stands for addresses that nobody has.
+    Elsewhere,
 }
 
 impl Twist {
@@ -199,6 +236,12 @@ impl Twist {
             21..23 => Self::Rush,
             23 => Self::DeadLink,
             24..26 => Self::Nowhere,
+            26..28 => Self::Parking,
+            28..30 => Self::Closing,
+            30..32 => Self::Greedy,
+            32..34 => Self::Narrow,
+            34..36 => Self::Unreachable,
+            36 => Self::Elsewhere,
             _ => Self::None,
         }
     }
@@ -265,6 +308,48 @@ impl Twist {
                 }
             }
             Self::Nowhere => conversations[0].opening = Opening::Nowhere,
+            Self::Parking => {
+                for side in sides {
+                    side.park = Some(rng.up_to(Duration::from_secs(3)));
+                }
+            }
+            Self::Closing => {
+                for side in sides {
+                    side.unlistens = Some(rng.up_to(Duration::from_millis(600)));
+                    side.accept_pause = Duration::from_millis(500);
+                }
+                let more = (0..2).map(|_| Conversation::random(rng, 1000));
+                conversations.extend(more.map(|it| Conversation { client: first.client, ..it }));
+            }
+            Self::Greedy => {
+                for side in sides {
+                    side.max_per_source = Some(1);
+                }
+                let more = (0..2).map(|_| Conversation::random(rng, 1000));
+                conversations.extend(more.map(|it| Conversation { client: first.client, ..it }));
+            }
+            Self::Narrow => {
+                for side in sides {
+                    let mtu = rng.between(576, u64::from(side.mtu).max(577) - 1) as u16;
+                    side.narrows = Some((rng.up_to(Duration::from_millis(500)), mtu));
+                }
+                let Conversation { ask, answer, .. } = &mut conversations[0];
+                (ask.write, answer.write) = (ask.write.max(8_000), answer.write.max(8_000));
+            }
+            Self::Unreachable => {
+                for side in sides {
+                    side.unreachable = 500_000;
+                    side.link.loss = side.link.loss.max(50_000);
+                }
+            }
+            Self::Elsewhere => {
+                for side in sides {
+                    side.any_address = true;
+                }
+                for conversation in conversations {
+                    conversation.opening = Opening::Elsewhere;
+                }
+            }
         }
     }
 }
@@ -343,7 +428,7 @@ impl Side {
             } else {
                 Duration::ZERO
             },
-            fault: None,
+            ..Self::default()
         }
     }
 }

@@ -55,8 +55,8 @@ impl Connection {
         if advanced {
             let queued = self.to_send.len();
             let acked = segment.ack.distance_from(snd.una) as usize;
-            let all = acked > queued || fault!(self.config, FinAckedByText) && acked == queued;
-            fin_acked = snd.fin && !snd.fin_done && all;
+            // Behind what is queued there is only our FIN.
+            fin_acked = acked > queued || fault!(self.config, FinAckedByText) && snd.fin && acked == queued;
             snd.fin_done |= fin_acked;
             self.to_send.advance(acked.min(queued));
             self.urgent = self.urgent.saturating_sub(u32::try_from(acked).unwrap_or(u32::MAX));

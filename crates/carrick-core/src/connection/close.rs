@@ -149,6 +149,7 @@ impl Connection {
     /// Both sides have closed, and the peer may have to hear it again.
     pub(super) fn enter_time_wait(&mut self, now: Instant) {
         let State::Open(open) = &self.state else { return };
+        let ts_recent = open.rcv.ts_recent.map(|(recent, _)| recent);
         let record = TimeWaitRecord {
             tuple: self.tuple,
             snd_nxt: open.snd.nxt,
@@ -157,7 +158,10 @@ impl Connection {
             max_age: open.snd.acceptable_age(),
             scale: open.rcv.scale,
             answers: 0,
-            ts_recent: open.rcv.ts_recent.map(|(recent, _)| recent),
+            timestamps: ts_recent.is_some(),
+            ts_recent: ts_recent.unwrap_or(0),
+            dscp: self.link.dscp,
+            hop_limit: self.link.hop_limit,
             deadline: now + self.link.time_wait(),
         };
         self.timers = Timers::default();

@@ -479,10 +479,6 @@ impl Connection {
         let cx = self.advance_clock(cx);
         if let (State::Open(open), true, false) = (&mut self.state, self.corked, corked) {
             open.snd.force_partial(self.to_send.len());
-            if open.snd.wnd > 0 {
-                // Not the probe of a closed window.
-                self.timers.stop(timers::Timer::Persist);
-            }
         }
         self.corked = corked;
         self.rearm(cx.now);

@@ -64,7 +64,6 @@ impl Connection {
         let mut open = Open { phase, snd, rcv, remote_timeout: None, timeout_due };
         let segment_size = u32::from(open.segment_size(self.tuple.local, self.path.mtu, 0));
         open.snd.congestion.get_mut().on_start(segment_size);
-        self.timers.clear_opening();
         self.moved = now;
         self.state = State::Open(open.into());
         self.note(Event::Connected);

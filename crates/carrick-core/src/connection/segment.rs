@@ -211,8 +211,8 @@ impl Connection {
         let len = if reset { 0 } else { segment.len() };
         // A FIN needs no buffer: it is taken right at the edge, if all before it fits (note 12).
         let text_end = segment.seq + segment.text_seqs();
-        let fin_at_edge = segment.has(TcpFlags::FIN) && !reset && rcv.fin_fits(text_end);
-        if rcv.acceptable(segment.seq, len) || (fin_at_edge && rcv.fin_fits(segment.seq)) {
+        let text_fits = rcv.fin_fits(segment.seq) && rcv.fin_fits(text_end);
+        if rcv.acceptable(segment.seq, len) || text_fits {
             return Ok(());
         }
         if reset {
@@ -230,7 +230,7 @@ impl Connection {
             segment.seq + 1 == nxt || probe_answer
         };
         let answer = Last::ack(open);
-        if segment.seq == nxt && rcv.window() == 0 && segment.text_seqs() > 0 {
+        if segment.seq == nxt && rcv.window() == 0 {
             // Of a probe the mark counts, though not the text (RFC 3168 §6.1.6).
             let _ = open.rcv.echo.on_text(segment);
         }

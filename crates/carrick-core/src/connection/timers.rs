@@ -71,16 +71,9 @@ impl Timers {
     /// A deadline that is set comes no later than this.
     fn bound(&mut self, timer: Timer, latest: Instant) {
         let deadline = self.get(timer);
-        if deadline != Instant::NEVER && deadline > latest {
-            self.set(timer, latest);
+        if deadline != Instant::NEVER {
+            self.set(timer, deadline.min(latest));
         }
-    }
-
-    /// The handshake is done: all but the end of an orphan's life begins anew.
-    pub(super) fn clear_opening(&mut self) {
-        let life = self.get(Timer::Life);
-        *self = Self::default();
-        self.set(Timer::Life, life);
     }
 
     pub(super) fn earliest(&self) -> Option<Instant> {
@@ -233,7 +226,7 @@ impl Connection {
         let latest = self.patience().map(|limit| self.moved + limit).filter(|latest| *latest > now);
         match &self.state {
             State::SynSent(opening) | State::SynReceived(opening, _) => {
-                if opening.sent_at.is_some() && !opening.due {
+                if !opening.due {
                     self.timers.start(Timer::Retransmit, now + opening.rtt.rto());
                 }
             }

@@ -97,16 +97,19 @@ impl Connection {
             State::SynReceived(opening, peer) => (opening, Some(peer)),
             _ => return None,
         };
-        let nothing = |seq| Sendable { seq, len: 0, fin: false };
+        let empty = |tcp: TcpHeader, kind| {
+            let nothing = Sendable { seq: tcp.seq, len: 0, fin: false };
+            Some(self.finish_plan(cx, tcp, kind, nothing))
+        };
         if let Some(stray) = opening.stray_reset {
             let timestamps = stray.ts_val.map(|ecr| Timestamps { val: 0, ecr });
             let options = TcpOptions { timestamps, ..TcpOptions::default() };
             let tcp = TcpHeader { seq: stray.ack, flags: TcpFlags::RST, options, ..TcpHeader::default() };
-            return Some(self.finish_plan(cx, tcp, Kind::Stray, nothing(stray.ack)));
+            return empty(tcp, Kind::Stray);
         }
         if let Some(peer) = peer.filter(|_| self.acks_due > 0 && !opening.due) {
             let tcp = handshake::ack(&self.config, opening.iss, peer, ts_clock(cx.now, self.link.ts_offset));
-            return Some(self.finish_plan(cx, tcp, Kind::Ack, nothing(opening.iss + 1)));
+            return empty(tcp, Kind::Ack);
         }
         if !opening.due {
             return None;
@@ -128,7 +131,7 @@ impl Connection {
             options: handshake::syn_options(&self.config, mss, ts_now, peer),
             ..TcpHeader::default()
         };
-        Some(self.finish_plan(cx, tcp, Kind::Syn, nothing(opening.iss)))
+        empty(tcp, Kind::Syn)
     }
 
     fn plan_segment(&self, cx: &Cx, max: NonZeroUsize) -> Option<(HeaderBytes, Plan)> {

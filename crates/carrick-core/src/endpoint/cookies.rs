@@ -23,7 +23,7 @@
 
 use super::keys::Keys;
 use crate::connection::handshake::Peer;
-use crate::{Instant, Segment, Tuple};
+use crate::{EndpointConfig, Instant, Segment, Tuple};
 use carrick_wire::{Mss, SeqNum, Timestamps, WindowScale};
 use core::hash::{BuildHasher, Hash, Hasher};
 use core::time::Duration;
@@ -64,6 +64,8 @@ pub(super) struct Cookies {
     most: usize,
     /// When the last cookie was made.
     last: Option<Instant>,
+    #[cfg(carrick_faults)]
+    fault: Option<crate::Fault>,
 }
 
 impl core::fmt::Debug for Cookies {
@@ -84,8 +86,15 @@ pub(super) struct Cookie {
 impl Cookies {
     /// Remembers as many spent cookies of a slot as there may be TIME-WAIT records: both keep old duplicates of a
     /// connection that is over from being taken for new ones.
-    pub(super) fn new(keys: Keys, max_time_wait: usize) -> Self {
-        Self { keys, slots: [None, None], most: max_time_wait.max(LEAST_SPENT), last: None }
+    pub(super) fn new(keys: Keys, config: &EndpointConfig) -> Self {
+        Self {
+            keys,
+            slots: [None, None],
+            most: config.max_time_wait.max(LEAST_SPENT),
+            last: None,
+            #[cfg(carrick_faults)]
+            fault: config.fault,
+        }
     }
 
     /// Whether a cookie made now could not be honoured.
@@ -105,7 +114,7 @@ impl Cookies {
         self.last = Some(now);
         let mss = MSS.iter().rposition(|mss| *mss <= peer.mss.get()).unwrap_or(0);
         let mss = u32::try_from(mss).unwrap_or(0);
-        let slot = slot_at(now);
+        let slot = self.slot(now);
         let low = mss | parity(slot) << 3;
         // Nobody would remember that ECN was agreed on.
         let peer = Peer { ecn: false, ..peer };
@@ -126,17 +135,18 @@ impl Cookies {
     ) -> Option<(SeqNum, Peer)> {
         let (iss, irs) = ((segment.ack - 1).get(), segment.seq - 1);
         let low = iss & 0xf;
-        let slot = slot_at(now);
+        let slot = self.slot(now);
         // Which of the two slots it would be stands in it, so one hash decides.
         let slot = if parity(slot) == low >> 3 { slot } else { slot.checked_sub(1)? };
         let timestamps = segment.options.timestamps;
         let options = timestamps.map(|timestamps| timestamps.ecr & OPTIONS);
         let wrong = self.code(slot, tuple, irs, low, options) ^ (iss & !0xf);
         // One word: the comparison takes as long for any value.
-        if wrong != 0 {
+        if wrong != 0 && !fault!(self, CookieUnchecked) {
             return None;
         }
         let mss = MSS.get((low & 7) as usize).copied().unwrap_or(Mss::FLOOR);
+        let mss = if fault!(self, CookieMssIgnored) { u16::MAX } else { mss };
         let (scale, sack) = options.map_or((None, false), unpack);
         let ts_recent = timestamps.map(|Timestamps { val, .. }| val);
         let peer =
@@ -175,6 +185,12 @@ impl Cookies {
         let age = self.last.filter(|_| self.outstanding(now)).map(|last| now.since(last));
         let spent = self.slots.each_ref().map(|slot| slot.as_ref().map_or(0, |slot| slot.spent.len()));
         (age, spent).hash(state);
+    }
+
+    /// The slot whose key is in use.
+    fn slot(&self, now: Instant) -> u64 {
+        let slot = slot_at(now);
+        if fault!(self, CookieNeverOld) { slot & 1 } else { slot }
     }
 
     /// Bytes of what is remembered.

@@ -69,6 +69,8 @@ pub(super) struct Demux {
     /// How many connections each remote address has, if that is limited.
     sources: Option<HashMap<IpAddr, u32, Keys>>,
     pub(super) half_open: Slab<HalfOpen>,
+    /// How many of them keep a TIME-WAIT record.
+    old: usize,
     /// Each in the order of its deadlines.
     pub(super) half_open_lists: [Fifo; LISTS],
     pub(super) time_waits: Slab<TimeWaitRecord>,
@@ -86,6 +88,7 @@ impl Demux {
             connections: Slab::default(),
             sources: config.max_per_source.map(|_| HashMap::with_hasher(keys.clone())),
             half_open: Slab::default(),
+            old: 0,
             half_open_lists: [Fifo::default(); LISTS],
             time_waits: Slab::default(),
             time_wait_list: Fifo::default(),
@@ -99,6 +102,7 @@ impl Demux {
             .allocation_size()
             .saturating_add(self.connections.memory())
             .saturating_add(self.half_open.memory())
+            .saturating_add(self.old.saturating_mul(size_of::<TimeWaitRecord>()))
             .saturating_add(self.time_waits.memory())
             // A node of a B-tree is filled by half at least.
             .saturating_add(self.time_wait_late.len().saturating_mul(size_of::<[(Instant, u32); 2]>()))
@@ -177,8 +181,9 @@ impl Demux {
 
     pub(super) fn insert_half_open(&mut self, keys: &Keys, record: HalfOpen) -> Option<u32> {
         let tuple = record.tuple;
-        let list = record.list();
+        let (list, old) = (record.list(), usize::from(record.old.is_some()));
         let index = self.half_open.insert(record).ok()?;
+        self.old = self.old.saturating_add(old);
         self.link(keys, &tuple, Entry::HalfOpen(index));
         self.half_open_lists.get_mut(list)?.push_back(&mut self.half_open, index);
         Some(index)
@@ -187,6 +192,7 @@ impl Demux {
     pub(super) fn remove_half_open(&mut self, keys: &Keys, index: u32) -> Option<HalfOpen> {
         let record = self.half_open.get(index)?;
         let (tuple, list) = (record.tuple, record.list());
+        self.old = self.old.saturating_sub(usize::from(record.old.is_some()));
         self.unlink(keys, &tuple, Entry::HalfOpen(index));
         self.half_open_lists.get_mut(list)?.unlink(&mut self.half_open, index);
         self.half_open.remove(index)

@@ -8,7 +8,7 @@
 //! it back if the SYN was an old duplicate (RFC 9293 §3.6.1).
 
 use super::demux::{PARKED, RETRY_LISTS, UNDECIDED};
-use super::{Dispatch, Endpoint, stray, time_wait};
+use super::{Dispatch, ENDED_PER_CALL, Endpoint, SWEPT_PER_CALL, stray, time_wait};
 use crate::connection::handshake::{self, Peer, ts_clock};
 use crate::connection::syn_received::{self, Verdict};
 use crate::connection::{Connection, HalfDone, Throttle, emit_header};
@@ -43,7 +43,7 @@ pub(super) struct HalfOpen {
     /// No SYN,ACK has been sent, until somebody decides.
     pub(super) parked: Option<Parked>,
     /// The TIME-WAIT that the SYN ended.
-    old: Option<Box<TimeWaitRecord>>,
+    pub(super) old: Option<Box<TimeWaitRecord>>,
 }
 
 /// A SYN that waits for a decision.
@@ -130,7 +130,8 @@ impl Endpoint {
         let (config, park) = (listener.connection.clone(), listener.config.park);
         let old = old.and_then(|index| self.demux.remove_time_wait(&self.keys, index));
         let iss = config.initial_sequence.unwrap_or_else(|| self.keys.isn(&tuple, cx.now));
-        let iss = old.as_ref().map_or(iss, |old| time_wait::reopened_iss(old, iss));
+        let beyond = old.as_ref().filter(|_| !fault!(self.config, ReopenedLow));
+        let iss = beyond.map_or(iss, |old| time_wait::reopened_iss(old, iss));
         let iss = if fault!(self.config, IsnConstant) { SeqNum::new(1) } else { iss };
         let parked = park.then(|| Parked { generation: self.next_generation(), seen: false });
         let record = HalfOpen {
@@ -167,7 +168,7 @@ impl Endpoint {
         if full || cx.memory.pressure >= Pressure::High {
             return Admission::Refused(DiscardReason::NoRoom);
         }
-        if self.config.max_per_source.is_some_and(|most| self.demux.source_count(remote) >= most) {
+        if self.source_is_full(remote) {
             return Admission::Refused(DiscardReason::SourceLimit);
         }
         if self.replies_full() {
@@ -179,6 +180,7 @@ impl Endpoint {
         }
         let full = listener.half_open >= listener.config.max_half_open.max(1)
             || self.demux.half_open.len() >= self.config.max_half_open;
+        let full = full && !fault!(self.config, HalfOpenUnlimited);
         let cookie = !listener.config.park
             && match self.config.syn_cookies {
                 SynCookies::Never => false,
@@ -191,6 +193,11 @@ impl Endpoint {
             false if full => Admission::Refused(DiscardReason::NoRoom),
             false => Admission::Record,
         }
+    }
+
+    fn source_is_full(&self, remote: IpAddr) -> bool {
+        let most = self.config.max_per_source.filter(|_| !fault!(self.config, SourceUnlimited));
+        most.is_some_and(|most| self.demux.source_count(remote) >= most)
     }
 
     /// The address has as many connections as it may: it is told so.
@@ -266,7 +273,7 @@ impl Endpoint {
         if let Proof::Record(index) | Proof::Cookie(Some(index)) = proof {
             self.remove_half_open(index);
         }
-        if self.config.max_per_source.is_some_and(|most| self.demux.source_count(tuple.remote) >= most) {
+        if self.source_is_full(tuple.remote) {
             return self.refuse_source(&tuple, &segment);
         }
         if let Proof::Cookie(_) = proof {
@@ -313,11 +320,7 @@ impl Endpoint {
             options: handshake::syn_options(config, mss, ts_val, Some(peer)),
             ..TcpHeader::default()
         };
-        let hop_limit = config.hop_limit.map_or(self.config.hop_limit, NonZeroU8::get);
-        let tos = config.dscp.min(63).wrapping_shl(2);
-        let label = self.keys.flow_label(tuple);
-        let header = emit_header(tuple, tos, hop_limit, label, tcp, 0);
-        self.push_reply(header, bytes::Bytes::new(), true);
+        self.reply_for(tuple, config, tcp);
     }
 
     /// Takes a record out.
@@ -330,13 +333,12 @@ impl Endpoint {
     }
 
     /// The handshake has come to nothing: back to LISTEN, or to the TIME-WAIT that the SYN ended (RFC 9293 §3.6.1
-    /// MAY-2), which begins anew.
-    pub(super) fn forget_half_open(&mut self, cx: &Cx, index: u32) -> Option<HalfOpen> {
+    /// MAY-2). That ends when it would have: only the peer's FIN begins it anew (§3.10.7.4).
+    pub(super) fn forget_half_open(&mut self, index: u32) -> Option<HalfOpen> {
         let mut record = self.remove_half_open(index)?;
         bump(&mut self.counters.half_open_failed);
         if let Some(old) = record.old.take() {
-            let deadline = cx.now + self.config.msl.saturating_mul(2);
-            self.keep_time_wait(TimeWaitRecord { deadline, ..*old });
+            self.keep_time_wait(*old);
         }
         Some(record)
     }
@@ -355,8 +357,9 @@ impl Endpoint {
         }
         if let Some(listener) = self.listeners.get(listener) {
             let ts_now = ts_clock(cx.now, self.keys.ts_offset(&tuple));
-            let tcp = handshake::ack(&listener.connection, iss, &peer, ts_now);
-            self.reply_tcp(&tuple, tcp);
+            let config = listener.connection.clone();
+            let tcp = handshake::ack(&config, iss, &peer, ts_now);
+            self.reply_for(&tuple, &config, tcp);
         }
         self.answered()
     }
@@ -391,12 +394,14 @@ impl Endpoint {
         };
         let tuple = record.tuple;
         let Some(listener) = self.listeners.get(record.listener) else {
+            // Not swept yet, and as good as gone.
             self.remove_half_open(index);
-            return self.stray(tuple, &segment);
+            bump(&mut self.counters.half_open_failed);
+            return self.segment(cx, tuple, segment);
         };
         if record.parked.is_some() {
             let irs = record.peer.irs;
-            return self.parked_segment(cx, index, irs, &tuple, &segment);
+            return self.parked_segment(index, irs, &tuple, &segment);
         }
         let window = u32::from(handshake::initial_window(&listener.connection).get());
         match syn_received::segment_arrives(record.iss, &record.peer, window, &segment) {
@@ -413,7 +418,7 @@ impl Endpoint {
                 return self.discard(DiscardReason::StrayReset);
             }
             Verdict::OtherSyn | Verdict::Reset => {
-                self.forget_half_open(cx, index);
+                self.forget_half_open(index);
                 return self.answered();
             }
             Verdict::Established | Verdict::EstablishedBySyn => {}
@@ -427,16 +432,19 @@ impl Endpoint {
 
     /// Repeats SYN,ACKs that are due, and gives up on those repeated often enough.
     pub(super) fn half_open_timeouts(&mut self, cx: &Cx) {
+        let mut left = ENDED_PER_CALL;
         for list in 0..RETRY_LISTS {
             // A reply queue that is full takes the rest at the next call.
             while let Some((index, record)) = self.demux.first_half_open(list)
                 && record.deadline <= cx.now
                 && !self.replies_full()
+                && left > 0
             {
+                left = left.saturating_sub(1);
                 let retries = record.retries;
                 let listener = self.listeners.get(record.listener);
                 if listener.is_none_or(|l| retries >= l.connection.syn_ack_retries()) {
-                    self.forget_half_open(cx, index);
+                    self.forget_half_open(index);
                     continue;
                 }
                 self.demux.requeue_half_open(index, |record| {
@@ -461,19 +469,29 @@ impl Endpoint {
         first.map(|(_, record)| record.deadline).min()
     }
 
-    /// The listener has gone: its half-open records are reset.
-    pub(super) fn drop_half_open_of(&mut self, listener: ListenerId) {
-        let of_it = self.demux.half_open.iter().filter(|(_, record)| record.listener == listener);
-        let indices: alloc::vec::Vec<u32> = of_it.map(|(index, _)| index).collect();
-        for index in indices {
-            let Some(record) = self.remove_half_open(index) else { continue };
-            bump(&mut self.counters.half_open_failed);
-            // Beyond what the reply queue takes, the peer's next segment meets a reset as a stranger's.
-            if !self.replies_full() {
+    /// Resets half-open records whose listener has gone, as many as one call may.
+    pub(super) fn sweep_half_open(&mut self) {
+        let Some(from) = self.unswept else { return };
+        for index in (from..self.demux.half_open.end()).take(SWEPT_PER_CALL) {
+            if self.replies_full() {
+                return;
+            }
+            self.unswept = Some(index.saturating_add(1));
+            let listener = self.demux.half_open.get(index).map(|record| record.listener);
+            if listener.is_some_and(|listener| self.listeners.get(listener).is_none())
+                && let Some(record) = self.remove_half_open(index)
+            {
+                bump(&mut self.counters.half_open_failed);
                 bump(&mut self.counters.resets);
                 self.reply_tcp(&record.tuple, record.reset());
             }
         }
+        self.unswept = self.unswept.filter(|next| *next < self.demux.half_open.end());
+    }
+
+    /// When the sweep is to go on: at once, but not before the device has taken something.
+    pub(super) fn sweep_deadline(&self) -> Option<Instant> {
+        self.unswept.filter(|_| !self.replies_full()).map(|_| self.clock)
     }
 
     /// An ICMP error about a SYN,ACK of ours: a hard one ends the attempt.
@@ -481,16 +499,27 @@ impl Endpoint {
         let record = self.demux.half_open.get(index);
         let matches = record.is_some_and(|record| record.iss == error.seq && record.parked.is_none());
         if matches && error.kind == crate::IcmpErrorKind::Refused {
-            let cx = Cx::new(self.clock);
-            self.forget_half_open(&cx, index);
+            self.forget_half_open(index);
             return self.answered();
         }
         self.discard(DiscardReason::IcmpIgnored)
     }
 
-    /// Queues a segment without text.
+    /// Queues a segment without text, as the endpoint's own.
     pub(super) fn reply_tcp(&mut self, tuple: &Tuple, tcp: TcpHeader) {
-        let header = emit_header(tuple, 0, self.config.hop_limit, self.keys.flow_label(tuple), tcp, 0);
+        self.reply_as(tuple, 0, self.config.hop_limit, tcp);
+    }
+
+    /// Queues a segment of a connection with those settings.
+    fn reply_for(&mut self, tuple: &Tuple, config: &ConnectionConfig, tcp: TcpHeader) {
+        let hop_limit = config.hop_limit.map_or(self.config.hop_limit, NonZeroU8::get);
+        self.reply_as(tuple, config.dscp.min(63), hop_limit, tcp);
+    }
+
+    /// Queues a segment that looks like a connection's.
+    pub(super) fn reply_as(&mut self, tuple: &Tuple, dscp: u8, hop_limit: u8, tcp: TcpHeader) {
+        let label = self.keys.flow_label(tuple);
+        let header = emit_header(tuple, dscp.wrapping_shl(2), hop_limit, label, tcp, 0);
         self.push_reply(header, bytes::Bytes::new(), true);
     }
 }

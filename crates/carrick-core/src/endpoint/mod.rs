@@ -47,6 +47,12 @@ use time_wait::Verdict;
 /// queue would.
 const MAX_REPLIES: usize = 256;
 
+/// Most records of one kind that one call ends (T-FLD-11). What is left is due at once.
+const ENDED_PER_CALL: usize = 256;
+
+/// Most places of half-open records that one call looks at for those whose listener has gone.
+const SWEPT_PER_CALL: usize = 4096;
+
 /// Listeners, half-open and TIME-WAIT records, and the table that finds a packet's connection.
 ///
 /// See the [contract](crate#the-contract): after any change, drain.
@@ -63,6 +69,8 @@ pub struct Endpoint {
     echo_replies: Bucket,
     reassembly: Reassembly,
     paths: Paths,
+    /// A listener has gone: half-open records from this one on may have been its.
+    unswept: Option<u32>,
     /// The least MTU that the link has had: what is advertised.
     least_mtu: u16,
     counters: Counters,
@@ -111,9 +119,10 @@ impl Endpoint {
             echo_replies: Bucket::new(config.echo_replies),
             reassembly: Reassembly::new(config.reassembly, keys.clone()),
             paths: Paths::new(keys.clone()),
+            unswept: None,
             least_mtu: config.mtu,
             demux: Demux::new(&config, &keys),
-            cookies: Cookies::new(keys.clone(), config.max_time_wait),
+            cookies: Cookies::new(keys.clone(), &config),
             config,
             listeners: Listeners::new(keys.clone()),
             next_ports: PortCounters::new(&keys),
@@ -138,11 +147,13 @@ impl Endpoint {
         self.listeners.insert(local, config)
     }
 
-    /// Stops listening. Half-open records are reset, parked SYNs too; connections already opened are the
-    /// caller's.
+    /// Stops listening. Half-open records are reset, parked SYNs too, where there are many not all at once: what is
+    /// left [`handle_timeout`](Self::handle_timeout) does. Connections already opened are the caller's. Afterwards,
+    /// drain.
     pub fn unlisten(&mut self, id: ListenerId) {
         if self.listeners.remove(id) {
-            self.drop_half_open_of(id);
+            self.unswept = Some(0);
+            self.sweep_half_open();
         }
     }
 
@@ -283,6 +294,10 @@ impl Endpoint {
         if segment.has(TcpFlags::SYN) && segment.options.window_scale.is_some_and(|shift| shift > 14) {
             bump(&mut self.counters.excess_scales);
         }
+        self.segment(cx, tuple, segment)
+    }
+
+    fn segment<'f>(&mut self, cx: &Cx, tuple: Tuple, segment: Segment<'f>) -> Dispatch<'f> {
         match self.demux.find(&self.keys, &tuple) {
             Some(Entry::Connection(index)) => self.existing(index, Input::Segment(segment)),
             Some(Entry::HalfOpen(index)) => self.half_open_segment(cx, index, segment),
@@ -347,7 +362,8 @@ impl Endpoint {
         }
         let Some(record) = self.demux.time_waits.get(index) else { return self.discard(DiscardReason::Gone) };
         let tcp = time_wait::ack(record, ts_clock(cx.now, self.keys.ts_offset(&tuple)));
-        self.reply_tcp(&tuple, tcp);
+        let (dscp, hop_limit) = (record.dscp, record.hop_limit);
+        self.reply_as(&tuple, dscp, hop_limit, tcp);
         self.answered()
     }
 
@@ -410,31 +426,35 @@ impl Endpoint {
         }
     }
 
-    /// Does what is due at `cx.now`: SYN,ACKs again, parked SYNs and TIME-WAIT over. Afterwards, drain.
+    /// Does what is due at `cx.now`: SYN,ACKs again, parked SYNs and TIME-WAIT over. One call does so much and no
+    /// more; if there is more, [`poll_timeout`](Self::poll_timeout) says that it is due. Afterwards, drain.
     pub fn handle_timeout(&mut self, cx: &Cx) {
         let cx = self.advance_clock(cx);
+        self.sweep_half_open();
         self.half_open_timeouts(&cx);
-        while let Some(first) = self.reassembly.expire(cx.now) {
+        for _ in 0..ENDED_PER_CALL {
+            let Some(first) = self.reassembly.expire(cx.now) else { break };
             if let Some(first) = first {
                 self.reassembly_failed(&first);
             }
         }
         self.parked_timeouts(&cx);
         self.cookies.expire(cx.now);
-        while let Some((deadline, index)) = self.demux.oldest_time_wait() {
-            if deadline > cx.now || self.demux.remove_time_wait(&self.keys, index).is_none() {
-                break;
-            }
+        for _ in 0..ENDED_PER_CALL {
+            let oldest = self.demux.oldest_time_wait().filter(|(deadline, _)| *deadline <= cx.now);
+            let Some((_, index)) = oldest else { break };
+            self.demux.remove_time_wait(&self.keys, index);
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due; none means never.
+    /// When [`handle_timeout`](Self::handle_timeout) is due; none means never. A time that has passed: the last call
+    /// has left something for the next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let time_wait = self.demux.oldest_time_wait().map(|(deadline, _)| deadline);
-        let records = [self.half_open_deadline(), self.parked_deadline(), self.cookies.deadline(), time_wait];
-        let deadlines = records.into_iter().chain([self.reassembly.deadline()]);
-        deadlines.flatten().min()
+        let half_open = [self.sweep_deadline(), self.half_open_deadline(), self.parked_deadline()];
+        let others = [self.cookies.deadline(), time_wait, self.reassembly.deadline()];
+        half_open.into_iter().chain(others).flatten().min()
     }
 
     /// The next packet of the endpoint's own. Call it until it gives nothing.
@@ -591,7 +611,7 @@ impl Endpoint {
         self.reassembly.digest(now, state);
         self.paths.digest(now, state);
         self.cookies.digest(now, state);
-        self.replies.len().hash(state);
+        (self.replies.len(), self.unswept.is_some()).hash(state);
     }
 }
 

@@ -1,12 +1,12 @@
 //! Parked SYNs: requests for a connection that wait until somebody decides, while no SYN,ACK is sent.
 //!
-//! A parked SYN is a half-open record like others: it counts, it is bounded, it ends. What the peer repeats
-//! meanwhile changes nothing, and it gives up when it likes.
+//! A parked SYN is a half-open record like others: it counts, it is bounded, it ends. A peer that repeats its SYN
+//! meanwhile may take offers back, as ever, and it gives up when it likes.
 
 use super::demux::{PARKED, UNDECIDED};
 use super::half_open::{HalfOpen, INITIAL_RTO, Parked};
 use super::icmp;
-use super::{Dispatch, Endpoint};
+use super::{Dispatch, ENDED_PER_CALL, Endpoint};
 use crate::connection::emit_header;
 use crate::event::ListenerId;
 use crate::{Cx, DiscardReason, Instant, Segment, Tuple};
@@ -48,7 +48,7 @@ pub enum Refusal {
 
 impl Endpoint {
     /// The next parked SYN that this call has not told of yet. Call it until it gives nothing, after each
-    /// [`Dispatch::Held`].
+    /// [`Dispatch::Held`]. Whose listener has gone meanwhile cannot be decided about any more.
     pub fn poll_parked(&mut self) -> Option<ParkedSyn> {
         let (index, record) = self.demux.first_half_open(PARKED)?;
         let generation = record.parked?.generation;
@@ -64,6 +64,9 @@ impl Endpoint {
         if self.parked(id).is_none() {
             return false;
         }
+        if fault!(self.config, ParkedForgotten) {
+            self.forget_half_open(id.index);
+        }
         self.demux.requeue_half_open(id.index, |record| {
             record.parked = None;
             record.sent_at = cx.now;
@@ -78,11 +81,11 @@ impl Endpoint {
     /// Refuses a parked SYN. False if it is not there any more. An answer that no longer fits the queue of
     /// replies is lost, and the peer's next SYN asks again. Afterwards, drain.
     pub fn refuse_parked(&mut self, cx: &Cx, id: ParkedId, how: Refusal) -> bool {
-        let cx = self.advance_clock(cx);
+        self.advance_clock(cx);
         if self.parked(id).is_none() {
             return false;
         }
-        let Some(record) = self.forget_half_open(&cx, id.index) else { return false };
+        let Some(record) = self.forget_half_open(id.index) else { return false };
         let v4 = record.tuple.local.is_ipv4();
         match how {
             Refusal::Reset => {
@@ -98,6 +101,7 @@ impl Endpoint {
 
     fn parked(&self, id: ParkedId) -> Option<&HalfOpen> {
         let record = self.demux.half_open.get(id.index)?;
+        self.listeners.get(record.listener)?;
         record.parked.filter(|parked| parked.generation == id.generation).map(|_| record)
     }
 
@@ -118,7 +122,6 @@ impl Endpoint {
     /// A segment for a tuple whose SYN is parked: to the peer we are still in LISTEN.
     pub(super) fn parked_segment<'f>(
         &mut self,
-        cx: &Cx,
         index: u32,
         irs: SeqNum,
         tuple: &Tuple,
@@ -128,28 +131,28 @@ impl Endpoint {
             if segment.seq != irs + 1 {
                 return self.discard(DiscardReason::StrayReset);
             }
-            self.forget_half_open(cx, index);
+            self.forget_half_open(index);
             return self.answered();
         }
         if segment.has(TcpFlags::ACK) {
             return self.stray(*tuple, segment);
         }
         if segment.has(TcpFlags::SYN) && segment.seq == irs {
+            if let Some(record) = self.demux.half_open.get_mut(index) {
+                record.peer.repeated(segment);
+            }
             return self.held();
         }
         self.discard(DiscardReason::Unexpected)
     }
 
-    /// Forgets parked SYNs whose time is over.
+    /// Forgets parked SYNs whose time is over, as many as one call may.
     pub(super) fn parked_timeouts(&mut self, cx: &Cx) {
-        for list in [PARKED, UNDECIDED] {
-            while let Some((index, record)) = self.demux.first_half_open(list)
-                && record.deadline <= cx.now
-            {
-                if self.forget_half_open(cx, index).is_none() {
-                    break;
-                }
-            }
+        for _ in 0..ENDED_PER_CALL {
+            let first = [PARKED, UNDECIDED].into_iter().filter_map(|list| self.demux.first_half_open(list));
+            let due = first.filter(|(_, record)| record.deadline <= cx.now).map(|(index, _)| index).next();
+            let Some(index) = due else { break };
+            self.forget_half_open(index);
         }
     }
 

@@ -86,7 +86,7 @@ impl Endpoint {
                 let began = record.deadline.as_nanos();
                 let whole = crate::time::nanos(self.config.msl.saturating_mul(2));
                 let age = self.clock.as_nanos().saturating_sub(began.saturating_sub(whole));
-                record.ts_recent.is_some() && age >= 1_000_000_000
+                record.timestamps && age >= 1_000_000_000
             }),
             Some(Entry::Connection(_) | Entry::HalfOpen(_)) => false,
         }

@@ -30,7 +30,8 @@ impl Endpoint {
         if self.replies_full() {
             return self.discard(DiscardReason::ReplyQueueFull);
         }
-        if !self.resets.permits(&self.keys, tuple.remote, self.clock) {
+        let permitted = self.resets.permits(&self.keys, tuple.remote, self.clock);
+        if !permitted && !fault!(self.config, RateUnlimited) {
             return self.discard(DiscardReason::RateLimited);
         }
         self.counters.resets = self.counters.resets.saturating_add(1);

@@ -35,7 +35,7 @@ pub(crate) fn segment_arrives(record: &mut TimeWaitRecord, segment: &Segment<'_>
         let reopens = may_reopen(record, segment.seq, segment.options.timestamps);
         return if reopens { Verdict::Reopen } else { Verdict::Drop(DiscardReason::UnexpectedSyn) };
     }
-    match check_timestamp(record.ts_recent.is_some(), record.ts_recent, segment) {
+    match check_timestamp(record.timestamps, record.ts_recent(), segment) {
         Ok(()) => {}
         Err(DiscardReason::OldTimestamp) => return answer(record),
         Err(missing) => return Verdict::Drop(missing),
@@ -46,7 +46,7 @@ pub(crate) fn segment_arrives(record: &mut TimeWaitRecord, segment: &Segment<'_>
     if fin && !reset && !syn && segment.seq + len == nxt {
         return Verdict::Restart;
     }
-    let fin_at_edge = fin && !reset && segment.text.is_empty() && segment.seq == nxt;
+    let fin_at_edge = segment.text.is_empty() && segment.seq == nxt;
     if !acceptable(nxt, window, segment.seq, len) && !fin_at_edge {
         return if reset { Verdict::Drop(DiscardReason::OutOfWindow) } else { answer(record) };
     }
@@ -89,7 +89,7 @@ fn answer(record: &mut TimeWaitRecord) -> Verdict {
 /// (RFC 6191 §2).
 pub(crate) fn may_reopen(record: &TimeWaitRecord, seq: SeqNum, timestamps: Option<Timestamps>) -> bool {
     let newer_seq = seq.at_or_after(record.rcv_nxt);
-    match (record.ts_recent, timestamps) {
+    match (record.ts_recent(), timestamps) {
         (Some(recent), Some(timestamps)) if timestamps.val == recent => newer_seq,
         (Some(recent), Some(timestamps)) => is_before(recent, timestamps.val),
         (None, Some(_)) => true,
@@ -104,7 +104,7 @@ pub(crate) fn reopened_iss(record: &TimeWaitRecord, iss: SeqNum) -> SeqNum {
 
 /// The ACK that answers.
 pub(crate) fn ack(record: &TimeWaitRecord, ts_now: u32) -> TcpHeader {
-    let timestamps = record.ts_recent.map(|ecr| Timestamps { val: ts_now, ecr });
+    let timestamps = record.ts_recent().map(|ecr| Timestamps { val: ts_now, ecr });
     TcpHeader {
         seq: record.snd_nxt,
         ack: record.rcv_nxt,

@@ -85,9 +85,10 @@ impl FastRecovery {
         una.after(self.recover) || (self.sack && una == self.recover)
     }
 
-    /// Whether there is nothing to remember.
+    /// Whether there is nothing to remember, now that SND.UNA has moved or a block has come: recovery lasts until
+    /// `recover`, and duplicates are forgotten or have brought blocks.
     pub(crate) fn is_idle(&self, una: SeqNum) -> bool {
-        !self.recovering() && self.duplicates == 0 && self.sacked.0.is_empty() && una.after(self.recover)
+        self.sacked.0.is_empty() && una.after(self.recover)
     }
 
     /// The congestion window `cwnd` with what has left the network: during recovery inflated, before it for

@@ -126,8 +126,9 @@ mod tests {
     #[test]
     fn rto_2_first_sample_and_rto_3_later_ones() {
         let mut rtt = rtt();
+        assert_eq!(rtt.srtt(), None);
         rtt.sample(ms(400), 1);
-        assert_eq!((rtt.srtt, rtt.rttvar, rtt.rto()), (400_000, 200_000, ms(1200)));
+        assert_eq!((rtt.srtt(), rtt.rttvar, rtt.rto()), (Some(ms(400)), 200_000, ms(1200)));
         rtt.sample(ms(800), 1);
         assert_eq!((rtt.srtt, rtt.rttvar, rtt.rto()), (450_000, 250_000, ms(1450)));
         carrick_covers::covers!("RTO-2", "RTO-3");

@@ -96,17 +96,15 @@ impl Ranges {
             let until = next.map_or(end, |next| next.min(end));
             let skip = usize::try_from(reached.saturating_sub(start)).unwrap_or(usize::MAX);
             let gap = usize::try_from(until.saturating_sub(reached)).unwrap_or(usize::MAX);
-            if gap > 0 {
-                let piece = text.from(skip).up_to(gap);
-                // Behind a range the text goes on in another chunk, so each piece asks for its own room.
-                let grown = self.queues.saturating_add(queue.memory()).saturating_sub(held);
-                if !permits(grown.saturating_add(piece.cost(&queue)).saturating_add(overhead)) {
-                    refused = true;
-                    break;
-                }
-                piece.push_to(&mut queue);
-                changed = true;
+            let piece = text.from(skip).up_to(gap);
+            // Behind a range the text goes on in another chunk, so each piece asks for its own room.
+            let grown = self.queues.saturating_add(queue.memory()).saturating_sub(held);
+            if !permits(grown.saturating_add(piece.cost(&queue)).saturating_add(overhead)) {
+                refused = true;
+                break;
             }
+            piece.push_to(&mut queue);
+            changed = true;
             reached = until;
             self.absorb(&mut queue, &mut reached);
         }
@@ -198,6 +196,7 @@ mod tests {
     extern crate std;
     use super::*;
     use proptest::prelude::*;
+    use std::cell::Cell;
     use std::vec;
     use std::vec::Vec;
 
@@ -248,5 +247,30 @@ mod tests {
         let before = ranges.memory();
         assert_eq!(ranges.insert(13, Text::copied(&[0; 5000]), |_| false), Err(Refused::NoMemory));
         assert_eq!((ranges.memory(), ranges.containing(12)), (before, Some((10, 13))));
+    }
+
+    #[test]
+    fn what_there_is_memory_for_is_kept_up_to_the_first_gap_that_there_is_none_for() {
+        let mut ranges = Ranges::default();
+        ranges.insert(20, Text::copied(b"abc"), |_| true).unwrap();
+        let asked = Cell::new(0);
+        let once = |_| asked.replace(asked.get() + 1) == 0;
+        assert_eq!(ranges.insert(10, Text::copied(&[0; 30]), once), Ok(true));
+        assert_eq!((asked.get(), ranges.containing(10), ranges.end()), (2, Some((10, 23)), 23));
+    }
+
+    #[test]
+    fn an_insertion_asks_for_all_that_it_takes() {
+        let mut ranges = Ranges::default();
+        for start in [10, 30, 50, 70, 90, 110, 130, 150, 170, 190, 210, 12, 45, 1] {
+            let (before, asked) = (ranges.memory(), Cell::new(0));
+            let permits = |more| {
+                asked.set(more);
+                true
+            };
+            assert_eq!(ranges.insert(start, Text::copied(&[0; 10]), permits), Ok(true));
+            let grown = ranges.memory().saturating_sub(before);
+            assert!(grown <= asked.get(), "{grown} bytes for {start}, where {asked:?} were asked for");
+        }
     }
 }

@@ -119,6 +119,19 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
+    #[test]
+    fn large_text_stays_where_it_came_to_the_last_byte_and_small_text_is_copied() {
+        let frame = Bytes::from(std::vec![7; 40 + KEEP]);
+        for (len, stays) in [(KEEP, true), (KEEP - 1, false)] {
+            let text = &frame[40..40 + len];
+            let mut queue = ChunkQueue::default();
+            Text::new(text, Some((&frame, 40, 65_536)), (&[], 0)).push_to(&mut queue);
+            let there: Vec<&[u8]> = queue.iter().collect();
+            assert_eq!(there, [text]);
+            assert_eq!(there[0].as_ptr() == text.as_ptr(), stays, "{len} bytes");
+        }
+    }
+
     /// Every cut of a text made of every mix of small and large pieces.
     #[test]
     fn every_cut_gives_the_bytes_between() {

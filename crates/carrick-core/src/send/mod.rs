@@ -396,7 +396,7 @@ impl Sender {
         let edge = self.una + self.wnd;
         let excess = u32::try_from(self.nxt - edge).unwrap_or(0);
         let rounding = 1u32.checked_shl(u32::from(self.scale.get())).unwrap_or(1);
-        if excess > 0 && (self.wnd == 0 || excess >= rounding) { edge } else { self.nxt }
+        if self.wnd == 0 || excess >= rounding { edge } else { self.nxt }
     }
 
     /// `irs` is the peer's first number, which WL1 counts from.
@@ -478,6 +478,21 @@ mod tests {
             assert!(snd.acceptable_ack(una), "after {gibibytes}");
             assert!(snd.acceptable_ack(una - 65_535), "after {gibibytes}");
             assert!(!snd.acceptable_ack(una - 65_536) && !snd.acceptable_ack(una + 1), "after {gibibytes}");
+        }
+    }
+
+    #[test]
+    fn an_echo_older_than_the_connection_or_from_the_future_measures_nothing() {
+        let mut snd = Sender::new(SeqNum::new(77), 1460, WindowScale::ZERO, &ConnectionConfig::default());
+        snd.born = 5000;
+        let now = 7000;
+        for (ecr, rtt) in [(7001, None), (7000, Some(0)), (5000, Some(2000)), (4999, None)] {
+            assert_eq!(snd.echoed(now, ecr), rtt.map(Duration::from_millis), "{ecr}");
+        }
+        // Half the circle is the future.
+        let now = u32::MAX;
+        for (ecr, rtt) in [(1 << 31, Some((1 << 31) - 1)), ((1 << 31) - 1, None)] {
+            assert_eq!(snd.echoed(now, ecr), rtt.map(Duration::from_millis), "{ecr}");
         }
     }
 

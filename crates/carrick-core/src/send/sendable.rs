@@ -41,7 +41,7 @@ impl Sender {
         if self.ecn.held && self.next == self.nxt && !probe {
             return None;
         }
-        let seq = if probe && self.wnd == 0 { self.una } else { self.next };
+        let seq = if probe { self.una } else { self.next };
         let offset = seq.distance_from(self.una);
         let unsent = queued.saturating_sub(offset);
         let fin = self.fin && offset <= queued && !self.fin_done;
@@ -57,18 +57,15 @@ impl Sender {
         if len == 0 && !fin_fits {
             return probe.then(|| Sendable { seq, len: unsent.min(1) as usize, fin: fin && unsent == 0 });
         }
-        let partial = len.checked_rem(mss).unwrap_or(0);
-        if partial > 0 {
-            if len < mss {
-                // Silly windows: all there is, or half the largest window.
-                let worth = (whole || len >= self.max_wnd / 2) && self.partial_may_leave(terms);
-                if !worth && self.forced == Forced::Nothing {
-                    return None;
-                }
-            } else if !whole || !(self.forced != Forced::Nothing || self.partial_may_leave(terms)) {
-                len = len.saturating_sub(partial);
-                fin_fits = false;
+        if len < mss {
+            // Silly windows: all there is, or half the largest window.
+            let worth = (whole || len >= self.max_wnd / 2) && self.partial_may_leave(terms);
+            if !worth && self.forced == Forced::Nothing {
+                return None;
             }
+        } else if !whole || !(self.forced != Forced::Nothing || self.partial_may_leave(terms)) {
+            len = len.saturating_sub(len.checked_rem(mss).unwrap_or(0));
+            fin_fits = false;
         }
         Some(Sendable { seq, len: len as usize, fin: fin_fits })
     }
@@ -92,7 +89,8 @@ impl Sender {
         let sent = self.nxt.distance_from(self.una);
         let text = queued.min(sent);
         let len = text.min(mss).min(self.wnd);
-        let fin = self.fin && !self.fin_done && sent > queued && len == queued && len < self.wnd;
+        // What was sent beyond the text is our FIN.
+        let fin = sent > queued && len == queued && len < self.wnd;
         (len > 0 || fin).then_some(Sendable { seq: self.una, len: len as usize, fin })
     }
 

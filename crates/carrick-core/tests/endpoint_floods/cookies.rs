@@ -35,6 +35,19 @@ fn synf_6_cookies_are_for_what_comes_beyond_the_limit_and_are_sent_once() {
     covers!("SYNF-6");
 }
 
+/// A cookie does not tell when it was sent, so nothing has been measured; nor has it been sent again.
+#[test]
+fn after_a_cookie_the_first_timeout_is_a_second() {
+    let mut node = baker();
+    node.receive(start(), &syn(addr(CLIENT), addr(HTTP), 5000, TcpOptions::default()));
+    let iss = node.only().tcp.seq.get();
+    let now = start() + 50.ms();
+    assert_eq!(node.receive(now, &completing(iss, b"")), Seen::Opened);
+    let (_, id) = node.opened[0];
+    assert_eq!(node.act(now, id, |connection, cx| connection.send(cx, b"text")), Some(Ok(4)));
+    assert_eq!(node.cells[&id].poll_timeout(), Some(now + 1.secs()));
+}
+
 #[test]
 fn synf_3_nothing_is_kept_until_the_ack_and_then_there_is_a_connection() {
     let mut node = baker();

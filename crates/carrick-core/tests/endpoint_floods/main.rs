@@ -4,6 +4,7 @@
 
 mod any_address;
 mod cookies;
+mod edges;
 mod floods;
 mod life;
 mod listeners;

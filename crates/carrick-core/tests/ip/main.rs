@@ -3,6 +3,7 @@
 
 mod common;
 mod corpus;
+mod edges;
 mod errors;
 mod fragments;
 mod headers;

@@ -2,6 +2,7 @@
 
 mod acks;
 mod duplicates;
+mod edges;
 mod ends;
 mod keep_alive;
 mod memory;

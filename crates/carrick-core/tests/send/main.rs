@@ -2,6 +2,7 @@
 
 mod basics;
 mod congestion;
+mod edges;
 mod fast;
 mod long;
 mod nagle;
