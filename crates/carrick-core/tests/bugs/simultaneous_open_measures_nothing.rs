@@ -37,3 +37,28 @@ fn a_syn_that_left_once_measures() {
     s.inject(seg().syn().seq(0).ack(1));
     assert_eq!(timeout(&mut s), 200.ms());
 }
+
+/// Nor does a SYN,ACK that left twice, for the timer or for a SYN that came again.
+#[test]
+fn a_syn_ack_is_measured_if_it_left_once() {
+    for (by_timer, by_syn, expected) in
+        [(false, false, 200.ms()), (false, true, 1.secs()), (true, false, 3.secs()), (true, true, 3.secs())]
+    {
+        let mut s = Scene::listening();
+        s.inject(seg().syn().seq(0));
+        s.expect(seg().syn().seq(0).ack(1));
+        if by_timer {
+            assert_eq!(s.advance_to_next_timer(), Some(1.secs()));
+            s.expect(seg().syn().seq(0).ack(1));
+        }
+        if by_syn {
+            s.inject(seg().syn().seq(0));
+            s.expect(seg().syn().seq(0).ack(1));
+        }
+        s.advance(5.ms());
+        s.inject(seg().seq(1).ack(1));
+        assert!(s.accept());
+        // 3 s once the timer has run out (RFC 6298 §5.7).
+        assert_eq!(timeout(&mut s), expected, "{by_timer} {by_syn}");
+    }
+}
