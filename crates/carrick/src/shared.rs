@@ -62,7 +62,7 @@ pub(crate) struct Net {
     pub(crate) endpoint: Endpoint,
     cells: Vec<Option<Arc<Cell>>>,
     pub(crate) live: usize,
-    listeners: HashMap<ListenerId, Arc<Listening>>,
+    pub(crate) listeners: HashMap<ListenerId, Arc<Listening>>,
 }
 
 /// What there is for the device task to do.

@@ -83,8 +83,7 @@ impl DeviceTask {
         more |= self.reply(REPLIES_PER_TURN);
         more |= self.serve(cx).map_err(|error| Failure::device(&error))?;
         if self.is_over() {
-            // Resets of half-open connections, more perhaps than a turn sends.
-            self.reply(usize::MAX);
+            self.say_the_rest();
             return Ok(Poll::Ready(()));
         }
 
@@ -230,6 +229,19 @@ impl DeviceTask {
         true
     }
 
+    /// Resets of half-open connections, more perhaps than a turn sends, or than the endpoint queues at a time.
+    fn say_the_rest(&mut self) {
+        while !self.reply(usize::MAX) && !self.blocked {
+            let shared = &*self.shared;
+            let cx = shared.cx(shared.now());
+            let mut net = shared.net(&cx);
+            if net.endpoint.poll_timeout().is_none_or(|due| due > cx.now) {
+                return;
+            }
+            net.endpoint.handle_timeout(&cx);
+        }
+    }
+
     /// Gives waiting connections a packet each. True if some are left that the device may have room for.
     fn serve(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let shared = &*self.shared;
@@ -278,7 +290,8 @@ impl DeviceTask {
         }
         shared.may_end() && {
             let net = shared.net(&shared.cx(shared.now()));
-            net.live == 0 && shared.work().unsent.is_empty()
+            // Whoever closes the stack ends its listeners one after the other, on another thread perhaps.
+            net.live == 0 && net.listeners.is_empty() && shared.work().unsent.is_empty()
         }
     }
 

@@ -159,7 +159,7 @@ impl Connection {
         self.link.mtu = link;
         if path < self.path.mtu {
             let overtaken = match &self.state {
-                State::Open(open) if open.snd.outstanding() => Some((open.snd.nxt, self.path.sent)),
+                State::Open(open) => Some((open.snd.nxt, self.path.sent)),
                 _ => None,
             };
             self.path.lower(path, until);
@@ -355,8 +355,8 @@ impl Connection {
             self.path.acked = acked.min(lower);
             self.path.lower(lower, now + suspended.lifetime);
             self.path.rare().suspended = Some(suspended);
-        } else if !self.path.restore() {
-            return;
+        } else {
+            self.path.restore();
         }
         self.size_changed();
     }

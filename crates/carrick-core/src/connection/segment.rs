@@ -205,7 +205,7 @@ impl Connection {
 
     /// First, the sequence number.
     fn first_sequence_number(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
-        let State::Open(open) = &mut self.state else { return Ok(()) };
+        let State::Open(open) = &self.state else { return Ok(()) };
         let rcv = &open.rcv;
         let reset = segment.has(TcpFlags::RST);
         let len = if reset { 0 } else { segment.len() };
@@ -221,7 +221,14 @@ impl Connection {
         if segment.has(TcpFlags::SYN) {
             return self.challenge(cx.now, DiscardReason::UnexpectedSyn);
         }
-        // Unacceptable by number, but its ACK is needed (note 6, and a probe of a closed window).
+        self.unacceptable(cx, segment)
+    }
+
+    /// A segment that is unacceptable by its number draws an ACK, and its own ACK may be needed (note 6, and a probe
+    /// of a closed window).
+    fn unacceptable(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
+        let State::Open(open) = &mut self.state else { return Ok(()) };
+        let (rcv, len) = (&open.rcv, segment.len());
         let nxt = rcv.nxt;
         let probe_answer = segment.seq == nxt + 1 && rcv.window() == 0;
         let use_ack = if len > 0 {
@@ -250,6 +257,7 @@ impl Connection {
             State::Open(open) if len > 0 => {
                 // Strangers know no number to acknowledge.
                 let believable = segment.has(TcpFlags::ACK) && open.snd.acceptable_ack(segment.ack);
+                let text_end = segment.seq + segment.text_seqs();
                 if believable && text_end.at_or_before(nxt) && !segment.text.is_empty() {
                     open.rcv.acks.on_trouble();
                     let untrue = u32::from(fault!(self.config, DuplicateUntrue));

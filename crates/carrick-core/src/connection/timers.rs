@@ -119,15 +119,13 @@ impl Connection {
                 *due = true;
                 (*retries, self.config.syn_retries)
             }
+            State::Open(_) if fault!(self.config, NothingRepeated) => return,
             State::Open(_) if fault!(self.config, FinNotRepeated) && self.to_send.is_empty() => return,
             State::Open(open) => {
                 if open.snd.release() {
                     return;
                 }
                 open.snd.on_timeout(cx.now);
-                if fault!(self.config, NothingRepeated) {
-                    open.snd.next = open.snd.nxt;
-                }
                 if fault!(self.config, NoBackoff) {
                     open.snd.rtt.sample(open.snd.rtt.srtt().unwrap_or_default(), 1);
                 }

@@ -61,6 +61,8 @@ fn what_only_looks_like_a_probe_is_not() {
         s.inject(seg().syn().seq(77));
     }
     assert_eq!(count(&mut s), 10);
+    // From now on a probe would be answered, and is at the end.
+    s.advance(500.ms());
     for other in [seg().seq(0), seg().seq(0).ack(2), seg().seq(0).ack(0), seg().seq(0).syn().ack(1)] {
         s.inject(other.clone());
         assert_eq!(count(&mut s), 0, "{other}");
@@ -69,4 +71,6 @@ fn what_only_looks_like_a_probe_is_not() {
         s.inject(seg().seq(seq).ack(1));
         assert_eq!(count(&mut s), 0, "{seq}");
     }
+    s.inject(seg().seq(0).ack(1));
+    assert_eq!(count(&mut s), 1);
 }

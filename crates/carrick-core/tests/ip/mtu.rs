@@ -627,6 +627,41 @@ fn pmtu_8_what_was_too_big_is_sent_again_whoever_hears_of_it_first() {
     covers!("PMTU-8", "PMTU-9");
 }
 
+/// Once the size has fallen for another reason, a report counts once more for what left before, if it was larger than the
+/// report says.
+#[test]
+fn pmtu_8_only_what_left_too_big_before_is_sent_again() {
+    for v6 in [false, true] {
+        for (which, said, again) in [(1, 1400, 1), (1, 1499, 1), (1, 1500, 0), (1, 65_535, 0), (2, 1400, 0)] {
+            let mut s = builder(v6).established();
+            s.send(pattern(0, 60_000));
+            let first = s.take().unwrap().bytes.to_vec();
+            let (_, len, size) = *flight(&mut s).last().unwrap();
+            assert_eq!(size, 1500);
+            let now = s.now();
+            s.host_mut().set_mtu(now, 1400);
+            assert!(flight(&mut s).is_empty());
+            // Of the first flight only the first segment arrives, and makes room.
+            s.inject(seg().seq(1).ack(1 + len as u32));
+            let second = s.take().expect("there is more to send").bytes.to_vec();
+            flight(&mut s);
+            assert_eq!(second.len(), 1400);
+            let mut quoted = if which == 1 { first } else { second };
+            if which == 1 {
+                // The second segment of the first flight.
+                let at = if v6 { 40 } else { 20 } + 4;
+                let seq = u32::from_be_bytes(*quoted[at..].first_chunk().unwrap()) + len as u32;
+                quoted[at..at + 4].copy_from_slice(&seq.to_be_bytes());
+            }
+            s.inject_bytes(too_big(&s, said, &quoted));
+            assert_eq!(flight(&mut s).len(), again, "{which} {said}");
+            s.inject_bytes(too_big(&s, said, &quoted));
+            assert!(flight(&mut s).is_empty(), "once");
+        }
+    }
+    covers!("PMTU-8");
+}
+
 type Connections = [(ConnectionId, Box<Connection>)];
 
 /// Tells connections of changes, in so many calls at most; says how many it took.
