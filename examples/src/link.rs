@@ -2,7 +2,7 @@
 
 use carrick::Stack;
 use carrick::device::memory::{self, MemoryConfig};
-use carrick::device::{Device, Tun};
+use carrick::device::{Device, Tun, TunBuilder};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -22,8 +22,8 @@ const FAR: [&str; 2] = ["192.0.2.2/24", "2001:db8::2/64"];
 ///
 /// # Errors
 /// As [`TunBuilder::build`](carrick::device::TunBuilder::build).
-pub fn tun(mtu: u16) -> io::Result<Tun> {
-    NEAR.into_iter().fold(Tun::builder().mtu(mtu), |tun, host| tun.host(cidr(host))).build()
+pub fn tun(settings: TunBuilder) -> io::Result<Tun> {
+    NEAR.into_iter().fold(settings, |tun, host| tun.host(cidr(host))).build()
 }
 
 /// A stack with the far addresses, on the given device.

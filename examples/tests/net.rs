@@ -6,6 +6,7 @@
 
 mod common;
 
+use carrick::device::{Tun, TunBuilder};
 use carrick::{Stack, TcpListener};
 use carrick_examples::meter::Tally;
 use carrick_examples::{link, pattern, web};
@@ -29,9 +30,17 @@ fn large() -> u64 {
     if is_set("CARRICK_SOAK") { 1 << 30 } else { 64 * MEBIBYTE }
 }
 
+fn offloading() -> TunBuilder {
+    Tun::builder()
+}
+
+fn plain() -> TunBuilder {
+    Tun::builder().offload(false)
+}
+
 /// The web server on a stack across a TUN interface, IPv4 and IPv6.
-async fn serve(mtu: u16) -> Stack {
-    let stack = link::far(link::tun(mtu).expect("a TUN interface")).expect("a stack");
+async fn serve(kind: TunBuilder) -> Stack {
+    let stack = link::far(link::tun(kind).expect("a TUN interface")).expect("a stack");
     for address in [link::FAR_V4, link::FAR_V6] {
         let listener = TcpListener::bind(&stack, (address, 80)).await.expect("a free port");
         tokio::spawn(web::serve(listener));
@@ -109,7 +118,7 @@ impl Drop for Scratch {
 fn both_directions_at_once_on_many_connections() {
     inside("both_directions_at_once_on_many_connections", &[], LIMIT, async {
         const CONNECTIONS: usize = 64;
-        let stack = link::far(link::tun(1500).expect("a TUN interface")).expect("a stack");
+        let stack = link::far(link::tun(offloading()).expect("a TUN interface")).expect("a stack");
         for address in [link::FAR_V4, link::FAR_V6] {
             let listener = TcpListener::bind(&stack, (address, 7)).await.expect("a free port");
             let mut tasks = tokio::task::JoinSet::new();
@@ -139,7 +148,7 @@ async fn exchange((from, to): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin))
 #[test]
 fn carrick_connects_to_the_kernel() {
     inside("carrick_connects_to_the_kernel", &[], LIMIT, async {
-        let stack = link::far(link::tun(1500).expect("a TUN interface")).expect("a stack");
+        let stack = link::far(link::tun(offloading()).expect("a TUN interface")).expect("a stack");
         for address in [link::NEAR_V4, link::NEAR_V6] {
             let listener = tokio::net::TcpListener::bind((address, 0)).await.expect("a port");
             let to = listener.local_addr().expect("bound");
@@ -158,18 +167,23 @@ fn carrick_connects_to_the_kernel() {
 
 #[test]
 fn curl_downloads() {
-    inside("curl_downloads", &["curl"], LIMIT, download(1500));
+    inside("curl_downloads", &["curl"], LIMIT, download(offloading()));
+}
+
+#[test]
+fn curl_downloads_in_small_packets() {
+    inside("curl_downloads_in_small_packets", &["curl"], LIMIT, download(plain()));
 }
 
 #[test]
 fn curl_downloads_in_large_packets() {
-    inside("curl_downloads_in_large_packets", &["curl"], LIMIT, download(65_535));
+    inside("curl_downloads_in_large_packets", &["curl"], LIMIT, download(plain().mtu(65_535)));
 }
 
-async fn download(mtu: u16) {
+async fn download(kind: TunBuilder) {
     let bytes = large();
     let expected = pattern::digest(bytes);
-    let _stack = serve(mtu).await;
+    let _stack = serve(kind).await;
     for address in [link::FAR_V4, link::FAR_V6] {
         let mut curl = curl()
             .arg(url(address, &format!("/bytes/{bytes}")))
@@ -184,18 +198,23 @@ async fn download(mtu: u16) {
 
 #[test]
 fn curl_uploads() {
-    inside("curl_uploads", &["curl"], LIMIT, upload(1500));
+    inside("curl_uploads", &["curl"], LIMIT, upload(offloading()));
+}
+
+#[test]
+fn curl_uploads_in_small_packets() {
+    inside("curl_uploads_in_small_packets", &["curl"], LIMIT, upload(plain()));
 }
 
 #[test]
 fn curl_uploads_in_large_packets() {
-    inside("curl_uploads_in_large_packets", &["curl"], LIMIT, upload(65_535));
+    inside("curl_uploads_in_large_packets", &["curl"], LIMIT, upload(plain().mtu(65_535)));
 }
 
-async fn upload(mtu: u16) {
+async fn upload(kind: TunBuilder) {
     let bytes = large();
     let expected = format!("{bytes} {}\n", pattern::digest(bytes));
-    let _stack = serve(mtu).await;
+    let _stack = serve(kind).await;
     for address in [link::FAR_V4, link::FAR_V6] {
         let mut curl = curl();
         curl.args(["--upload-file", "-", &url(address, "/upload")]);
@@ -213,7 +232,7 @@ fn curl_transfers_200_in_a_row() {
         let scratch = Scratch::new();
         let source = scratch.file("source");
         fs::write(&source, stream(MEBIBYTE)).expect("a file to send");
-        let _stack = serve(1500).await;
+        let _stack = serve(offloading()).await;
         let expected = pattern::digest(MEBIBYTE);
         for address in [link::FAR_V4, link::FAR_V6] {
             // Every one on a connection of its own.
@@ -244,7 +263,7 @@ fn curl_transfers_64_at_a_time() {
         let scratch = Scratch::new();
         let source = scratch.file("source");
         fs::write(&source, stream(MEBIBYTE)).expect("a file to send");
-        let _stack = serve(1500).await;
+        let _stack = serve(offloading()).await;
         let expected = pattern::digest(MEBIBYTE);
         for address in [link::FAR_V4, link::FAR_V6] {
             let parallel = ["--parallel", "--parallel-immediate", "--parallel-max", "64"];
@@ -273,43 +292,49 @@ fn curl_transfers_64_at_a_time() {
 
 #[test]
 fn tshark_finds_nothing_wrong() {
-    inside("tshark_finds_nothing_wrong", &["curl", "dumpcap", "tshark"], LIMIT, async {
-        const BYTES: u64 = 16 * MEBIBYTE;
-        let scratch = Scratch::new();
-        let (source, capture) = (scratch.file("source"), scratch.file("capture.pcapng"));
-        fs::write(&source, stream(BYTES)).expect("a file to send");
-        let _stack = serve(1500).await;
-        let (dumpcap, mut said) = start_capture(&capture).await;
-        for address in [link::FAR_V4, link::FAR_V6] {
-            let down = url(address, &format!("/bytes/{BYTES}"));
-            let up = url(address, "/upload");
-            let done = curl().args(["--output", "/dev/null", &down]).output().await.expect("curl starts");
-            successful(&done);
-            let done = curl().args(["--upload-file", &source, &up]).output().await.expect("curl starts");
-            assert_eq!(successful(&done), format!("{BYTES} {}\n", pattern::digest(BYTES)));
-        }
-        stop_capture(dumpcap, &mut said).await;
+    inside("tshark_finds_nothing_wrong", &["curl", "dumpcap", "tshark"], LIMIT, watched(plain(), true));
+}
 
-        let packets = dissect(&capture).await;
-        let least = 4 * BYTES / 1460;
-        assert!(packets.len() as u64 > least, "{} packets, at least {least} expected", packets.len());
-        let from_carrick = |packet: &&Packet| ["192.0.2.2", "2001:db8::2"].contains(&packet.from.as_str());
-        for packet in &packets {
-            let Packet { checksum, tcp_checksum, ip_checksum, malformed, severity, .. } = packet;
-            // The kernel writes a sum of 0 as 0xffff, as UDP must and TCP need not; tshark calls that bad.
-            let written_otherwise = checksum == "0xffff" && !from_carrick(&packet);
-            assert!(tcp_checksum == GOOD || written_otherwise, "{packet:?}");
-            // IPv6 has none.
-            assert!(matches!(ip_checksum.as_str(), GOOD | ""), "{packet:?}");
-            assert!(
-                malformed.is_empty() && !severity.split(',').any(|severity| severity == ERROR),
-                "{packet:?}"
-            );
-        }
-        let again: Vec<_> =
-            packets.iter().filter(from_carrick).filter(|packet| !packet.again.is_empty()).collect();
-        assert!(again.is_empty(), "carrick sent something twice: {again:?}");
-    });
+#[test]
+fn tshark_finds_nothing_wrong_in_super_segments() {
+    let test = "tshark_finds_nothing_wrong_in_super_segments";
+    inside(test, &["curl", "dumpcap", "tshark"], LIMIT, watched(offloading(), false));
+}
+
+/// Transfers both ways under tshark's eyes; `finished` packets have their checksums, and are small.
+async fn watched(kind: TunBuilder, finished: bool) {
+    const BYTES: u64 = 16 * MEBIBYTE;
+    let scratch = Scratch::new();
+    let (source, capture) = (scratch.file("source"), scratch.file("capture.pcapng"));
+    fs::write(&source, stream(BYTES)).expect("a file to send");
+    let _stack = serve(kind).await;
+    let (dumpcap, mut said) = start_capture(&capture).await;
+    for address in [link::FAR_V4, link::FAR_V6] {
+        let down = url(address, &format!("/bytes/{BYTES}"));
+        let up = url(address, "/upload");
+        let done = curl().args(["--output", "/dev/null", &down]).output().await.expect("curl starts");
+        successful(&done);
+        let done = curl().args(["--upload-file", &source, &up]).output().await.expect("curl starts");
+        assert_eq!(successful(&done), format!("{BYTES} {}\n", pattern::digest(BYTES)));
+    }
+    stop_capture(dumpcap, &mut said).await;
+
+    let packets = dissect(&capture, finished).await;
+    let least = 4 * BYTES / 1460;
+    assert_eq!(packets.len() as u64 > least, finished, "{} packets, {least} of full size", packets.len());
+    let from_carrick = |packet: &&Packet| ["192.0.2.2", "2001:db8::2"].contains(&packet.from.as_str());
+    for packet in &packets {
+        let Packet { checksum, tcp_checksum, ip_checksum, malformed, severity, .. } = packet;
+        // The kernel writes a sum of 0 as 0xffff, as UDP must and TCP need not; tshark calls that bad.
+        let written_otherwise = checksum == "0xffff" && !from_carrick(&packet);
+        assert!(tcp_checksum == GOOD || written_otherwise || !finished, "{packet:?}");
+        // IPv6 has none.
+        assert!(matches!(ip_checksum.as_str(), GOOD | ""), "{packet:?}");
+        assert!(malformed.is_empty() && !severity.split(',').any(|severity| severity == ERROR), "{packet:?}");
+    }
+    let again: Vec<_> =
+        packets.iter().filter(from_carrick).filter(|packet| !packet.again.is_empty()).collect();
+    assert!(again.is_empty(), "carrick sent something twice: {again:?}");
 }
 
 /// What tshark says of one TCP packet; a field that does not apply is empty.
@@ -332,11 +357,12 @@ const GOOD: &str = "1";
 /// Its number for the severity "error".
 const ERROR: &str = "8388608";
 
-/// Lets tshark look at every TCP packet of a capture, checksums verified.
-async fn dissect(capture: &str) -> Vec<Packet> {
+/// Lets tshark look at every TCP packet of a capture; checksums are verified where they are `finished`.
+async fn dissect(capture: &str, finished: bool) -> Vec<Packet> {
     let mut tshark = Command::new("tshark");
     tshark.args(["-n", "-r", capture, "-Y", "tcp", "-T", "fields"]);
-    tshark.args(["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"]);
+    let check_tcp = if finished { "tcp.check_checksum:TRUE" } else { "tcp.check_checksum:FALSE" };
+    tshark.args(["-o", "ip.check_checksum:TRUE", "-o", check_tcp]);
     for field in
         ["frame.number", "ip.src", "ipv6.src", "tcp.checksum", "tcp.checksum.status", "ip.checksum.status"]
     {

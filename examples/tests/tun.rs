@@ -1,8 +1,8 @@
-//! The plain TUN device by itself: datagrams between the kernel and raw packets, settings, failures.
+//! The TUN devices by themselves: datagrams between the kernel and raw packets, settings, failures.
 
 mod common;
 
-use carrick::device::{Collected, Device, Packet, Tun};
+use carrick::device::{self, Capabilities, Collected, Device, Packet, Tun, TunBuilder};
 use carrick_wire::{Checksum, IpHeader, IpView, Protocol};
 use common::inside;
 use std::future::poll_fn;
@@ -14,8 +14,12 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn build(mtu: u16) -> Tun {
+    settings(mtu).offload(false).build().expect("a TUN interface")
+}
+
+fn settings(mtu: u16) -> TunBuilder {
     let [v4, v6] = ["192.0.2.1/24", "2001:db8::1/64"].map(|host| host.parse().expect("a prefix"));
-    Tun::builder().name("carrick0").host(v4).host(v6).mtu(mtu).build().expect("a TUN interface")
+    Tun::builder().name("carrick0").host(v4).host(v6).mtu(mtu)
 }
 
 fn near(family: IpAddr) -> UdpSocket {
@@ -44,16 +48,31 @@ async fn receive(tun: &Tun, into: &mut Collected) -> Vec<u8> {
     }
 }
 
+/// Receives something, and says whether a UDP packet to port 5002 was there.
+async fn arrived(tun: &Tun) -> bool {
+    let mut into = Collected::default();
+    poll_fn(|cx| into.collect(|inbox| tun.poll_recv(cx, inbox))).await.expect("the device works");
+    into.frames.iter().any(|(frame, ..)| unfinished_datagram(frame).is_some())
+}
+
 /// Source address, source port and text of a UDP packet to port 5002, its checksum verified.
 fn datagram(frame: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
+    let ip = IpView::parse(frame).ok()?;
+    let udp = ip.payload();
+    let datagram = unfinished_datagram(frame)?;
+    let mut sum = Checksum::pseudo_header(ip.src(), ip.dst(), Protocol::UDP, udp.len());
+    sum.add(udp);
+    assert_eq!(sum.finish(), 0, "the kernel hands over finished checksums");
+    Some(datagram)
+}
+
+/// The same, its checksum not looked at.
+fn unfinished_datagram(frame: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
     let ip = IpView::parse(frame).ok()?;
     let udp = ip.payload();
     if ip.protocol() != Protocol::UDP || udp.get(2..4)? != 5002_u16.to_be_bytes() {
         return None;
     }
-    let mut sum = Checksum::pseudo_header(ip.src(), ip.dst(), Protocol::UDP, udp.len());
-    sum.add(udp);
-    assert_eq!(sum.finish(), 0, "the kernel hands over finished checksums");
     let port = u16::from_be_bytes([udp[0], udp[1]]);
     Some((SocketAddr::new(ip.src(), port), udp[8..].to_vec()))
 }
@@ -116,6 +135,59 @@ fn datagrams_go_both_ways_at_every_mtu() {
 }
 
 #[test]
+fn an_offloading_interface_leaves_checksums_to_whoever_needs_them() {
+    inside("an_offloading_interface_leaves_checksums_to_whoever_needs_them", &[], LIMIT, async {
+        let tun = settings(1500).build().expect("a TUN interface");
+        assert_eq!(tun.description(), "carrick0 (offloading TUN, MTU 1500)");
+        assert!(tun.is_offloading());
+        let Capabilities {
+            mtu, largest_frame, completes_checksums, segmentation_v4, segmentation_v6, ..
+        } = tun.capabilities();
+        assert_eq!((mtu, largest_frame), (1500, 65_535));
+        assert!(completes_checksums && segmentation_v4 && segmentation_v6);
+        for family in families() {
+            let socket = near(family);
+            socket.send_to(b"unfinished", far(family)).expect("the kernel sends");
+            let (from, checksum) = loop {
+                let mut into = Collected::default();
+                poll_fn(|cx| into.collect(|inbox| tun.poll_recv(cx, inbox))).await.expect("the device works");
+                let found = into.frames.iter().find_map(|(frame, checksum, size)| {
+                    Some((unfinished_datagram(frame)?, *checksum, *size))
+                });
+                if let Some(((from, text), checksum, size)) = found {
+                    assert_eq!((&text[..], size, into.refused), (&b"unfinished"[..], None, 0));
+                    break (from, checksum);
+                }
+            };
+            assert_eq!(checksum, device::Checksum::Verified, "it never left this host");
+            // Nothing but TCP is left for the kernel to finish.
+            answer(&tun, from, b"finished").expect("the device takes it");
+            let mut buffer = [0; 100];
+            assert_eq!(socket.recv(&mut buffer).expect("the kernel receives"), 8);
+        }
+    });
+}
+
+#[test]
+fn a_plain_interface_that_was_an_offloading_one_hands_over_what_is_finished() {
+    let test = "a_plain_interface_that_was_an_offloading_one_hands_over_what_is_finished";
+    inside(test, &["ip"], LIMIT, async {
+        ip("tuntap add dev carrick0 mode tun");
+        let offloading = settings(1500).build().expect("a TUN interface");
+        assert!(offloading.is_offloading());
+        drop(offloading);
+        // It is still there, with its addresses.
+        let plain = Tun::builder().name("carrick0").offload(false).build().expect("a TUN interface");
+        assert!(!plain.is_offloading());
+        for family in families() {
+            near(family).send_to(b"finished", far(family)).expect("the kernel sends");
+            let frame = receive(&plain, &mut Collected::default()).await;
+            assert_eq!(datagram(&frame).expect("a datagram").1, b"finished");
+        }
+    });
+}
+
+#[test]
 fn the_kernel_queues_more_than_its_default() {
     inside("the_kernel_queues_more_than_its_default", &[], LIMIT, async {
         const COUNT: u32 = 4000;
@@ -155,36 +227,45 @@ fn a_receiver_that_waits_is_woken() {
 
 #[test]
 fn an_outage_loses_packets_and_a_deletion_ends_the_device() {
-    inside("an_outage_loses_packets_and_a_deletion_ends_the_device", &["ip"], LIMIT, async {
-        let tun = build(1500);
-        let v4 = families()[0];
-        let socket = near(v4);
-        let near = socket.local_addr().expect("bound");
-        ip("link set carrick0 down");
-        let error = answer(&tun, near, b"into the void").expect_err("the interface is down");
-        assert_ne!(error.kind(), ErrorKind::WouldBlock);
-        ip("link set carrick0 up");
-        answer(&tun, near, b"back").expect("the interface is up");
-        let mut buffer = [0; 100];
-        assert_eq!(socket.recv(&mut buffer).expect("the kernel receives"), 4);
-        socket.send_to(b"to us", far(v4)).expect("the kernel sends");
-        receive(&tun, &mut Collected::default()).await;
+    let test = "an_outage_loses_packets_and_a_deletion_ends_the_device";
+    inside(test, &["ip"], LIMIT, outage(settings(1500).offload(false)));
+}
 
-        let deleted = tokio::task::spawn_blocking(|| ip("link delete carrick0"));
-        let error = loop {
-            let mut into = Collected::default();
-            if let Err(error) = poll_fn(|cx| into.collect(|inbox| tun.poll_recv(cx, inbox))).await {
-                break error;
-            }
-        };
-        assert_eq!(error.kind(), ErrorKind::NotConnected);
-        assert!(error.to_string().contains("carrick0"), "{error}");
-        let again = poll_fn(|cx| Collected::default().collect(|inbox| tun.poll_recv(cx, inbox))).await;
-        assert_eq!(again.expect_err("it stays deleted").kind(), ErrorKind::NotConnected);
-        deleted.await.expect("the command ran");
-        let error = answer(&tun, near, b"gone").expect_err("the interface is gone");
-        assert_ne!(error.kind(), ErrorKind::WouldBlock);
-    });
+#[test]
+fn an_outage_loses_packets_and_a_deletion_ends_the_offloading_device() {
+    let test = "an_outage_loses_packets_and_a_deletion_ends_the_offloading_device";
+    inside(test, &["ip"], LIMIT, outage(settings(1500)));
+}
+
+async fn outage(settings: TunBuilder) {
+    let tun = settings.build().expect("a TUN interface");
+    let v4 = families()[0];
+    let socket = near(v4);
+    let near = socket.local_addr().expect("bound");
+    ip("link set carrick0 down");
+    let error = answer(&tun, near, b"into the void").expect_err("the interface is down");
+    assert_ne!(error.kind(), ErrorKind::WouldBlock);
+    ip("link set carrick0 up");
+    answer(&tun, near, b"back").expect("the interface is up");
+    let mut buffer = [0; 100];
+    assert_eq!(socket.recv(&mut buffer).expect("the kernel receives"), 4);
+    socket.send_to(b"to us", far(v4)).expect("the kernel sends");
+    while !arrived(&tun).await {}
+
+    let deleted = tokio::task::spawn_blocking(|| ip("link delete carrick0"));
+    let error = loop {
+        let mut into = Collected::default();
+        if let Err(error) = poll_fn(|cx| into.collect(|inbox| tun.poll_recv(cx, inbox))).await {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::NotConnected);
+    assert!(error.to_string().contains("carrick0"), "{error}");
+    let again = poll_fn(|cx| Collected::default().collect(|inbox| tun.poll_recv(cx, inbox))).await;
+    assert_eq!(again.expect_err("it stays deleted").kind(), ErrorKind::NotConnected);
+    deleted.await.expect("the command ran");
+    let error = answer(&tun, near, b"gone").expect_err("the interface is gone");
+    assert_ne!(error.kind(), ErrorKind::WouldBlock);
 }
 
 #[test]

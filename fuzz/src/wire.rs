@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 
 use carrick_wire::icmp::{self, Envelope, IcmpMessage, Quote};
+use carrick_wire::offload;
 use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
 use carrick_wire::{
     Checksum, IpHeader, IpView, ParseError, Protocol, SeqNum, TcpFlags, TcpHeader, TcpOptions, TcpView,
@@ -224,4 +225,20 @@ fn cut(header: &[u8], payload: &[&[u8]], segment_size: NonZeroU16) -> Option<Vec
     let whole: usize = payload.iter().map(|slice| slice.len()).sum();
     assert_eq!(packets, whole.div_ceil(usize::from(segment_size.get())).max(1));
     Some(together)
+}
+
+/// An offload header and the packet behind it, whatever they are.
+pub fn offload(data: &[u8]) {
+    let Some((header, packet)) = data.split_first_chunk() else { return };
+    let known = offload::parse(*header, packet);
+    if known.is_some_and(|known| known.segment_size.is_some()) {
+        assert!(matches!(packet.first().map(|byte| byte >> 4), Some(4 | 6)));
+    }
+    for size in [None, known.and_then(|known| known.segment_size)] {
+        let Ok(written) = offload::emit(packet, size) else { continue };
+        // TCP's sum may lie beyond a packet that was cut short, and is refused then.
+        if let Some(again) = offload::parse(written, packet) {
+            assert_eq!(again.segment_size.is_some(), size.is_some() && again.intact);
+        }
+    }
 }

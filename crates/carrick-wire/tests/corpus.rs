@@ -41,3 +41,8 @@ fn t_mal_19_corpus_icmp() {
 fn t_mal_19_corpus_segmentation() {
     replay("segmentation", wire::segmentation);
 }
+
+#[test]
+fn t_mal_19_corpus_offload() {
+    replay("offload", wire::offload);
+}

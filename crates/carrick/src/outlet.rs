@@ -1,7 +1,7 @@
 //! The way out of a stack: every packet of every connection and of the endpoint leaves through here.
 //!
 //! What the device cannot do is done here and nowhere else: super-segments are cut for devices without
-//! segmentation, partial checksums completed for devices that do not complete them, and packets to one of the
+//! segmentation (or that refuse what they should take), partial checksums completed for devices that do not complete them, and packets to one of the
 //! stack's own addresses go into a ring that the device task reads, never to the device.
 
 use crate::device::{Capabilities, Checksum, Device, Packet, Ring};
@@ -11,12 +11,14 @@ use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::{NonZeroU16, NonZeroUsize};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Bytes of the ring for packets to ourselves: a few full windows.
 const OWN_RING: usize = 2 << 20;
 /// The longest IP and TCP header.
 const LONGEST_HEADER: usize = 120;
+/// After so many super-segments that the device refused, none is offered it any more.
+const REFUSALS: u32 = 3;
 /// How often an interrupted call is repeated before the packet counts as lost.
 const INTERRUPTIONS: usize = 8;
 
@@ -37,6 +39,8 @@ pub(crate) struct Outlet {
     capabilities: Capabilities,
     own_addresses: Vec<IpAddr>,
     lost: AtomicU64,
+    /// Super-segments that the device refused although it should have taken them.
+    refused: AtomicU32,
     /// The device had no room, and connections wait for it in the device task's list: all others queue behind
     /// them, since whoever just received something would else always be first.
     congested: AtomicBool,
@@ -51,6 +55,7 @@ impl Outlet {
             capabilities,
             own_addresses,
             lost: AtomicU64::new(0),
+            refused: AtomicU32::new(0),
             congested: AtomicBool::new(false),
         }
     }
@@ -83,8 +88,7 @@ impl Outlet {
         let address = destination(transmit.header());
         let to_ourselves = address.is_some_and(|address| self.own_addresses.contains(&address));
         let cut = segment_size.filter(|_| !to_ourselves && !self.segments(transmit.header()));
-        if cut.is_none() {
-            // Who gets a packet as it is may keep its payload.
+        if to_ourselves || cut.is_none() && self.capabilities.keeps_payloads {
             transmit.share();
         }
         let mut parts = [&[][..]; MAX_PARTS];
@@ -92,10 +96,14 @@ impl Outlet {
         let payload = parts.get(..count).unwrap_or_default();
         let header = transmit.header();
         let packet = Packet::of(&transmit, header, payload, segment_size);
-        let (sent, taken) = match cut {
+        let (sent, taken) = match (cut, segment_size) {
             _ if to_ourselves => self.send_to_ourselves(&packet),
-            Some(size) => self.send_in_pieces(header, payload, size),
-            None => self.send_whole(&packet),
+            (Some(size), _) => self.send_in_pieces(header, payload, size),
+            (None, Some(size)) => match self.send_whole(&packet) {
+                Offered::Refused => self.send_in_pieces(header, payload, size),
+                offered => offered.outcome(0),
+            },
+            (None, None) => self.send_whole(&packet).outcome(0),
         };
         if taken != Taken::Payload(0) {
             transmit.sent(taken);
@@ -104,10 +112,11 @@ impl Outlet {
     }
 
     fn segments(&self, header: &[u8]) -> bool {
-        match version(header) {
+        let can = match version(header) {
             4 => self.capabilities.segmentation_v4,
             _ => self.capabilities.segmentation_v6,
-        }
+        };
+        can && self.refused.load(Ordering::Relaxed) < REFUSALS
     }
 
     fn send_to_ourselves(&self, packet: &Packet<'_>) -> (Sent, Taken) {
@@ -118,10 +127,10 @@ impl Outlet {
         }
     }
 
-    fn send_whole(&self, packet: &Packet<'_>) -> (Sent, Taken) {
+    fn send_whole(&self, packet: &Packet<'_>) -> Offered {
         let Packet { header, payload, .. } = *packet;
         if self.capabilities.completes_checksums || !is_tcp(header) {
-            return self.offer(packet).outcome(0);
+            return self.offer(packet);
         }
         let mut bytes = [0; LONGEST_HEADER];
         let Some(completed) = bytes.get_mut(..header.len()) else { return self.lose() };
@@ -129,11 +138,11 @@ impl Outlet {
         if complete_checksum(completed, payload).is_err() {
             return self.lose();
         }
-        self.offer(&packet.with_header(completed)).outcome(0)
+        self.offer(&packet.with_header(completed))
     }
 
     fn send_in_pieces(&self, header: &[u8], payload: &[&[u8]], size: NonZeroU16) -> (Sent, Taken) {
-        let Ok(mut segmenter) = Segmenter::new(header, payload, size) else { return self.lose() };
+        let Ok(mut segmenter) = Segmenter::new(header, payload, size) else { return self.lose().outcome(0) };
         if self.capabilities.completes_checksums {
             segmenter = segmenter.with_partial_checksums();
         }
@@ -158,6 +167,16 @@ impl Outlet {
                     return Offered::Full;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error)
+                    if error.kind() == io::ErrorKind::InvalidInput && packet.segment_size.is_some() =>
+                {
+                    if self.refused.fetch_add(1, Ordering::Relaxed) == REFUSALS - 1 {
+                        tracing::warn!(
+                            "the device refuses super-segments; they are cut in software from now on"
+                        );
+                    }
+                    return Offered::Refused;
+                }
                 Err(error) => {
                     tracing::debug!(%error, "packet lost by the device");
                     break;
@@ -169,23 +188,25 @@ impl Outlet {
     }
 
     /// A packet that cannot be put on the wire: gone, as if the network had lost it.
-    fn lose(&self) -> (Sent, Taken) {
+    fn lose(&self) -> Offered {
         debug_assert!(false, "the core made a packet that cannot be cut or completed");
         self.lost.fetch_add(1, Ordering::Relaxed);
-        (Sent::All, Taken::All)
+        Offered::Taken
     }
 }
 
 enum Offered {
     Taken,
     Full,
+    /// It takes no such super-segment, although it should.
+    Refused,
 }
 
 impl Offered {
     /// Nothing, or the first `before` payload bytes, had left when the device was offered the last packet.
     fn outcome(self, before: usize) -> (Sent, Taken) {
         match self {
-            Self::Taken => (Sent::All, Taken::All),
+            Self::Taken | Self::Refused => (Sent::All, Taken::All),
             Self::Full => (Sent::DeviceFull, Taken::Payload(before)),
         }
     }

@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     ended: AtomicBool,
     pub(crate) ended_notify: Notify,
     pub(crate) internal_errors: AtomicU64,
+    /// What the device received and could make nothing of.
+    pub(crate) device_refused: AtomicU64,
 }
 
 /// The endpoint and the driver's own tables beside it.
@@ -123,6 +125,7 @@ impl Shared {
             ended: AtomicBool::new(false),
             ended_notify: Notify::new(),
             internal_errors: AtomicU64::new(0),
+            device_refused: AtomicU64::new(0),
         }
     }
 

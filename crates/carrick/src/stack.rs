@@ -29,6 +29,8 @@ pub struct Counters {
     pub endpoint: carrick_core::Counters,
     /// Packets that the device failed to send and that count as lost on the way.
     pub device_lost: u64,
+    /// What the device received and could make nothing of: an offload header at odds with its packet.
+    pub device_refused: u64,
     /// Connections given up because of a defect of this library. Please report any.
     pub internal_errors: u64,
 }
@@ -78,6 +80,7 @@ impl Stack {
         Counters {
             endpoint,
             device_lost: self.handle.outlet.lost(),
+            device_refused: self.handle.device_refused.load(Ordering::Relaxed),
             internal_errors: self.handle.internal_errors.load(Ordering::Relaxed),
         }
     }

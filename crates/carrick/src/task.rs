@@ -17,6 +17,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Sleep;
@@ -500,5 +501,11 @@ impl Sink for Handler<'_> {
         let len = parts.iter().fold(head.len(), |sum, part| sum.saturating_add(part.len()));
         self.spend(len);
         self.frame(Frame::in_parts(head, parts, pinned), meta)
+    }
+
+    fn refused(&mut self) -> ControlFlow<()> {
+        self.shared.device_refused.fetch_add(1, Ordering::Relaxed);
+        self.share.frames = self.share.frames.saturating_sub(1);
+        if self.share.is_left() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }

@@ -29,6 +29,9 @@ struct Arguments {
     /// Largest packet of the TUN interface, in bytes: 1,280 to 65,535.
     #[arg(long, default_value_t = 1500)]
     mtu: u16,
+    /// Exchange only finished packets up to the MTU with the kernel, no super-segments.
+    #[arg(long)]
+    plain: bool,
     /// Exit with code 3 where no TUN can be had, instead of running in memory.
     #[arg(long)]
     require_tun: bool,
@@ -58,7 +61,7 @@ fn main() -> ExitCode {
             if memory {
                 return in_memory(bytes).await;
             }
-            match link::tun(arguments.mtu) {
+            match link::tun(Tun::builder().mtu(arguments.mtu).offload(!arguments.plain)) {
                 Ok(tun) => on_tun(tun, bytes).await,
                 Err(error) if arguments.require_tun => {
                     eprintln!("{error}");

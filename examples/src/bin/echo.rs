@@ -5,6 +5,7 @@
 //! cargo run -p carrick-examples --bin echo -- --memory
 //! ```
 
+use carrick::device::Tun;
 use carrick::{TcpListener, TcpStream};
 use carrick_examples::{link, namespace, pattern, shell};
 use clap::Parser;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 async fn on_tun(arguments: &Arguments) -> io::Result<ExitCode> {
-    let stack = link::far(link::tun(1500)?)?;
+    let stack = link::far(link::tun(Tun::builder())?)?;
     for address in [link::FAR_V4, link::FAR_V6] {
         tokio::spawn(serve(TcpListener::bind(&stack, (address, arguments.port)).await?));
     }

@@ -6,6 +6,7 @@
 //! cargo run -p carrick-examples --bin http -- --memory
 //! ```
 
+use carrick::device::Tun;
 use carrick::{TcpListener, TcpStream};
 use carrick_examples::{link, namespace, pattern, shell, web};
 use clap::Parser;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
 }
 
 async fn on_tun(arguments: &Arguments) -> io::Result<ExitCode> {
-    let stack = link::far(link::tun(arguments.mtu)?)?;
+    let stack = link::far(link::tun(Tun::builder().mtu(arguments.mtu))?)?;
     for address in [link::FAR_V4, link::FAR_V6] {
         tokio::spawn(web::serve(TcpListener::bind(&stack, (address, arguments.port)).await?));
     }

@@ -24,6 +24,8 @@ pub(crate) trait Sink {
     /// A frame of which only the head is in one piece; the parts may be kept, at the cost of `pinned` bytes
     /// each.
     fn in_parts(&mut self, head: &[u8], parts: &[Bytes], pinned: usize, meta: Meta) -> ControlFlow<()>;
+    /// A frame that the device could make nothing of.
+    fn refused(&mut self) -> ControlFlow<()>;
 }
 
 /// Where a device puts what it received.
@@ -88,6 +90,13 @@ impl<'a> Inbox<'a> {
     ) -> ControlFlow<()> {
         self.sink.in_parts(head, parts, pinned, meta)
     }
+
+    /// Counts something that the device received and could make nothing of, so that it is not a packet.
+    ///
+    /// [`Break`](ControlFlow::Break) as for [`received`](Self::received).
+    pub fn refuse(&mut self) -> ControlFlow<()> {
+        self.sink.refused()
+    }
 }
 
 impl std::fmt::Debug for Inbox<'_> {
@@ -133,6 +142,8 @@ fn reclaim(handed_over: &mut Vec<Bytes>) -> Option<BytesMut> {
 pub struct Collected {
     /// What has been received: packet, checksum, segment size.
     pub frames: Vec<(Bytes, Checksum, Option<u16>)>,
+    /// How often the device [refused](Inbox::refuse) what it received.
+    pub refused: usize,
     /// Stop after this many frames. Default 0: never.
     pub limit: usize,
     buffers: Buffers,
@@ -141,14 +152,14 @@ pub struct Collected {
 impl Collected {
     /// Lets `receive` fill an inbox that puts its frames here.
     pub fn collect<R>(&mut self, receive: impl FnOnce(&mut Inbox<'_>) -> R) -> R {
-        struct Into<'a>(&'a mut Vec<(Bytes, Checksum, Option<u16>)>, usize);
+        struct Into<'a>(&'a mut Vec<(Bytes, Checksum, Option<u16>)>, &'a mut usize, usize);
         impl Sink for Into<'_> {
             fn borrowed(&mut self, frame: &[u8], meta: Meta) -> ControlFlow<()> {
                 self.shared(&Bytes::copy_from_slice(frame), frame.len(), meta)
             }
             fn shared(&mut self, frame: &Bytes, _pinned: usize, meta: Meta) -> ControlFlow<()> {
                 self.0.push((frame.clone(), meta.checksum, meta.segment_size));
-                if self.0.len() == self.1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if self.0.len() == self.2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }
             fn in_parts(
                 &mut self,
@@ -160,8 +171,15 @@ impl Collected {
                 let whole: Bytes = head.iter().chain(parts.iter().flatten()).copied().collect();
                 self.shared(&whole, pinned, meta)
             }
+            fn refused(&mut self) -> ControlFlow<()> {
+                *self.1 += 1;
+                ControlFlow::Continue(())
+            }
         }
-        receive(&mut Inbox::new(&mut self.buffers, &mut Into(&mut self.frames, self.limit)))
+        receive(&mut Inbox::new(
+            &mut self.buffers,
+            &mut Into(&mut self.frames, &mut self.refused, self.limit),
+        ))
     }
 }
 

@@ -74,7 +74,7 @@ pub fn pair(config: MemoryConfig) -> (MemoryDevice, MemoryDevice) {
 
 impl Device for MemoryDevice {
     fn capabilities(&self) -> Capabilities {
-        let plain = Capabilities::plain(self.config.mtu);
+        let plain = Capabilities { keeps_payloads: true, ..Capabilities::plain(self.config.mtu) };
         if !self.config.offload {
             return plain;
         }

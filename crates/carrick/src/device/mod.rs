@@ -53,7 +53,9 @@ pub trait Device: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room now; the packet will be offered again
-    /// after [`poll_send_ready`](Self::poll_send_ready). Any other error: the packet is taken for lost, and
+    /// after [`poll_send_ready`](Self::poll_send_ready). [`InvalidInput`](io::ErrorKind::InvalidInput) for a packet
+    /// with a segment size: the device refuses it although it should not; it comes again in pieces, and after the
+    /// third all do. Any other error: the packet is taken for lost, and
     /// if the device is gone for good, `poll_recv` says so.
     fn send(&self, packet: &Packet<'_>) -> io::Result<()>;
 
@@ -78,6 +80,9 @@ pub struct Capabilities {
     /// Whether the device completes TCP checksums: then packets come with the partial form, the sum of the
     /// pseudo-header alone.
     pub completes_checksums: bool,
+    /// Whether the device keeps payloads, by [`Packet::keep_payload`], instead of writing them out. They are copied
+    /// if it keeps them without saying so here.
+    pub keeps_payloads: bool,
     /// How many queues may be read independently; 1 unless said otherwise.
     pub queues: usize,
 }
@@ -92,6 +97,7 @@ impl Capabilities {
             segmentation_v4: false,
             segmentation_v6: false,
             completes_checksums: false,
+            keeps_payloads: false,
             queues: 1,
         }
     }

@@ -1,27 +1,35 @@
 //! A TUN interface of the Linux kernel as a device (Linux only).
 //!
-//! The plain kind: one packet per call, finished checksums both ways, packets up to the MTU, which may be as
-//! large as 65,535 where the other end is this host. [`tokio_tun`] opens the interface; the routing socket
-//! configures it; packets move through a duplicate of its descriptor, since its own reads have no form to
-//! poll through a shared reference and its vectored write allocates.
+//! There are two kinds, which differ in what a call moves. An *offloading* interface carries a header before
+//! each packet ([`offload`]), by which super-segments of up to 64 KiB pass both ways whole and with unfinished
+//! checksums: the kernel cuts or finishes them only where they leave the host. A *plain* one carries finished
+//! packets up to the MTU, which may be as large as 65,535 where the other end is this host.
+//!
+//! An offloading interface is opened here, since [`tokio_tun`] cannot ask for the header; it opens the plain
+//! ones. The routing socket configures both. Packets of a plain one move through a duplicate of its descriptor,
+//! since tokio-tun's own reads have no form to poll through a shared reference and its vectored write allocates.
 //!
 //! Opening `/dev/net/tun` and configuring an interface needs `CAP_NET_ADMIN` in the network namespace, which
 //! an ordinary user has in a namespace of their own (`unshare -Urn`).
 //!
-//! Invariant: nothing unfinished is ever received. The offload setting belongs to the interface, not to the
-//! descriptor, and an interface that outlived another program may have it on; it is switched off here.
+//! Invariant: nothing unfinished is received without a header that says so. What the kernel may leave unfinished
+//! is a setting of the interface, not of the descriptor, and an interface that outlived another program may have
+//! it on; it is switched off on plain ones.
 
 mod ioctl;
 mod netlink;
 
 use super::{Capabilities, Device, Inbox, Meta, Packet};
-use carrick_core::Cidr;
+use carrick_core::{Checksum, Cidr};
+use carrick_wire::offload;
 use netlink::Netlink;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::IpAddr;
+use std::num::NonZeroU16;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,7 +38,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A plain TUN interface; it disappears when this is dropped, unless it was made persistent elsewhere.
+/// A TUN interface; it disappears when this is dropped, unless it was made persistent elsewhere.
 ///
 /// ```no_run
 /// use carrick::device::Tun;
@@ -44,17 +52,19 @@ pub struct Tun {
     deleted: Mutex<Option<Deleted>>,
     name: String,
     mtu: u16,
+    /// What the kernel hands over unfinished, if there is a header that says so.
+    offloads: Option<u32>,
 }
 
-/// Completes when the interface is deleted, and is then dropped. The kernel signals that as an error alone, neither readable nor
-/// closed, and `AsyncFd` has no form of waiting for an error that could be polled through a reference.
+/// Completes when the interface is deleted, and is then dropped. The kernel signals that as an error alone,
+/// neither readable nor closed, and `AsyncFd` has no form of waiting for an error that could be polled through a reference.
 type Deleted = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Tun {
-    /// Starts with a name chosen by the kernel (`carrick0`, `carrick1`, ...), no address, an MTU of 1,500 bytes
-    /// and a queue of 10,000 packets.
+    /// Starts with a name chosen by the kernel (`carrick0`, `carrick1`, ...), no address, an MTU of 1,500 bytes,
+    /// a queue of 10,000 packets, and offloading.
     pub const fn builder() -> TunBuilder {
-        TunBuilder { name: None, hosts: Vec::new(), mtu: 1500, queue_len: 10_000 }
+        TunBuilder { name: None, hosts: Vec::new(), mtu: 1500, queue_len: 10_000, offload: true }
     }
 
     /// The interface's name, as `ip link` shows it.
@@ -67,6 +77,66 @@ impl Tun {
     #[must_use]
     pub const fn mtu(&self) -> u16 {
         self.mtu
+    }
+
+    /// Whether packets are handed over unfinished and as super-segments, as [`TunBuilder::offload`] says.
+    #[must_use]
+    pub const fn is_offloading(&self) -> bool {
+        self.offloads.is_some()
+    }
+
+    fn open_plain(name: &str) -> io::Result<Self> {
+        let opened = tokio_tun::Tun::builder()
+            .name(name)
+            .build()
+            .map_err(|error| match error {
+                tokio_tun::Error::IoError(error) => at("opening /dev/net/tun", error),
+                tokio_tun::Error::NixError(error) => at(format_args!("creating interface {name}"), error),
+            })?
+            .pop()
+            .ok_or(io::ErrorKind::NotFound)?;
+        Self::try_from(opened)
+    }
+
+    fn open_offloading(name: &str) -> io::Result<Self> {
+        let fd = ioctl::open(name, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR)?;
+        // An interface that outlived another program may have a longer one.
+        ioctl::set_header_len(&fd, OFFLOAD_HEADER_LEN)
+            .map_err(|error| at("setting the header's length", error))?;
+        let granted = OFFLOADS.into_iter().find(|&offloads| ioctl::set_offloads(&fd, offloads).is_ok());
+        let name = ioctl::interface(&fd)?.name;
+        // The MTU is about to be set.
+        Self::new(fd, name, 1500, Some(granted.unwrap_or(0)))
+    }
+
+    fn new(fd: OwnedFd, name: String, mtu: u16, offloads: Option<u32>) -> io::Result<Self> {
+        let fd = Arc::new(ioctl::register(fd)?);
+        let watched = Arc::clone(&fd);
+        let deleted: Deleted = Box::pin(async move {
+            // It fails only when the runtime is gone, and the device with it.
+            let _ = watched.ready(Interest::ERROR).await;
+        });
+        Ok(Self { fd, deleted: Mutex::new(Some(deleted)), name, mtu, offloads })
+    }
+
+    /// Reads one packet.
+    fn read(&self, inbox: &mut Inbox<'_>) -> Result<ControlFlow<()>, Errno> {
+        let fd = self.fd.get_ref();
+        if self.offloads.is_none() {
+            let len = rustix::io::read(fd, inbox.buffer())?;
+            return Ok(inbox.received(len, Meta::default()));
+        }
+        let mut before = [0; offload::LEN];
+        let mut slices = [IoSliceMut::new(&mut before), IoSliceMut::new(inbox.buffer())];
+        let len = rustix::io::readv(fd, &mut slices)?.checked_sub(offload::LEN);
+        let known = len.and_then(|len| offload::parse(before, inbox.buffer().get(..len)?));
+        let (Some(len), Some(known)) = (len, known) else { return Ok(inbox.refuse()) };
+        let meta = Meta {
+            checksum: if known.intact { Checksum::Verified } else { Checksum::Unknown },
+            segment_size: known.segment_size.map(NonZeroU16::get),
+            received_at: None,
+        };
+        Ok(inbox.received(len, meta))
     }
 
     fn ended(&self) -> io::Error {
@@ -82,6 +152,7 @@ pub struct TunBuilder {
     hosts: Vec<Cidr>,
     mtu: u16,
     queue_len: u32,
+    offload: bool,
 }
 
 impl TunBuilder {
@@ -103,9 +174,9 @@ impl TunBuilder {
 
     /// Largest IP packet in bytes, 576 (1,280 with an IPv6 address) to 65,535. Default 1,500.
     ///
-    /// Most of what a TUN costs is per packet. Where the other end is this host's own kernel, a large MTU
-    /// moves the same bytes in a fraction of the time; packets that are forwarded to another host meet that
-    /// host's smaller links.
+    /// Most of what a TUN costs is per packet. Without [offloading](Self::offload) a large MTU moves the same
+    /// bytes in a fraction of the time where the other end is this host's own kernel; packets that are forwarded
+    /// to another host meet that host's smaller links.
     pub const fn mtu(mut self, mtu: u16) -> Self {
         self.mtu = mtu;
         self
@@ -116,6 +187,14 @@ impl TunBuilder {
     /// overruns the queue at an MTU of 1,500.
     pub const fn queue_len(mut self, packets: u32) -> Self {
         self.queue_len = packets;
+        self
+    }
+
+    /// Whether to exchange super-segments and unfinished checksums with the kernel: several times the throughput
+    /// at the same cost, whatever the MTU. Where the kernel does not know how, the interface is a plain one;
+    /// [`Tun::is_offloading`] and the device's description tell. Default: true.
+    pub const fn offload(mut self, offload: bool) -> Self {
+        self.offload = offload;
         self
     }
 
@@ -134,18 +213,15 @@ impl TunBuilder {
     pub fn build(self) -> io::Result<Tun> {
         let name = self.check()?;
         tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
-        let opened = tokio_tun::Tun::builder()
-            .name(name)
-            .build()
-            .map_err(|error| match error {
-                tokio_tun::Error::IoError(error) => at("opening /dev/net/tun", error),
-                tokio_tun::Error::NixError(error) => at(format_args!("creating interface {name}"), error),
-            })?
-            .pop()
-            .ok_or(io::ErrorKind::NotFound)?;
-        let mut tun = Tun::try_from(opened)?;
+        let mut tun = match self.offload.then(|| Tun::open_offloading(name)) {
+            Some(Ok(tun)) => tun,
+            // What a kernel says that knows no such interfaces.
+            Some(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => return Err(error),
+            Some(Err(_)) | None => Tun::open_plain(name)?,
+        };
         self.configure(&tun.name).map_err(|error| at(format_args!("configuring {}", tun.name), error))?;
         tun.mtu = self.mtu;
+        tracing::debug!(device = tun.description(), "interface opened");
         Ok(tun)
     }
 
@@ -211,25 +287,32 @@ impl TryFrom<tokio_tun::Tun> for Tun {
             let what = format!("{name} does not carry bare IP packets (flags {flags:#06x})");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        ioctl::clear_offloads(&fd).map_err(|error| at("switching offloads off", error))?;
-        let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-        let fd = Arc::new(ioctl::register(fd)?);
-        let watched = Arc::clone(&fd);
-        let deleted: Deleted = Box::pin(async move {
-            // It fails only when the runtime is gone, and the device with it.
-            let _ = watched.ready(Interest::ERROR).await;
-        });
-        Ok(Self { fd, deleted: Mutex::new(Some(deleted)), name, mtu })
+        ioctl::set_offloads(&fd, 0).map_err(|error| at("switching offloads off", error))?;
+        Self::new(fd, name, u16::try_from(mtu).unwrap_or(u16::MAX), None)
     }
 }
 
 impl Device for Tun {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::plain(self.mtu)
+        match self.offloads {
+            Some(_) => Capabilities {
+                largest_frame: usize::from(u16::MAX),
+                segmentation_v4: true,
+                segmentation_v6: true,
+                completes_checksums: true,
+                ..Capabilities::plain(self.mtu)
+            },
+            None => Capabilities::plain(self.mtu),
+        }
     }
 
     fn description(&self) -> String {
-        format!("{} (plain TUN, MTU {})", self.name, self.mtu)
+        let kind = match self.offloads {
+            Some(SEGMENTATION..) => "offloading TUN",
+            Some(_) => "TUN that offloads only what is sent",
+            None => "plain TUN",
+        };
+        format!("{} ({kind}, MTU {})", self.name, self.mtu)
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Poll<io::Result<()>> {
@@ -249,10 +332,10 @@ impl Device for Tun {
                 }
             };
             loop {
-                match rustix::io::read(self.fd.get_ref(), inbox.buffer()) {
-                    Ok(length) => {
+                match self.read(inbox) {
+                    Ok(flow) => {
                         delivered = true;
-                        if inbox.received(length, Meta::default()).is_break() {
+                        if flow.is_break() {
                             return Poll::Ready(Ok(()));
                         }
                     }
@@ -274,14 +357,18 @@ impl Device for Tun {
     /// Besides `WouldBlock`: EIO while the interface is down, ENOBUFS or ENOMEM when the kernel has no room,
     /// EBADFD once it is deleted. All of them lose the packet and nothing else.
     fn send(&self, packet: &Packet<'_>) -> io::Result<()> {
-        let mut slices = [IoSlice::new(&[]); 9];
-        let (head, tail) = slices.split_first_mut().ok_or(io::ErrorKind::InvalidInput)?;
-        *head = IoSlice::new(packet.header);
-        let tail = tail.get_mut(..packet.payload.len()).ok_or(io::ErrorKind::InvalidInput)?;
-        for (slice, part) in tail.iter_mut().zip(packet.payload) {
+        let invalid = io::ErrorKind::InvalidInput;
+        let before = match self.offloads {
+            Some(_) => offload::emit(packet.header, packet.segment_size).map_err(|_| invalid)?,
+            None => [0; offload::LEN],
+        };
+        let mut slices = [IoSlice::new(&[]); 2 + MOST_SLICES];
+        let parts = [&before, packet.header].into_iter().chain(packet.payload.iter().copied());
+        for (slice, part) in slices.iter_mut().zip(parts) {
             *slice = IoSlice::new(part);
         }
-        let slices = slices.get(..=packet.payload.len()).ok_or(io::ErrorKind::InvalidInput)?;
+        let first = usize::from(self.offloads.is_none());
+        let slices = slices.get(first..2 + packet.payload.len()).ok_or(invalid)?;
         match write(self.fd.get_ref(), slices) {
             // Only a call made through the registration may clear its readiness without losing a wake-up.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -315,8 +402,18 @@ fn until_local(netlink: &mut Netlink, address: IpAddr) -> io::Result<()> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
+/// Most payload slices of one packet.
+const MOST_SLICES: usize = 8;
+
 const IFF_TUN: u16 = 0x0001;
+const IFF_NO_PI: u16 = 0x1000;
 const IFF_VNET_HDR: u16 = 0x4000;
+
+const OFFLOAD_HEADER_LEN: i32 = 10;
+/// TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 and TUN_F_TSO_ECN: what the kernel may leave undone, in one set. From
+/// [`SEGMENTATION`] on it includes super-segments.
+const OFFLOADS: [u32; 3] = [0b1111, 0b0111, 0b0001];
+const SEGMENTATION: u32 = 0b0111;
 
 fn write(fd: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<()> {
     loop {

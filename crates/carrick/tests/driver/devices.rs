@@ -335,3 +335,70 @@ async fn t_fld_11_a_flood_starves_neither_timers_nor_applications() {
     assert!(client.counters().endpoint.discarded_by_endpoint() > 10_000, "there was a flood");
     check_counters(&client);
 }
+
+/// Says that no super-segment is valid, although its link takes them.
+#[derive(Default)]
+struct Refusing {
+    refused: AtomicUsize,
+    taken: AtomicUsize,
+}
+
+impl Fault for Refusing {
+    fn on_send(&self, packet: &Packet<'_>) -> io::Result<()> {
+        if packet.segment_size.is_some() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        assert!(packet.total_len() <= 1500);
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn super_segments_that_the_device_refuses_are_cut_and_soon_no_longer_offered() {
+    let (server, client, fault) = faulty(MemoryConfig::default(), Refusing::default());
+    let c = connect(server, client.clone()).await;
+    exchange(c, 1 << 20).await;
+    assert_eq!(fault.refused.load(Ordering::Relaxed), 3);
+    assert!(fault.taken.load(Ordering::Relaxed) > (1 << 20) / 1460);
+    assert_eq!(client.counters().device_lost, 0, "refused is not lost");
+}
+
+/// Receives something now and then that is no packet.
+struct Babbling<D> {
+    device: D,
+    calls: AtomicUsize,
+}
+
+impl<D: Device> Device for Babbling<D> {
+    fn capabilities(&self) -> Capabilities {
+        self.device.capabilities()
+    }
+    fn description(&self) -> String {
+        "babbling".to_owned()
+    }
+    fn poll_recv(&self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Poll<io::Result<()>> {
+        if self.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+            let _ = inbox.refuse();
+            return Poll::Ready(Ok(()));
+        }
+        self.device.poll_recv(cx, inbox)
+    }
+    fn send(&self, packet: &Packet<'_>) -> io::Result<()> {
+        self.device.send(packet)
+    }
+    fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.device.poll_send_ready(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_mal_18_what_is_no_packet_is_counted_and_the_loop_goes_on() {
+    let (a, b) = pair(MemoryConfig::default());
+    let server = builder(1).device(a).build().unwrap();
+    let client = builder(2).device(Babbling { device: b, calls: AtomicUsize::new(0) }).build().unwrap();
+    let c = connect(server, client.clone()).await;
+    exchange(c, 1 << 20).await;
+    assert!(client.counters().device_refused > 10, "{:?}", client.counters());
+}

@@ -1,16 +1,21 @@
-//! The only `unsafe` code of this crate: two requests to the TUN driver, the loan of a descriptor, and its
+//! The only `unsafe` code of this crate: four requests to the TUN driver, the loan of a descriptor, and its
 //! registration with tokio.
 //!
 //! `rustix` has no safe form of a driver's own ioctls, `tokio-tun` lends its descriptor only as a number, and
 //! `AsyncFd` cannot know that an arbitrary type keeps its descriptor open.
 #![allow(unsafe_code, reason = "the TUN driver's ioctls have no safe wrapper; each use says why it is sound")]
 
-use rustix::ioctl::{self, Getter, IntegerSetter, opcode};
+use rustix::fs::{self, Mode, OFlags};
+use rustix::ioctl::{self, Getter, IntegerSetter, Setter, Updater, opcode};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use tokio::io::unix::AsyncFd;
 
-/// TUNSETOFFLOAD: which unfinished packets the kernel may hand over (linux/if_tun.h).
+/// TUNSETIFF: makes or takes an interface; reads and writes a struct ifreq (linux/if_tun.h).
+const SET_INTERFACE: ioctl::Opcode = opcode::write::<u32>(b'T', 202);
+/// TUNSETVNETHDRSZ: how long the header before each packet is; reads an `int`.
+const SET_HEADER_LEN: ioctl::Opcode = opcode::write::<u32>(b'T', 216);
+/// TUNSETOFFLOAD: which unfinished packets the kernel may hand over; an integer by value.
 const SET_OFFLOAD: ioctl::Opcode = opcode::write::<u32>(b'T', 208);
 /// TUNGETIFF: name and flags of the interface behind a descriptor. Its number claims an `unsigned int`,
 /// what it writes is a struct ifreq.
@@ -43,11 +48,32 @@ pub(super) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)
 }
 
-/// Switches every offload off: from now on the kernel hands over finished packets no larger than the MTU.
-pub(super) fn clear_offloads(fd: &OwnedFd) -> io::Result<()> {
-    // SAFETY: TUNSETOFFLOAD takes an integer, by value; 0 is the empty set and always valid. The driver
-    // neither reads nor writes memory of ours.
-    let request = unsafe { IntegerSetter::<SET_OFFLOAD>::new_usize(0) };
+/// Opens an interface of the kind that `flags` say and with this name, at most 15 bytes; a `%d` in it is replaced.
+pub(super) fn open(name: &str, flags: u16) -> io::Result<OwnedFd> {
+    let fd = fs::open("/dev/net/tun", OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| super::at("opening /dev/net/tun", error))?;
+    let mut wanted = InterfaceRequest { name: [0; 16], flags, rest: [0; _] };
+    wanted.name.iter_mut().zip(name.bytes().take(15)).for_each(|(to, byte)| *to = byte);
+    // SAFETY: TUNSETIFF reads and writes a struct ifreq, which `InterfaceRequest` is; any bytes make a valid one.
+    let request = unsafe { Updater::<SET_INTERFACE, InterfaceRequest>::new(&mut wanted) };
+    // SAFETY: as above.
+    unsafe { ioctl::ioctl(&fd, request) }
+        .map_err(|error| super::at(format_args!("creating interface {name}"), error))?;
+    Ok(fd)
+}
+
+/// Says how long the header before each packet is.
+pub(super) fn set_header_len(fd: &OwnedFd, len: i32) -> io::Result<()> {
+    // SAFETY: TUNSETVNETHDRSZ reads an `int`, whatever its value.
+    let request = unsafe { Setter::<SET_HEADER_LEN, i32>::new(len) };
+    // SAFETY: as above.
+    unsafe { ioctl::ioctl(fd, request) }.map_err(io::Error::from)
+}
+
+/// Says which unfinished packets the kernel may hand over; with 0 all are finished and no larger than the MTU.
+pub(super) fn set_offloads(fd: &OwnedFd, which: u32) -> io::Result<()> {
+    // SAFETY: TUNSETOFFLOAD takes an integer, by value. The driver neither reads nor writes memory of ours.
+    let request = unsafe { IntegerSetter::<SET_OFFLOAD>::new_usize(which as usize) };
     // SAFETY: as above; on a descriptor that is no TUN the kernel answers with an error.
     unsafe { ioctl::ioctl(fd, request) }.map_err(io::Error::from)
 }
