@@ -22,7 +22,7 @@ pub struct Options {
     #[arg(long, default_value_t = 0.15)]
     pub warm_up: f64,
     /// Which CPUs contestant and client run on.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t = Placement::Apart)]
     pub placement: Placement,
     /// Buffers of the client's sockets in KiB, as for SO_SNDBUF and SO_RCVBUF; 0 lets the kernel choose.
     #[arg(long, default_value_t = 256)]
@@ -109,10 +109,9 @@ pub fn enter() -> Result<(), ExitCode> {
 }
 
 /// Which CPUs the two sides run on.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Placement {
-    /// Wherever the scheduler puts them.
-    #[default]
+    /// Wherever the scheduler puts them: now on one, now on two.
     Free,
     /// Both on CPU 0.
     Same,

@@ -8,6 +8,7 @@
 
 use crate::cpu::{Cpu, Snapshot};
 use crate::options::{Placement, Side};
+use clap::ValueEnum;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -30,13 +31,16 @@ pub const FAR: &str = "far";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the connections are for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Work {
     /// The kernel sends, the contestant receives.
+    #[value(name = "in")]
     Receive,
     /// The contestant sends, the kernel receives.
+    #[value(name = "out")]
     Send,
     /// The contestant returns each byte.
+    #[value(skip)]
     Echo,
 }
 

@@ -34,6 +34,9 @@ struct Arguments {
     /// Numbers of connections.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
     connections: Vec<usize>,
+    /// Which way data goes.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Work::Receive, Work::Send])]
+    direction: Vec<Work>,
     /// Threads of the tokio runtimes; 0 is the current-thread runtime. ipstack always has some.
     #[arg(long, default_value_t = 0)]
     workers: usize,
@@ -63,7 +66,7 @@ fn main() -> ExitCode {
         contestants(workers).into_iter().filter(|contestant| options.selects(contestant.name)).collect();
     let mut cases = Vec::new();
     for &connections in &arguments.connections {
-        cases.extend([Work::Receive, Work::Send].map(|work| Case { work, connections }));
+        cases.extend(arguments.direction.iter().map(|&work| Case { work, connections }));
     }
     if arguments.criterion {
         with_criterion(&contestants, &cases, &options);

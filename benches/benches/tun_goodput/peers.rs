@@ -17,6 +17,7 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Mutex;
@@ -250,9 +251,11 @@ pub(crate) fn ipstack(job: &Arc<Job>, workers: Workers, mtu: u16) -> io::Result<
         let mss = usize::from(mtu - 40);
         let accept = || async {
             loop {
-                if let ipstack::IpStackStream::Tcp(stream) =
-                    stack.lock().await.accept().await.map_err(io::Error::other)?
-                {
+                let accepted = stack.lock().await.accept().await.map_err(io::Error::other)?;
+                if let ipstack::IpStackStream::Tcp(stream) = accepted {
+                    // It hands over what has only just begun, and what is written before the handshake is done leaves
+                    // before the SYN,ACK and is never sent again.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                     return Ok(Segments { stream, mss });
                 }
             }
