@@ -47,7 +47,9 @@ impl Options {
     /// The same, or what is left of it for a smoke test.
     #[must_use]
     pub fn in_earnest_or_not(self) -> Self {
-        if self.test { Self { rounds: 1, seconds: 0.03, warm_up: 0.0, ..self } } else { self }
+        let brief =
+            Self { rounds: 1, seconds: 0.03, warm_up: 0.0, placement: Placement::Free, ..self.clone() };
+        if self.test { brief } else { self }
     }
 
     /// Whether a contestant of this name takes part.
@@ -141,7 +143,20 @@ impl Placement {
         };
         let mut set = CpuSet::new();
         set.set(cpu);
-        sched_setaffinity(None, &set).map_err(io::Error::from)
+        sched_setaffinity(None, &set).map_err(|error| {
+            let what = format!("CPU {cpu} is not to be had ({error}); `--placement free` does without");
+            io::Error::new(io::Error::from(error).kind(), what)
+        })
+    }
+
+    /// Sees whether [`apply`](Self::apply) can work.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(self) -> io::Result<()> {
+        let check = move || [Side::Stack, Side::Client].into_iter().try_for_each(|side| self.apply(side));
+        // On a thread of its own, which stays there.
+        std::thread::spawn(check).join().map_err(|_| io::Error::other("the check panicked"))?
     }
 }
 
