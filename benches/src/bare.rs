@@ -101,6 +101,8 @@ struct Responder {
     /// The application's buffer, and where in it the next byte belongs.
     application: Vec<u8>,
     at: usize,
+    /// Which peer is sent to next.
+    turn: usize,
 }
 
 struct Peer {
@@ -119,7 +121,7 @@ struct Peer {
 impl Responder {
     fn new(job: Arc<Job>, how: Bare, address: Ipv4Addr) -> Self {
         let packet = vec![0; usize::from(u16::MAX) + offload::LEN];
-        Self { job, how, address, peers: Vec::new(), packet, application: chunk(), at: 0 }
+        Self { job, how, address, peers: Vec::new(), packet, application: chunk(), at: 0, turn: 0 }
     }
 
     fn is_sending(&self) -> bool {
@@ -237,25 +239,20 @@ impl Responder {
         Ok(())
     }
 
-    /// Sends up to 16 packets of what windows permit. True if there may be more.
+    /// Sends up to 16 packets of what windows permit, to one peer after the other: the kernel wakes a reader once for many
+    /// then. True if there may be more.
     fn send(&mut self, fd: BorrowedFd<'_>) -> io::Result<bool> {
         if self.job.work != Work::Send {
             return Ok(false);
         }
         let mut left = WRITES;
-        while left > 0 {
-            let mut sent = false;
-            for place in 0..self.peers.len() {
-                if left > 0 && self.send_one(fd, place)? {
-                    sent = true;
-                    left -= 1;
-                }
+        for _ in 0..self.peers.len() {
+            while left > 0 && self.send_one(fd, self.turn % self.peers.len())? {
+                left -= 1;
             }
-            if !sent {
-                return Ok(false);
-            }
+            self.turn = self.turn.wrapping_add(1);
         }
-        Ok(true)
+        Ok(left == 0)
     }
 
     /// Sends a packet if the peer's window permits one worth sending.
