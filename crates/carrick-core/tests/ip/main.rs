@@ -9,3 +9,4 @@ mod fragments;
 mod headers;
 mod icmp;
 mod mtu;
+mod paths;
