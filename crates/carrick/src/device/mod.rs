@@ -9,13 +9,15 @@
 //! it returns, never waits and never calls into a stack; [`Device::poll_recv`] and [`Device::poll_send_ready`]
 //! register the waker they are given before they say `Pending`.
 
+mod buffers;
 mod inbox;
 pub mod memory;
 mod ring;
 #[cfg(target_os = "linux")]
 mod tun;
 
-pub(crate) use inbox::{Buffers, Sink};
+pub(crate) use buffers::Buffers;
+pub(crate) use inbox::Sink;
 pub use inbox::{Collected, Inbox};
 pub(crate) use ring::{Popped, Queued, Ring};
 #[cfg(target_os = "linux")]

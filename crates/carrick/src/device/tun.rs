@@ -123,8 +123,8 @@ impl Tun {
     fn read(&self, inbox: &mut Inbox<'_>) -> Result<ControlFlow<()>, Errno> {
         let fd = self.fd.get_ref();
         if self.offloads.is_none() {
-            let len = rustix::io::read(fd, inbox.buffer())?;
-            return Ok(inbox.received(len, Meta::default()));
+            let len = rustix::io::read(fd, inbox.packet_buffer(usize::from(self.mtu)))?;
+            return Ok(inbox.received_packet(len));
         }
         let mut before = [0; offload::LEN];
         let mut slices = [IoSliceMut::new(&mut before), IoSliceMut::new(inbox.buffer())];
