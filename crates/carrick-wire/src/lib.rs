@@ -50,6 +50,7 @@ pub mod martian;
 pub mod merging;
 pub mod offload;
 mod options;
+pub mod pcapng;
 pub mod reassembly;
 pub mod segmentation;
 mod seq;

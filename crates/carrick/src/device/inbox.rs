@@ -35,11 +35,17 @@ pub(crate) trait Sink {
 pub struct Inbox<'a> {
     buffers: &'a mut Buffers,
     sink: &'a mut dyn Sink,
+    merges: bool,
 }
 
 impl<'a> Inbox<'a> {
     pub(crate) fn new(buffers: &'a mut Buffers, sink: &'a mut dyn Sink) -> Self {
-        Self { buffers, sink }
+        Self { buffers, sink, merges: true }
+    }
+
+    /// Whether packets of a stream may be put together. Default: yes.
+    pub(crate) fn merging(self, merges: bool) -> Self {
+        Self { merges, ..self }
     }
 
     /// A buffer of at least 65,536 bytes to read one packet into; what is in it means nothing.
@@ -74,8 +80,8 @@ impl<'a> Inbox<'a> {
     /// [`Break`](ControlFlow::Break) as for [`received`](Self::received).
     pub(crate) fn received_packet(&mut self, len: usize) -> ControlFlow<()> {
         match self.buffers.take(len) {
-            Next::Waits => ControlFlow::Continue(()),
-            Next::Whole => self.flush(),
+            Next::Waits if self.merges => ControlFlow::Continue(()),
+            Next::Waits | Next::Whole => self.flush(),
             Next::Alone(len) => self.deliver(len, Meta::default()),
             Next::Other(buffer, len) => {
                 let before = self.flush();

@@ -10,9 +10,12 @@
 //! register the waker they are given before they say `Pending`.
 
 mod buffers;
+pub mod channel;
 mod inbox;
 pub mod memory;
 mod ring;
+#[cfg(feature = "smoltcp")]
+pub mod smoltcp;
 #[cfg(target_os = "linux")]
 mod tun;
 
