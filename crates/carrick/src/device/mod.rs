@@ -11,6 +11,8 @@
 
 mod buffers;
 pub mod channel;
+#[cfg(unix)]
+mod fd;
 mod inbox;
 pub mod memory;
 mod ring;
@@ -20,6 +22,8 @@ pub mod smoltcp;
 mod tun;
 
 pub(crate) use buffers::Buffers;
+#[cfg(unix)]
+pub use fd::PacketFd;
 pub(crate) use inbox::Sink;
 pub use inbox::{Collected, Inbox};
 pub(crate) use ring::{Popped, Queued, Ring};
