@@ -259,7 +259,6 @@ impl Connection {
                 let believable = segment.has(TcpFlags::ACK) && open.snd.acceptable_ack(segment.ack);
                 let text_end = segment.seq + segment.text_seqs();
                 if believable && text_end.at_or_before(nxt) && !segment.text.is_empty() {
-                    open.rcv.acks.on_trouble();
                     let untrue = u32::from(fault!(self.config, DuplicateUntrue));
                     open.rcv.note_old_text(segment.seq - untrue, segment.text_seqs());
                 }
@@ -354,7 +353,7 @@ impl Connection {
         let seq = if fault!(self.config, OrderIgnored) { open.rcv.nxt } else { seq };
         let unlimited = Cx::new(cx.now);
         let cx = if fault!(self.config, MemoryIgnored) { &unlimited } else { cx };
-        let taken = open.rcv.take_text(cx, seq, segment.text, &mut self.received);
+        let taken = open.rcv.take_text(cx, seq, segment.text, segment.wire_segments(), &mut self.received);
         match taken {
             Taken::Advanced { bytes, filled } => {
                 let after_idle = cx.now.since(open.rcv.heard) >= open.snd.rtt.rto();
@@ -375,7 +374,7 @@ impl Connection {
             }
             Taken::Held => {
                 open.rcv.acks.on_trouble();
-                self.owe_ack();
+                self.owe_acks(segment.wire_segments());
                 Ok(())
             }
             // Not acknowledged, so the peer sends it again when there may be memory.
@@ -448,10 +447,16 @@ impl Connection {
         }
     }
 
-    /// A duplicate ACK is owed: one for each segment, unless SACK says all with one.
+    /// A duplicate ACK is owed.
     fn owe_ack(&mut self) {
+        self.owe_acks(1);
+    }
+
+    /// Duplicate ACKs are owed: one for each segment on the wire, unless SACK says all with one.
+    fn owe_acks(&mut self, segments: usize) {
         let sack = matches!(&self.state, State::Open(open) if open.rcv.sack);
-        self.acks_due = if sack { 1 } else { self.acks_due.saturating_add(1) };
+        let segments = u8::try_from(segments).unwrap_or(u8::MAX);
+        self.acks_due = if sack { 1 } else { self.acks_due.saturating_add(segments) };
     }
 
     /// The segment is dropped and draws an ACK, under the throttle (RFC 5961 §7).

@@ -1,0 +1,4 @@
+//! Super-segments: nothing but the number of calls tells a device with offload from one without.
+
+mod edges;
+mod segments;
