@@ -1,6 +1,7 @@
 //! Super-segments that lie across an edge: of each part becomes what would become of it alone.
 
 use carrick_core::{Event, TcpState};
+use carrick_covers::covers;
 use carrick_sim::{Builder, Packet, Scene, Seg, pattern, seg};
 use carrick_wire::{SeqNum, TcpFlags};
 
@@ -226,4 +227,5 @@ fn t_dev_8_however_a_frame_is_cut_on_arrival_the_same_has_come() {
         assert_eq!((s.state(), s.read() == text), (TcpState::CloseWait, true));
         assert!(whole.segment().is_some_and(|view| view.has(TcpFlags::FIN)));
     }
+    covers!("T-DEV-8");
 }
