@@ -262,7 +262,7 @@ impl Connection {
                     let untrue = u32::from(fault!(self.config, DuplicateUntrue));
                     open.rcv.note_old_text(segment.seq - untrue, segment.text_seqs());
                 }
-                self.owe_ack();
+                self.owe_ack(segment);
             }
             // A keep-alive probe, whose ACK has been found good.
             State::Open(_) if segment.seq + 1 == nxt && segment.has(TcpFlags::ACK) => {
@@ -374,17 +374,17 @@ impl Connection {
             }
             Taken::Held => {
                 open.rcv.acks.on_trouble();
-                self.owe_acks(segment.wire_segments());
+                self.owe_ack(segment);
                 Ok(())
             }
             // Not acknowledged, so the peer sends it again when there may be memory.
             Taken::Refused(Refused::NoMemory) => Err(Outcome::Discarded(DiscardReason::NoMemory)),
             Taken::Refused(Refused::BehindFin) => {
-                self.owe_ack();
+                self.owe_ack(segment);
                 Err(Outcome::Answered(DiscardReason::OutOfWindow))
             }
             Taken::Refused(Refused::TooManyRanges) => {
-                self.owe_ack();
+                self.owe_ack(segment);
                 Err(Outcome::Answered(DiscardReason::TooManyRanges))
             }
         }
@@ -447,15 +447,10 @@ impl Connection {
         }
     }
 
-    /// A duplicate ACK is owed.
-    fn owe_ack(&mut self) {
-        self.owe_acks(1);
-    }
-
-    /// Duplicate ACKs are owed: one for each segment on the wire, unless SACK says all with one.
-    fn owe_acks(&mut self, segments: usize) {
+    /// A duplicate ACK is owed: one for each segment on the wire, unless SACK says all with one.
+    fn owe_ack(&mut self, segment: &Segment<'_>) {
         let sack = matches!(&self.state, State::Open(open) if open.rcv.sack);
-        let segments = u8::try_from(segments).unwrap_or(u8::MAX);
+        let segments = u8::try_from(segment.wire_segments()).unwrap_or(u8::MAX);
         self.acks_due = if sack { 1 } else { self.acks_due.saturating_add(segments) };
     }
 
