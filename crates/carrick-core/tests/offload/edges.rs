@@ -105,6 +105,20 @@ fn of_a_head_that_is_old_the_rest_is_new() {
     }
 }
 
+/// Seen: a window counted as old because the head of its frame was, and the peer waited for a probe.
+#[test]
+fn a_window_is_as_new_as_the_last_segment_that_carries_it() {
+    let closed = || {
+        let mut s = five_taken();
+        s.inject(seg().seq(5001).ack(1).window(0));
+        s.send([1; 3000]);
+        s
+    };
+    let seen = alike(closed, frame(4001, 2000));
+    let [una, nxt, ..] = seen.numbers.expect("established");
+    assert_eq!(nxt - una, 3000, "what was written has left");
+}
+
 #[test]
 fn of_a_tail_beyond_the_window_what_is_inside_is_taken() {
     for buffer in [4000, 4500, 4999, 5000, 7000] {
