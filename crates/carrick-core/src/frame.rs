@@ -142,16 +142,16 @@ impl<'f> Segment<'f> {
         if size == 0 { 1 } else { self.text.len().div_ceil(size).max(1) }
     }
 
-    /// SEG.SEQ of the last of them.
+    /// The sequence numbers that the text takes.
+    pub(crate) fn text_seqs(&self) -> u32 {
+        u32::try_from(self.text.len()).unwrap_or(u32::MAX >> 1)
+    }
+
+    /// SEG.SEQ of the last segment on the wire that it stands for.
     pub(crate) fn last_seq(&self) -> SeqNum {
         let size = self.segment_size.map_or(0, usize::from);
         let before = self.wire_segments().saturating_sub(1).saturating_mul(size);
         self.seq + u32::try_from(before).unwrap_or(0)
-    }
-
-    /// The sequence numbers that the text takes.
-    pub(crate) fn text_seqs(&self) -> u32 {
-        u32::try_from(self.text.len()).unwrap_or(u32::MAX >> 1)
     }
 
     /// Whether a flag is set.
