@@ -147,6 +147,12 @@ impl<'f> Segment<'f> {
         u32::try_from(self.text.len()).unwrap_or(u32::MAX >> 1)
     }
 
+    /// Where the text of the first segment on the wire ends.
+    pub(crate) fn first_end(&self) -> SeqNum {
+        let size = self.segment_size.filter(|size| *size > 0).map_or(u32::MAX, u32::from);
+        self.seq + self.text_seqs().min(size)
+    }
+
     /// SEG.SEQ of the last segment on the wire that it stands for.
     pub(crate) fn last_seq(&self) -> SeqNum {
         let size = self.segment_size.map_or(0, usize::from);

@@ -239,7 +239,7 @@ impl Connection {
         let answer = Last::ack(open);
         if segment.seq == nxt && rcv.window() == 0 {
             // Of a probe the mark counts, though not the text (RFC 3168 §6.1.6).
-            let _ = open.rcv.echo.on_text(segment);
+            let _ = open.rcv.echo.on_text(segment, open.rcv.nxt);
         }
         if use_ack && segment.has(TcpFlags::ACK) {
             self.fifth_ack_alone(cx, segment)?;
@@ -339,7 +339,7 @@ impl Connection {
         if segment.text.is_empty() || !open.phase.receives() {
             return Ok(());
         }
-        let ack_now = open.rcv.echo.on_text(segment);
+        let ack_now = open.rcv.echo.on_text(segment, open.rcv.nxt);
         let seq = segment.seq + u32::from(segment.has(TcpFlags::SYN));
         let new_text = (seq + segment.text_seqs()).after(open.rcv.nxt);
         if self.released && new_text && !fault!(self.config, LateTextTaken) {

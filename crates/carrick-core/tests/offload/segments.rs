@@ -69,6 +69,24 @@ fn new_text_shares_no_frame_with_what_is_sent_again() {
     s.expect_nothing();
 }
 
+/// Seen: CWR, which belongs to the first segment of a frame, ended the echo although that segment was an old duplicate,
+/// sent before the mark was echoed.
+#[test]
+fn cwr_of_a_segment_that_is_old_ends_no_echo() {
+    let mut s = builder(Offload::Whole).config(|config| config.ecn = EcnPolicy::Ask).build();
+    s.connect();
+    s.expect(seg().syn().ece().cwr().seq(0));
+    s.inject(seg().syn().ece().seq(0).ack(1));
+    s.expect(seg().seq(1).ack(1));
+    s.inject(seg().seq(1).ack(1).len(1000).cwr().ecn(Ecn::Ce));
+    s.expect(seg().ece().seq(1).ack(1001));
+    s.inject(come(0..3).cwr().ecn(Ecn::Ect0));
+    s.expect(seg().ece().seq(1).ack(3001));
+    s.inject(come(3..5).cwr().ecn(Ecn::Ect0));
+    s.expect(seg().seq(1).ack(5001));
+    s.expect_nothing();
+}
+
 /// Seen: one duplicate for a super-segment behind a hole, and the peer waited for its timer.
 #[test]
 fn ack_3_without_sack_each_segment_behind_a_hole_draws_a_duplicate() {
