@@ -28,7 +28,7 @@ impl Echo {
             return false;
         }
         // Of a super-segment CWR is the first segment's, which may be old: then it answers nothing that we echo now.
-        let (before, cwr) = (*self, segment.has(TcpFlags::CWR) && segment.first_end().after(nxt));
+        let (before, cwr) = (*self, segment.has(TcpFlags::CWR) && segment.new_seq(nxt) == segment.seq);
         if segment.ecn == Ecn::Ce {
             // One that says CWR as well was marked after the peer had slowed down.
             *self = Self::Echoing;

@@ -147,10 +147,11 @@ impl<'f> Segment<'f> {
         u32::try_from(self.text.len()).unwrap_or(u32::MAX >> 1)
     }
 
-    /// Where the text of the first segment on the wire ends.
-    pub(crate) fn first_end(&self) -> SeqNum {
-        let size = self.segment_size.filter(|size| *size > 0).map_or(u32::MAX, u32::from);
-        self.seq + self.text_seqs().min(size)
+    /// SEG.SEQ of the first segment on the wire that reaches beyond `nxt`: those before it would not be acceptable alone.
+    pub(crate) fn new_seq(&self, nxt: SeqNum) -> SeqNum {
+        let old = u32::try_from(nxt - self.seq).unwrap_or(0);
+        let size = self.segment_size.map_or(0, u32::from);
+        self.seq + old.checked_rem(size).map_or(0, |rest| old.saturating_sub(rest))
     }
 
     /// SEG.SEQ of the last segment on the wire that it stands for.

@@ -426,7 +426,7 @@ impl Connection {
     /// Takes the timestamp of a segment that has passed every check.
     pub(super) fn note_timestamp(&mut self, segment: &Segment<'_>, now: Instant) {
         if let (State::Open(open), Some(timestamps)) = (&mut self.state, segment.options.timestamps) {
-            open.rcv.note_timestamp(timestamps.val, segment.seq, now);
+            open.rcv.note_timestamp(timestamps.val, segment.new_seq(open.rcv.nxt), now);
         }
     }
 

@@ -87,6 +87,26 @@ fn cwr_of_a_segment_that_is_old_ends_no_echo() {
     s.expect_nothing();
 }
 
+/// Seen: the timestamp of a frame was echoed because its head was old, in place of that of the earliest text that is not
+/// acknowledged (RFC 7323 §4.3).
+#[test]
+fn ack_6_the_timestamp_of_an_old_head_is_not_echoed() {
+    for offload in [Offload::Whole, Offload::Cut] {
+        let mut s = builder(offload).timestamps(true).established();
+        let again = come(0..2).ts(2001, 0);
+        let again = if offload == Offload::Whole {
+            vec![again]
+        } else {
+            vec![come(0..1).ts(2001, 0), come(1..2).ts(2001, 0)]
+        };
+        s.inject_batch([come(0..1).ts(2000, 0)].into_iter().chain(again));
+        let ack = s.take().expect("an ACK");
+        let tcp = ack.segment().expect("TCP").tcp;
+        assert_eq!(tcp.options.timestamps.map(|timestamps| timestamps.ecr), Some(2000), "{offload:?}");
+    }
+    covers!("ACK-6");
+}
+
 /// Seen: one duplicate for a super-segment behind a hole, and the peer waited for its timer.
 #[test]
 fn ack_3_without_sack_each_segment_behind_a_hole_draws_a_duplicate() {
