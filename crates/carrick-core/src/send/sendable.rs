@@ -50,7 +50,10 @@ impl Sender {
         }
         let window = self.wnd.saturating_sub(offset);
         let allowed = window.min(self.congestion_window(mss).saturating_sub(offset));
-        let mut len = unsent.min(allowed);
+        // New text shares no packet with what is sent again, but a segment: it may be ECN-capable, and timed.
+        let again = self.nxt.distance_from(seq);
+        let most = again.checked_next_multiple_of(mss).filter(|most| *most > 0).unwrap_or(u32::MAX);
+        let mut len = unsent.min(allowed).min(most);
         let whole = len == unsent;
         // A FIN is an octet of sequence space: it waits for a window like text.
         let mut fin_fits = fin && whole && len < window;
