@@ -18,4 +18,5 @@ mod frames;
 mod limits;
 mod listeners;
 mod threads;
+mod visits;
 mod wakers;
