@@ -147,3 +147,30 @@ fn a_failure_shows_the_exchange_as_tcpdump_would() {
     assert!(text.contains(">80 [S] seq 0, win 65535, options [mss 1460,sackOK,TS val "), "{text}");
     assert!(text.ends_with(&format!("seed 3: {}", failure.violation)), "{text}");
 }
+
+#[test]
+fn a_half_open_record_goes_on_after_resets_that_end_nothing() {
+    let mut s = Scene::listening();
+    s.inject(seg().syn().seq(0));
+    s.expect(seg().syn().seq(0).ack(1));
+    // A SYN of an earlier life, and the answer to the challenge that it draws, too late to be of this one.
+    let before = 0_u32.wrapping_sub(250_000);
+    s.inject(seg().syn().seq(before));
+    s.expect(seg().seq(1).ack(1));
+    s.inject(seg().rst().seq(before + 1));
+    s.expect_nothing();
+    // Nor do resets beyond RCV.NXT, be it at the end of text, which a record does not take.
+    s.inject(seg().seq(1).ack(before).data(b"text"));
+    s.expect(seg().rst().seq(before));
+    for seq in [5, 5, 2] {
+        s.inject(seg().rst().seq(seq));
+        s.expect(seg().seq(1).ack(1));
+    }
+    s.advance_to_next_timer();
+    s.expect(seg().syn().seq(0).ack(1));
+    // An ACK of that life is answered with a reset, in its own numbers.
+    s.inject(seg().seq(1).ack(before));
+    s.expect(seg().rst().seq(before));
+    s.advance_to_next_timer();
+    s.expect(seg().syn().seq(0).ack(1));
+}

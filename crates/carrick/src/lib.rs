@@ -66,6 +66,7 @@
 //!
 //! The protocol itself is in `carrick-core`, without clock, sockets or threads.
 
+mod capture;
 mod cell;
 mod deadlines;
 pub mod device;
@@ -79,6 +80,7 @@ mod stream;
 mod sync;
 mod task;
 
+pub use capture::Capture;
 pub use carrick_core::{Cidr, CidrParseError, ConnectionConfig, EcnPolicy};
 pub use listener::TcpListener;
 pub use stack::{Counters, Stack, StackBuilder};

@@ -54,8 +54,10 @@ pub(super) struct Flow {
     acknowledged: Option<SeqNum>,
     edge: Option<SeqNum>,
     synchronized: bool,
-    /// A reset was sent or received.
+    /// A reset that ends the connection was sent or received.
     reset: bool,
+    /// A connection has spoken; until then it is a half-open record or a cookie.
+    connected: bool,
     /// Some SYN of ours asked for ECN or agreed to it, some did not, and some of the peer's did.
     ecn: [bool; 3],
     /// How many segments without news may be sent before all that is due has been (O-5).
@@ -83,6 +85,7 @@ impl Flow {
             edge: None,
             synchronized: false,
             reset: false,
+            connected: false,
             ecn: [false; 3],
             credit: 0,
         };
@@ -124,8 +127,14 @@ impl Flow {
 
     pub(super) fn received(&mut self, segment: &SegmentView<'_>, wire_packets: u64) {
         self.credit += wire_packets;
-        self.reset |= segment.has(TcpFlags::RST);
         let tcp = &segment.tcp;
+        // A reset ends nothing unless its number is RCV.NXT. A half-open record takes no text; what a connection has taken,
+        // and not acknowledged yet, does not show.
+        let next = |ack: SeqNum| {
+            let most = self.received.filter(|_| self.connected).unwrap_or(ack);
+            tcp.seq.at_or_after(ack) && tcp.seq.at_or_before(most)
+        };
+        self.reset |= segment.has(TcpFlags::RST) && self.acknowledged.is_none_or(next);
         if segment.has(TcpFlags::SYN) {
             let ours = !segment.has(TcpFlags::ACK) || tcp.ack == self.iss + 1;
             // Once we have acknowledged one, another is not the conversation's.
@@ -187,6 +196,7 @@ impl Flow {
         sender: Sender,
     ) -> Result<(), Broken> {
         let news = segment.has(TcpFlags::SYN | TcpFlags::FIN) || !segment.payload.is_empty();
+        self.connected |= sender == Sender::Connection;
         // What the endpoint says is counted against the frames it was given.
         if !news && sender == Sender::Connection {
             // A window may also open because others have given memory back.
@@ -199,7 +209,8 @@ impl Flow {
         }
         self.check_ecn(segment)?;
         if segment.has(TcpFlags::RST) {
-            self.reset = true;
+            // With another number it answers what is not of this connection, which goes on.
+            self.reset |= self.position(segment.tcp.seq) == Some(self.max);
             return Ok(());
         }
         self.check_options(segment, segment_size)?;
