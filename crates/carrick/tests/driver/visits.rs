@@ -132,7 +132,8 @@ async fn answer(listener: TcpListener, bytes: usize, each: Duration) {
         for _ in 0..bytes {
             let byte = stream.read_u8().await.unwrap();
             if !each.is_zero() {
-                tokio::time::advance(each).await;
+                // The clock moves at once; waiting for others to notice would let the device run dry.
+                let _ = poll_once(&mut Box::pin(tokio::time::advance(each))).await;
             }
             stream.write_u8(byte).await.unwrap();
         }
@@ -151,9 +152,10 @@ async fn a_lone_packet_is_answered_before_the_device_is_asked_for_more() {
     let seen = link.seen();
     assert_eq!(seen.iter().filter(|seen| **seen == Seen::Answer).count(), BYTES + 1);
     let at_once = seen.windows(2).filter(|pair| *pair == [Seen::Read(1), Seen::Answer]).count();
-    // Now and then a turn looks whether they still come one at a time.
     assert!(at_once > BYTES * 9 / 10, "{at_once}: {seen:?}");
-    assert!(at_once < BYTES, "never looked");
+    // Now and then a turn looks whether they still come one at a time.
+    let looked = seen.iter().filter(|seen| **seen == Seen::Read(0)).count();
+    assert!((BYTES / 20..BYTES / 10).contains(&looked), "{looked}: {seen:?}");
     check_counters(&stack);
 }
 
