@@ -33,7 +33,7 @@ use tokio::time::Sleep;
 
 /// Most packets and bytes that one turn reads from the device, and as much again that a stack sent to itself.
 const FRAMES_PER_TURN: usize = 64;
-const BYTES_PER_TURN: usize = 1 << 20;
+const BYTES_PER_TURN: usize = 256 << 10;
 /// After so many packets the connections they touched are settled.
 const FRAMES_PER_SETTLING: usize = 16;
 /// How many packets that come one at a time are taken by visits before a turn looks whether they still do.
@@ -166,7 +166,12 @@ impl DeviceTask {
         let Self { shared, buffers, batch, .. } = self;
         let before = share.frames;
         let mut handler = Handler::new(shared, batch, share, now);
-        let result = shared.outlet.device.poll_recv(cx, &mut Inbox::new(buffers, &mut handler));
+        // A visit takes one packet, not one and whatever follows it.
+        let merges = before > 1 && !shared.outlet.captures.are_any();
+        let mut inbox = Inbox::new(buffers, &mut handler).merging(merges);
+        let result = shared.outlet.device.poll_recv(cx, &mut inbox);
+        // What waits for more to come has waited long enough.
+        let _ = inbox.flush();
         handler.settle();
         let Handler { woke, raised, .. } = handler;
         let dry = result.is_pending();
@@ -615,5 +620,11 @@ impl Sink for Handler<'_> {
         self.shared.device_refused.fetch_add(1, Ordering::Relaxed);
         self.share.frames = self.share.frames.saturating_sub(1);
         if self.share.is_left() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    fn merged(&mut self, packets: usize) {
+        let more = packets.saturating_sub(1);
+        self.shared.merged.fetch_add(more as u64, Ordering::Relaxed);
+        self.share.frames = self.share.frames.saturating_sub(more);
     }
 }
