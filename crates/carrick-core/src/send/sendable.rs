@@ -30,6 +30,12 @@ pub(crate) struct Terms {
 }
 
 impl Sender {
+    /// Whether nothing could go out, whatever the windows.
+    pub(crate) fn is_idle(&self, queued: usize) -> bool {
+        let repeats = self.fast.as_ref().is_some_and(|fast| fast.due) || self.forced == Forced::Probe;
+        !repeats && !self.pending(queued)
+    }
+
     /// What may go out, by window and congestion window, in full segments of `mss` or to the end of what is
     /// written; at least an octet if a probe is due.
     pub(crate) fn sendable(&self, terms: &Terms, mss: u32) -> Option<Sendable> {

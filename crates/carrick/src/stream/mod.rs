@@ -188,39 +188,30 @@ impl TcpStream {
             return Poll::Ready(Ok(()));
         }
         let coop = ready!(poll_proceed(cx));
-        let (result, _replaced) = self.stack.enter(&self.cell, |state, core_cx| {
-            let result = self.take_received(state, core_cx, buf);
-            match result {
-                Poll::Ready(_) => (result, None),
-                Poll::Pending => (result, register(&mut state.read_waker, cx)),
-            }
-        });
+        let mut state = self.cell.lock();
+        let readable = state.connection().is_some_and(|connection| connection.readable_len() > 0);
+        // Bytes that came before an error are still the application's.
+        let result = if readable {
+            self.stack.enter_locked(&self.cell, state, |state, core_cx| match take(state, core_cx, buf) {
+                Some(()) => Poll::Ready(Ok(())),
+                None => self.nothing_received(state),
+            })
+        } else {
+            let result = self.nothing_received(&state);
+            let replaced = if result.is_pending() { register(&mut state.read_waker, cx) } else { None };
+            drop(state);
+            drop(replaced);
+            result
+        };
         if result.is_ready() {
             coop.made_progress();
         }
         result
     }
 
-    fn take_received(&self, state: &mut State, cx: &Cx, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        // Bytes that came before an error are still the application's.
-        if state.connection().is_some_and(|connection| connection.readable_len() > 0) {
-            let took = state.run(|connection| {
-                let mut n = 0;
-                for part in connection.readable() {
-                    let part = part.get(..buf.remaining()).unwrap_or(part);
-                    buf.put_slice(part);
-                    n += part.len();
-                    if buf.remaining() == 0 {
-                        break;
-                    }
-                }
-                connection.consume(cx, n);
-            });
-            if took.is_some() {
-                return Poll::Ready(Ok(()));
-            }
-        }
-        // So is the end of the stream, once the peer has said it.
+    /// What a reader is told whom no bytes wait for.
+    fn nothing_received(&self, state: &State) -> Poll<io::Result<()>> {
+        // The end of the stream comes before an error, once the peer has said it.
         if state.connection().is_some_and(Connection::at_end) {
             return Poll::Ready(Ok(()));
         }
@@ -295,6 +286,22 @@ impl TcpStream {
     pub(crate) fn plant_panic(&self) {
         self.cell.lock().planted_panic = true;
     }
+}
+
+/// Moves received bytes into `buf`; none if the connection panicked.
+fn take(state: &mut State, cx: &Cx, buf: &mut ReadBuf<'_>) -> Option<()> {
+    state.run(|connection| {
+        let mut n = 0;
+        for part in connection.readable() {
+            let part = part.get(..buf.remaining()).unwrap_or(part);
+            buf.put_slice(part);
+            n += part.len();
+            if buf.remaining() == 0 {
+                break;
+            }
+        }
+        connection.consume(cx, n);
+    })
 }
 
 impl AsyncRead for TcpStream {
