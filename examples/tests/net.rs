@@ -360,7 +360,7 @@ async fn watched(kind: TunBuilder, finished: bool) {
 
 /// What tshark says of one TCP packet; a field that does not apply is empty.
 #[derive(Debug)]
-#[allow(dead_code, reason = "the number is for whoever reads a failure")]
+#[allow(dead_code, reason = "number and remarks are for whoever reads a failure")]
 struct Packet {
     number: String,
     from: String,
@@ -371,6 +371,7 @@ struct Packet {
     severity: String,
     /// It is a retransmission.
     again: String,
+    remarks: String,
 }
 
 /// tshark's word for a verified checksum.
@@ -382,8 +383,8 @@ const ERROR: &str = "8388608";
 async fn dissect(capture: &str, finished: bool) -> Vec<Packet> {
     let mut tshark = Command::new("tshark");
     tshark.args(["-n", "-r", capture, "-Y", "tcp", "-T", "fields"]);
-    // A packet that the capture missed makes HTTP malformed, and nothing below it.
-    tshark.args(["--disable-protocol", "http"]);
+    // What is carried looks to one dissector or another like something of its own, and malformed.
+    tshark.args(["-d", "tcp.port==80,data"]);
     let check_tcp = if finished { "tcp.check_checksum:TRUE" } else { "tcp.check_checksum:FALSE" };
     tshark.args(["-o", "ip.check_checksum:TRUE", "-o", check_tcp]);
     for field in
@@ -391,7 +392,8 @@ async fn dissect(capture: &str, finished: bool) -> Vec<Packet> {
     {
         tshark.args(["-e", field]);
     }
-    for field in ["_ws.malformed", "_ws.expert.severity", "tcp.analysis.retransmission"] {
+    for field in ["_ws.malformed", "_ws.expert.severity", "tcp.analysis.retransmission", "_ws.expert.message"]
+    {
         tshark.args(["-e", field]);
     }
     let packet = |line: &str| {
@@ -406,6 +408,7 @@ async fn dissect(capture: &str, finished: bool) -> Vec<Packet> {
             malformed: next(),
             severity: next(),
             again: next(),
+            remarks: next(),
         }
     };
     successful(&tshark.output().await.expect("tshark starts")).lines().map(packet).collect()

@@ -3,7 +3,7 @@
 use crate::device::Packet;
 use carrick_wire::Protocol;
 use carrick_wire::pcapng::{self, Direction, PacketBlock};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -108,36 +108,47 @@ impl Captures {
         self.any.load(Ordering::Relaxed)
     }
 
-    /// The device has taken a packet.
-    pub(crate) fn sent(&self, packet: &Packet<'_>) {
-        if self.are_any() {
-            self.record(Direction::Outbound, packet.header, packet.payload.iter().copied());
-        }
+    /// To be called before a packet is offered to the device. While the result lives nothing else is captured, so that the
+    /// answer to a packet never comes before it.
+    pub(crate) fn before_sending(&self) -> Sending<'_> {
+        Sending(self.are_any().then(|| self.all.lock()))
     }
 
-    /// The device has delivered one.
+    /// The device has delivered a packet.
     pub(crate) fn received<'p>(&self, head: &'p [u8], parts: impl Iterator<Item = &'p [u8]> + Clone) {
         if self.are_any() {
-            self.record(Direction::Inbound, head, parts);
+            record(&self.all.lock(), Direction::Inbound, head, parts);
         }
     }
+}
 
-    #[cold]
-    fn record<'p>(
-        &self,
-        direction: Direction,
-        head: &'p [u8],
-        parts: impl Iterator<Item = &'p [u8]> + Clone,
-    ) {
-        let ends = ends(head);
-        for recorder in &*self.all.lock() {
-            let wanted = recorder.of.is_none_or(|(ours, theirs)| match direction {
-                Direction::Inbound => ends == Some((theirs, ours)),
-                Direction::Outbound => ends == Some((ours, theirs)),
-            });
-            if wanted {
-                recorder.record(direction, head, parts.clone());
-            }
+/// A packet is being offered to the device.
+pub(crate) struct Sending<'a>(Option<MutexGuard<'a, Vec<Arc<Recorder>>>>);
+
+impl Sending<'_> {
+    /// The device has taken it.
+    pub(crate) fn sent(self, packet: &Packet<'_>) {
+        if let Some(all) = self.0 {
+            record(&all, Direction::Outbound, packet.header, packet.payload.iter().copied());
+        }
+    }
+}
+
+#[cold]
+fn record<'p>(
+    recorders: &[Arc<Recorder>],
+    direction: Direction,
+    head: &'p [u8],
+    parts: impl Iterator<Item = &'p [u8]> + Clone,
+) {
+    let ends = ends(head);
+    for recorder in recorders {
+        let wanted = recorder.of.is_none_or(|(ours, theirs)| match direction {
+            Direction::Inbound => ends == Some((theirs, ours)),
+            Direction::Outbound => ends == Some((ours, theirs)),
+        });
+        if wanted {
+            recorder.record(direction, head, parts.clone());
         }
     }
 }

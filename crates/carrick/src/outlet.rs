@@ -124,8 +124,9 @@ impl Outlet {
     }
 
     fn send_to_ourselves(&self, packet: &Packet<'_>) -> (Sent, Taken) {
+        let captured = self.captures.before_sending();
         if self.own_ring.push(packet, Checksum::Verified) {
-            self.captures.sent(packet);
+            captured.sent(packet);
             (Sent::All, Taken::All)
         } else {
             (Sent::OwnRingFull, Taken::Payload(0))
@@ -165,9 +166,10 @@ impl Outlet {
 
     fn offer(&self, packet: &Packet<'_>) -> Offered {
         for _ in 0..INTERRUPTIONS {
+            let captured = self.captures.before_sending();
             match self.device.send(packet) {
                 Ok(()) => {
-                    self.captures.sent(packet);
+                    captured.sent(packet);
                     return Offered::Taken;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
