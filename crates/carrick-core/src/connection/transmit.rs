@@ -334,6 +334,9 @@ impl Connection {
                 let text = plan.segment_size.map_or(len, |size| len.min(usize::from(size.get())));
                 let size = u16::try_from(plan.header_len.saturating_add(text)).unwrap_or(u16::MAX);
                 self.note_size(size, plan.seq + u32::try_from(text).unwrap_or(0), again);
+                if self.config.notsent_lowat.is_some() {
+                    self.offer_room();
+                }
             }
             (State::SynReceived(..) | State::TimeWait(_), Kind::Ack) => self.acks_due = 0,
             (State::Closed(closed), Kind::Last) => closed.last = None,
