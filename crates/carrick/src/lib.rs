@@ -74,15 +74,27 @@ mod kernel;
 mod listener;
 mod outlet;
 mod shared;
+mod socket;
 mod stack;
 mod stream;
 mod sync;
 mod task;
 
-pub use carrick_core::{Cidr, CidrParseError, ConnectionConfig, EcnPolicy};
+/// The halves of a [`TcpStream`], under the path that `tokio::net` has them at.
+pub mod tcp {
+    pub use crate::stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+}
+
+pub use carrick_core::congestion;
+pub use carrick_core::{
+    Cidr, CidrParseError, ConnectionConfig, EcnPolicy, KeepAlive, ListenAddr, TcpInfo, TcpState,
+};
 pub use listener::TcpListener;
+pub use socket::TcpSocket;
 pub use stack::{Counters, Stack, StackBuilder};
-pub use stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpStream, WriteHalf};
+pub use stream::{
+    BufferedReadHalf, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpStream, WriteHalf,
+};
 
 /// The README's example is a test.
 #[cfg(doctest)]

@@ -167,6 +167,15 @@ impl StackBuilder {
         self
     }
 
+    /// Whether packets to any unicast address are for this stack, as on a gateway that ends other hosts' connections;
+    /// see [`TcpListener::bind_any`](crate::TcpListener::bind_any). Segments to ports where nobody listens are then
+    /// reset in the name of the address that they were for. Default false: only those to the stack's own addresses.
+    #[must_use]
+    pub fn any_address(mut self, any: bool) -> Self {
+        self.endpoint.any_address = any;
+        self
+    }
+
     /// Settings of the connections. Default: the core's.
     #[must_use]
     pub fn connection_config(self, connection: ConnectionConfig) -> Self {

@@ -1,14 +1,19 @@
 //! A connection as the application sees it.
 
+mod buffered;
+mod half;
+pub(crate) mod options;
 mod owned;
+mod readiness;
 mod split;
 
+pub use buffered::BufferedReadHalf;
 pub use owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use split::{ReadHalf, WriteHalf};
 
 use crate::Stack;
 use crate::cell::{Cell, State, register};
-use crate::error::io_error;
+use crate::error::{io_error, not_connected};
 use crate::shared::{Handle, is_over};
 use carrick_core::{Connection, Cx, SendError};
 use std::future::poll_fn;
@@ -19,7 +24,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{ToSocketAddrs, lookup_host};
-use tokio::sync::Notify;
 use tokio::task::coop::poll_proceed;
 
 /// A TCP connection between this stack and a peer.
@@ -68,7 +72,14 @@ impl TcpStream {
     }
 
     async fn connect_to(stack: &Stack, addr: SocketAddr) -> io::Result<Self> {
-        let stream = Self::new(stack.handle().connect(addr)?, stack.handle().clone());
+        let config = Arc::clone(&stack.handle().connection_config);
+        let cell = stack.handle().connect(None, addr, config, None)?;
+        Self::when_connected(cell, stack.handle()).await
+    }
+
+    /// Waits until the attempt has succeeded; dropped before that, it ends the attempt.
+    pub(crate) async fn when_connected(cell: Arc<Cell>, stack: &Handle) -> io::Result<Self> {
+        let stream = Self::new(cell, stack.clone());
         poll_fn(|cx| stream.poll_connected(cx)).await?;
         Ok(stream)
     }
@@ -105,29 +116,8 @@ impl TcpStream {
         self.look(Connection::remote_addr)
     }
 
-    /// Whether Nagle's rule is off.
-    ///
-    /// # Errors
-    /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.look(Connection::nodelay)
-    }
-
-    /// Switches Nagle's rule off or on, for this stream. On, as it is by default, small writes wait for up to a round
-    /// trip while an earlier one is not acknowledged, and leave together; off, each leaves at once, in a packet of
-    /// its own. [`ConnectionConfig::nodelay`](crate::ConnectionConfig::nodelay) is for all streams of a stack.
-    ///
-    /// # Errors
-    /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        let done = self
-            .stack
-            .enter(&self.cell, |state, cx| state.run(|connection| connection.set_nodelay(cx, nodelay)));
-        done.ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
     fn look<R>(&self, f: impl FnOnce(&Connection) -> R) -> io::Result<R> {
-        self.cell.lock().connection().map(f).ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.cell.lock().connection().map(f).ok_or_else(not_connected)
     }
 
     /// Waits until both sides have closed and the peer has acknowledged all that was written.
@@ -140,24 +130,12 @@ impl TcpStream {
     /// # Errors
     /// Why the connection ended, if not in that way.
     pub async fn closed(&self) -> io::Result<()> {
-        loop {
-            let watchers = {
-                let mut state = self.cell.lock();
-                Arc::clone(state.watchers.get_or_insert_with(|| Arc::new(Notify::new())))
-            };
-            let mut changed = std::pin::pin!(watchers.notified());
-            changed.as_mut().enable();
-            {
-                let state = self.cell.lock();
-                if let Some(error) = state.error(self.stack.failure()) {
-                    return Err(error);
-                }
-                if state.connection().is_none_or(is_over) {
-                    return Ok(());
-                }
-            }
-            changed.await;
-        }
+        self.wait(|state, _| match state.error(self.stack.failure()) {
+            Some(error) => Poll::Ready(Err(error)),
+            None if state.connection().is_none_or(is_over) => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        })
+        .await
     }
 
     /// Splits into halves that borrow the stream.
@@ -191,32 +169,52 @@ impl TcpStream {
     }
 
     fn take_received(&self, state: &mut State, cx: &Cx, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let took = self.take(state, cx, |connection, cx| {
+            let mut n = 0;
+            for part in connection.readable() {
+                let part = part.get(..buf.remaining()).unwrap_or(part);
+                buf.put_slice(part);
+                n += part.len();
+                if buf.remaining() == 0 {
+                    break;
+                }
+            }
+            connection.consume(cx, n);
+        });
+        took.map_ok(|_| ())
+    }
+
+    /// Lets `take` have what can be read; none at the end of the stream.
+    fn take<R>(
+        &self,
+        state: &mut State,
+        cx: &Cx,
+        take: impl FnOnce(&mut Connection, &Cx) -> R,
+    ) -> Poll<io::Result<Option<R>>> {
+        if !ready!(self.received(state))? {
+            return Poll::Ready(Ok(None));
+        }
+        match state.run(|connection| take(connection, cx)) {
+            Some(taken) => Poll::Ready(Ok(Some(taken))),
+            // It panicked, and has an error now.
+            None => self.received(state).map_ok(|_| None),
+        }
+    }
+
+    /// Whether there is something to read (true) or the end of the stream has come (false).
+    fn received(&self, state: &State) -> Poll<io::Result<bool>> {
         // Bytes that came before an error are still the application's.
         if state.connection().is_some_and(|connection| connection.readable_len() > 0) {
-            let took = state.run(|connection| {
-                let mut n = 0;
-                for part in connection.readable() {
-                    let part = part.get(..buf.remaining()).unwrap_or(part);
-                    buf.put_slice(part);
-                    n += part.len();
-                    if buf.remaining() == 0 {
-                        break;
-                    }
-                }
-                connection.consume(cx, n);
-            });
-            if took.is_some() {
-                return Poll::Ready(Ok(()));
-            }
+            return Poll::Ready(Ok(true));
         }
         // So is the end of the stream, once the peer has said it.
         if state.connection().is_some_and(Connection::at_end) {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(false));
         }
         match state.error(self.stack.failure()) {
             Some(error) => Poll::Ready(Err(error)),
             // Over without an error and without the peer's FIN: this side let go first.
-            None if state.connection().is_none_or(is_over) => Poll::Ready(Ok(())),
+            None if state.connection().is_none_or(is_over) => Poll::Ready(Ok(false)),
             None => Poll::Pending,
         }
     }
@@ -283,6 +281,12 @@ impl TcpStream {
     #[cfg(test)]
     pub(crate) fn plant_panic(&self) {
         self.cell.lock().planted_panic = true;
+    }
+}
+
+impl AsRef<Self> for TcpStream {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 
