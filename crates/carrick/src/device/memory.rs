@@ -54,6 +54,7 @@ impl MemoryConfig {
 /// One end of a link in memory.
 #[derive(Debug)]
 pub struct MemoryDevice {
+    kind: &'static str,
     config: MemoryConfig,
     incoming: Arc<Ring>,
     outgoing: Arc<Ring>,
@@ -64,12 +65,21 @@ pub struct MemoryDevice {
 pub fn pair(config: MemoryConfig) -> (MemoryDevice, MemoryDevice) {
     let a = Arc::new(Ring::new(config.ring_bytes));
     let b = Arc::new(Ring::new(config.ring_bytes));
-    let end = |incoming: &Arc<Ring>, outgoing: &Arc<Ring>| MemoryDevice {
-        config,
-        incoming: Arc::clone(incoming),
-        outgoing: Arc::clone(outgoing),
+    let end = |incoming: &Arc<Ring>, outgoing: &Arc<Ring>| {
+        MemoryDevice::new("memory pair", config, Arc::clone(incoming), Arc::clone(outgoing))
     };
     (end(&a, &b), end(&b, &a))
+}
+
+impl MemoryDevice {
+    pub(super) const fn new(
+        kind: &'static str,
+        config: MemoryConfig,
+        incoming: Arc<Ring>,
+        outgoing: Arc<Ring>,
+    ) -> Self {
+        Self { kind, config, incoming, outgoing }
+    }
 }
 
 impl Device for MemoryDevice {
@@ -88,8 +98,8 @@ impl Device for MemoryDevice {
     }
 
     fn description(&self) -> String {
-        let kind = if self.config.offload { "with offload" } else { "plain" };
-        format!("memory pair ({kind}, MTU {})", self.config.mtu)
+        let offload = if self.config.offload { "with offload" } else { "plain" };
+        format!("{} ({offload}, MTU {})", self.kind, self.config.mtu)
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Poll<io::Result<()>> {
@@ -108,7 +118,7 @@ impl Device for MemoryDevice {
                 Popped::Empty => return Poll::Pending,
                 Popped::Closed if delivered => return Poll::Ready(Ok(())),
                 Popped::Closed => {
-                    let error = "the other end of the memory link is gone";
+                    let error = "the other end of the link in memory is gone";
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, error)));
                 }
             }

@@ -9,6 +9,7 @@
 //! it returns, never waits and never calls into a stack; [`Device::poll_recv`] and [`Device::poll_send_ready`]
 //! register the waker they are given before they say `Pending`.
 
+pub mod channel;
 mod inbox;
 pub mod memory;
 mod ring;

@@ -62,6 +62,21 @@ impl Ring {
     /// Adds a packet and wakes the reader. False if there is no room.
     pub(crate) fn push(&self, packet: &Packet<'_>, checksum: Checksum) -> bool {
         let len = packet.total_len();
+        self.push_with(len, || {
+            let (head, parts) = if packet.payload_len() >= KEEP_FROM {
+                (Bytes::copy_from_slice(packet.header), packet.keep_payload())
+            } else {
+                let mut whole = BytesMut::with_capacity(len);
+                packet.copy_to(&mut whole);
+                (whole.freeze(), Vec::new())
+            };
+            let segment_size = packet.segment_size.map(std::num::NonZeroU16::get);
+            Queued { head, parts, len, checksum, segment_size }
+        })
+    }
+
+    /// The same of a packet of `len` bytes that is made only if there is room. A ring that was closed swallows it.
+    pub(crate) fn push_with(&self, len: usize, make: impl FnOnce() -> Queued) -> bool {
         {
             let mut inner = self.inner.lock();
             if inner.closed {
@@ -73,16 +88,8 @@ impl Ring {
             }
             inner.bytes += len + OVERHEAD;
         }
-        // The copy is made outside the lock; the room is taken already.
-        let (head, parts) = if packet.payload_len() >= KEEP_FROM {
-            (Bytes::copy_from_slice(packet.header), packet.keep_payload())
-        } else {
-            let mut whole = BytesMut::with_capacity(len);
-            packet.copy_to(&mut whole);
-            (whole.freeze(), Vec::new())
-        };
-        let segment_size = packet.segment_size.map(std::num::NonZeroU16::get);
-        let queued = Queued { head, parts, len, checksum, segment_size };
+        // It is made outside the lock; the room is taken already.
+        let queued = make();
         let reader = {
             let mut inner = self.inner.lock();
             inner.packets.push_back(queued);
@@ -130,6 +137,11 @@ impl Ring {
         drop(inner);
         drop(old);
         false
+    }
+
+    /// Whether it has been ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.lock().closed
     }
 
     /// Ends the ring: what is in it can still be taken, what comes later is dropped.
