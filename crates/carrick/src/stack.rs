@@ -69,7 +69,7 @@ impl Stack {
     #[must_use]
     pub fn connections(&self) -> usize {
         let cx = self.handle.cx(self.handle.now());
-        self.handle.net(&cx).endpoint.connections()
+        self.handle.net(&cx).live
     }
 
     /// What has been counted so far.

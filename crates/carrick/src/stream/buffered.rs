@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 /// A reading half with [`AsyncBufRead`], from [`OwnedReadHalf::buffered`]: lines and records are looked for in the
-/// buffer that they arrived in, where a [`BufReader`](tokio::io::BufReader) copies everything once more.
+/// buffer that they arrived in, where a `tokio::io::BufReader` copies everything once more.
 ///
 /// It holds at most one received buffer, of up to 64 KiB.
 ///

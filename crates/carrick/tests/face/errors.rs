@@ -253,5 +253,5 @@ async fn a_device_that_ends_is_named() {
     settle().await;
     let error = TcpStream::connect(&stack, "192.0.2.2:1").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
-    assert_eq!(error.to_string(), "the stack's device failed: the other end of the memory link is gone");
+    assert!(error.to_string().starts_with("the stack's device failed: "), "{error}");
 }

@@ -3,9 +3,12 @@
 
 mod any;
 mod buffered;
+mod cancel;
 #[path = "../driver/common.rs"]
 #[allow(dead_code, reason = "shared with the driver's tests")]
 mod common;
+mod devices;
+mod drops;
 mod errors;
 mod options;
 mod parity;
