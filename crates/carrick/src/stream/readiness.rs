@@ -13,7 +13,6 @@ use bytes::{BufMut, Bytes};
 use carrick_core::{Connection, Cx};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{Interest, ReadBuf, Ready};
@@ -154,8 +153,8 @@ impl TcpStream {
         }
         let watchers = self.watchers();
         loop {
-            let mut changed = pin!(watchers.notified());
-            changed.as_mut().enable();
+            // Told of all that happens from here on.
+            let changed = watchers.notified();
             if let Poll::Ready(found) = self.stack.enter(&self.cell, &mut look) {
                 return found;
             }
@@ -371,8 +370,7 @@ impl TcpStream {
         let watchers = self.watchers();
         loop {
             consume_budget().await;
-            let mut changed = pin!(watchers.notified());
-            changed.as_mut().enable();
+            let changed = watchers.notified();
             match self.try_io(interest, &mut f) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => changed.await,
                 result => return result,

@@ -144,8 +144,8 @@ async fn an_error_is_told_to_those_who_wait_for_it() {
     assert_eq!(stream.try_read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
-/// Marks the first byte of text that it sends as urgent.
-struct Urgent<D>(D, AtomicBool);
+/// Announces an urgent byte in the next ACK that it sends, when told to.
+struct Urgent<D>(D, Arc<AtomicBool>);
 
 impl<D: Device> Device for Urgent<D> {
     fn capabilities(&self) -> Capabilities {
@@ -158,7 +158,7 @@ impl<D: Device> Device for Urgent<D> {
         self.0.poll_recv(cx, inbox)
     }
     fn send(&self, packet: &Packet<'_>) -> io::Result<()> {
-        if packet.payload_len() == 0 || !self.1.swap(false, Ordering::Relaxed) {
+        if packet.payload_len() > 0 || !self.1.swap(false, Ordering::Relaxed) {
             return self.0.send(packet);
         }
         let mut header = packet.header.to_vec();
@@ -175,18 +175,19 @@ impl<D: Device> Device for Urgent<D> {
 #[tokio::test(start_paused = true)]
 async fn urgent_text_is_a_matter_of_priority() {
     let (a, b) = pair(MemoryConfig::default());
+    let announce = Arc::new(AtomicBool::new(false));
     let server = builder(1).device(a).build().unwrap();
-    let client = builder(2).device(Urgent(b, AtomicBool::new(true))).build().unwrap();
+    let client = builder(2).device(Urgent(b, Arc::clone(&announce))).build().unwrap();
     let mut c = connect(server, client).await;
-    {
-        let mut waiting = Box::pin(c.accepted.ready(Interest::PRIORITY));
-        assert!(poll_once(&mut waiting).await.is_pending());
-        c.connected.write_all(b"!and so on").await.unwrap();
-        let ready = within(1, waiting).await.unwrap();
-        assert!(ready.is_priority() && !ready.is_readable());
-    }
+    settle().await;
+    announce.store(true, Ordering::Relaxed);
+    c.accepted.write_all(b"?").await.unwrap();
+    // The announcement comes before the text.
+    let ready = within(1, c.accepted.ready(Interest::PRIORITY)).await.unwrap();
+    assert!(ready.is_priority() && !ready.is_readable() && !announce.load(Ordering::Relaxed));
+    c.connected.write_all(b"!and so on").await.unwrap();
     let mut buf = [0; 10];
-    c.accepted.read_exact(&mut buf).await.unwrap();
+    within(1, c.accepted.read_exact(&mut buf)).await.unwrap();
     assert_eq!(&buf, b"!and so on", "in line");
     assert!(poll_once(&mut Box::pin(c.accepted.ready(Interest::PRIORITY))).await.is_pending());
 }
@@ -309,6 +310,13 @@ async fn a_buffer_is_filled_as_far_as_it_has_room() {
     let mut rest = Vec::with_capacity(2000);
     assert_eq!(c.accepted.try_read_buf(&mut rest).unwrap(), 1000 - exact.len() - 7);
     assert_eq!(c.accepted.try_read_buf(&mut rest).unwrap_err().kind(), ErrorKind::WouldBlock);
+    // Also where what has been received lies in several buffers.
+    c.connected.write_all(&[b'y'; 200_000]).await.unwrap();
+    settle().await;
+    assert!(c.accepted.tcp_info().unwrap().unread > 100_000);
+    let mut exact = vec![0; 90_000];
+    assert_eq!(c.accepted.try_read_buf(&mut &mut exact[..]).unwrap(), 90_000);
+    assert!(exact.iter().all(|byte| *byte == b'y'));
 }
 
 #[tokio::test(start_paused = true)]
