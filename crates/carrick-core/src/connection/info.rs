@@ -95,7 +95,7 @@ impl Connection {
             unread: self.received.len(),
             bytes_acknowledged: self.to_send.taken(),
             bytes_received: rcv.text_received(),
-            retransmitted: snd.sent_again,
+            retransmitted: self.sent_again,
             timeouts: snd.retries,
             keep_alive_probes: self.keep_alive_probes,
             soft_error: self.soft_error,

@@ -90,6 +90,8 @@ pub struct Connection {
     corked: bool,
     /// SND.UP: how many of the bytes from SND.UNA on lie before it.
     urgent: u32,
+    /// Segments sent again since the connection was established, modulo 2^32.
+    sent_again: u32,
 }
 
 /// What is below the connection, and what is constant about its packets.
@@ -357,6 +359,7 @@ impl Connection {
             nodelay,
             corked: false,
             urgent: 0,
+            sent_again: 0,
         }
     }
 
@@ -723,6 +726,8 @@ impl Connection {
             nodelay,
             corked,
             urgent,
+            // A statistic, which changes nothing.
+            sent_again: _,
         } = self;
         tuple.hash(state);
         self.state().hash(state);

@@ -315,6 +315,10 @@ impl Connection {
             }
             (State::Open(open), Kind::Segment) => {
                 let again = plan.seq != open.snd.nxt;
+                if again && (len > 0 || fin) {
+                    let segments = len.div_ceil(usize::from(plan.mss.max(1))).max(1);
+                    self.sent_again = self.sent_again.wrapping_add(u32::try_from(segments).unwrap_or(1));
+                }
                 let sent = Sendable { seq: plan.seq, len, fin };
                 if open.snd.on_sent(sent, plan.mss.into(), plan.now) {
                     self.timers.restart_retransmission();

@@ -72,8 +72,6 @@ pub(crate) struct Sender {
     pub(crate) retries: u8,
     /// SND.UNA is still near ISS, below which nothing was ever sent.
     young: bool,
-    /// Segments sent again since the connection was made, modulo 2^32.
-    pub(crate) sent_again: u32,
 }
 
 /// What is to be sent against the rules, once.
@@ -118,7 +116,6 @@ impl Sender {
             born: 0,
             retries: 0,
             young: true,
-            sent_again: 0,
         }
     }
 
@@ -182,8 +179,6 @@ impl Sender {
         self.ecn.cwr &= !self.is_new_text(&sent);
         let again = sent.seq.before(self.nxt);
         if again {
-            let segments = len.div_ceil(mss.max(1)).max(1);
-            self.sent_again = self.sent_again.wrapping_add(segments);
             // Karn: no sample while something is under way twice (RFC 6298 §3).
             self.timed_at = Instant::NEVER;
         } else if self.timed_at == Instant::NEVER {
@@ -431,7 +426,6 @@ impl Sender {
             born: _,
             retries,
             young,
-            sent_again: _,
         } = self;
         for seq in [una, nxt, next, wl2, small] {
             state.write_u32(seq.distance_from(*iss));
