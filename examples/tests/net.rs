@@ -12,6 +12,7 @@ use carrick_examples::meter::Tally;
 use carrick_examples::{link, pattern, web};
 use common::{inside, is_set};
 use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
@@ -307,7 +308,10 @@ async fn watched(kind: TunBuilder, finished: bool) {
     let scratch = Scratch::new();
     let (source, capture) = (scratch.file("source"), scratch.file("capture.pcapng"));
     fs::write(&source, stream(BYTES)).expect("a file to send");
-    let _stack = serve(kind).await;
+    let stack = serve(kind).await;
+    let own_file = scratch.file("own.pcapng");
+    let own = io::BufWriter::new(fs::File::create(&own_file).expect("a file for the capture"));
+    let own = stack.capture(own).expect("it can be written to");
     let (dumpcap, mut said) = start_capture(&capture).await;
     for address in [link::FAR_V4, link::FAR_V6] {
         let down = url(address, &format!("/bytes/{BYTES}"));
@@ -319,11 +323,17 @@ async fn watched(kind: TunBuilder, finished: bool) {
     }
     stop_capture(dumpcap, &mut said).await;
 
+    let count = own.finish().expect("all of it was written");
     let packets = dissect(&capture, finished).await;
+    let own_packets = dissect(&own_file, finished).await;
+    // The kernel looks for routers now and then.
+    assert!((1..=count).contains(&(own_packets.len() as u64)), "{} of {count} are TCP", own_packets.len());
     let least = 4 * BYTES / 1460;
-    assert_eq!(packets.len() as u64 > least, finished, "{} packets, {least} of full size", packets.len());
+    for packets in [&packets, &own_packets] {
+        assert_eq!(packets.len() as u64 > least, finished, "{} packets, {least} of full size", packets.len());
+    }
     let from_carrick = |packet: &&Packet| ["192.0.2.2", "2001:db8::2"].contains(&packet.from.as_str());
-    for packet in &packets {
+    for packet in packets.iter().chain(&own_packets) {
         let Packet { checksum, tcp_checksum, ip_checksum, malformed, severity, .. } = packet;
         // The kernel writes a sum of 0 as 0xffff, as UDP must and TCP need not; tshark calls that bad.
         let written_otherwise = checksum == "0xffff" && !from_carrick(&packet);

@@ -5,7 +5,7 @@
 //! counts: comments and names do not. The binary of this crate makes `docs/requirements.md` of it:
 //!
 //! ```text
-//! CARRICK_COVERS=target/covers cargo test --workspace
+//! CARRICK_COVERS=target/covers cargo test --workspace --all-features
 //! cargo run -p carrick-covers -- target/covers          # fails if the page is stale or an id is missing
 //! cargo run -p carrick-covers -- target/covers --write  # writes the page
 //! ```

@@ -49,6 +49,7 @@ mod ipv6;
 pub mod martian;
 pub mod offload;
 mod options;
+pub mod pcapng;
 pub mod reassembly;
 pub mod segmentation;
 mod seq;

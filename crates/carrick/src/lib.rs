@@ -85,6 +85,7 @@
 //!
 //! The protocol itself is in `carrick-core`, without clock, sockets or threads.
 
+mod capture;
 mod cell;
 mod deadlines;
 pub mod device;
@@ -104,6 +105,7 @@ pub mod tcp {
     pub use crate::stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 }
 
+pub use capture::Capture;
 pub use carrick_core::congestion;
 pub use carrick_core::{
     Cidr, CidrParseError, ConnectionConfig, EcnPolicy, KeepAlive, ListenAddr, TcpInfo, TcpState,

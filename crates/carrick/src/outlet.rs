@@ -4,6 +4,7 @@
 //! segmentation (or that refuse what they should take), partial checksums completed for devices that do not complete them, and packets to one of the
 //! stack's own addresses go into a ring that the device task reads, never to the device.
 
+use crate::capture::Captures;
 use crate::device::{Capabilities, Checksum, Device, Packet, Ring};
 use carrick_core::{MAX_PARTS, Taken, Transmit};
 use carrick_wire::Protocol;
@@ -11,6 +12,7 @@ use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Bytes of the ring for packets to ourselves: a few full windows.
@@ -36,6 +38,7 @@ pub(crate) enum Sent {
 pub(crate) struct Outlet {
     pub(crate) device: Box<dyn Device>,
     pub(crate) own_ring: Ring,
+    pub(crate) captures: Arc<Captures>,
     capabilities: Capabilities,
     own_addresses: Vec<IpAddr>,
     lost: AtomicU64,
@@ -52,6 +55,7 @@ impl Outlet {
         Self {
             device,
             own_ring: Ring::new(OWN_RING),
+            captures: Arc::default(),
             capabilities,
             own_addresses,
             lost: AtomicU64::new(0),
@@ -121,6 +125,7 @@ impl Outlet {
 
     fn send_to_ourselves(&self, packet: &Packet<'_>) -> (Sent, Taken) {
         if self.own_ring.push(packet, Checksum::Verified) {
+            self.captures.sent(packet);
             (Sent::All, Taken::All)
         } else {
             (Sent::OwnRingFull, Taken::Payload(0))
@@ -161,7 +166,10 @@ impl Outlet {
     fn offer(&self, packet: &Packet<'_>) -> Offered {
         for _ in 0..INTERRUPTIONS {
             match self.device.send(packet) {
-                Ok(()) => return Offered::Taken,
+                Ok(()) => {
+                    self.captures.sent(packet);
+                    return Offered::Taken;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.congested.store(true, Ordering::Relaxed);
                     return Offered::Full;

@@ -1,5 +1,6 @@
 //! A stack: its addresses, its device, its limits.
 
+use crate::capture::Capture;
 use crate::device::Device;
 use crate::error::Failure;
 use crate::outlet::Outlet;
@@ -70,6 +71,18 @@ impl Stack {
     pub fn connections(&self) -> usize {
         let cx = self.handle.cx(self.handle.now());
         self.handle.net(&cx).live
+    }
+
+    /// Writes every packet that comes or goes from now on to `writer`, as a pcapng file, until the [`Capture`] is dropped.
+    ///
+    /// The writer is called by whichever task moves the packet, which waits for it: let it be quick, a
+    /// [`BufWriter`](io::BufWriter) around a file or a `Vec`, and let it not use the stack itself. When it fails the capture
+    /// stops, and nothing else does. While there is none a packet pays for one look at a flag.
+    ///
+    /// # Errors
+    /// What the writer said to the beginning of the file.
+    pub fn capture(&self, writer: impl io::Write + Send + 'static) -> io::Result<Capture> {
+        self.handle.outlet.captures.begin(None, Box::new(writer))
     }
 
     /// What has been counted so far.

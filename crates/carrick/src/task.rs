@@ -14,6 +14,7 @@ use bytes::Bytes;
 use carrick_core::{Connection, Cx, DiscardReason, Dispatch, Frame, Input, Instant, MAX_CHUNK, Outcome};
 use std::future::Future;
 use std::io;
+use std::iter;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -489,17 +490,20 @@ impl<'a> Handler<'a> {
 impl Sink for Handler<'_> {
     fn borrowed(&mut self, frame: &[u8], meta: Meta) -> ControlFlow<()> {
         self.spend(frame.len());
+        self.shared.outlet.captures.received(frame, iter::empty());
         self.frame(Frame::new(frame), meta)
     }
 
     fn shared(&mut self, frame: &Bytes, pinned: usize, meta: Meta) -> ControlFlow<()> {
         self.spend(frame.len());
+        self.shared.outlet.captures.received(frame, iter::empty());
         self.frame(Frame::shared(frame, pinned), meta)
     }
 
     fn in_parts(&mut self, head: &[u8], parts: &[Bytes], pinned: usize, meta: Meta) -> ControlFlow<()> {
         let len = parts.iter().fold(head.len(), |sum, part| sum.saturating_add(part.len()));
         self.spend(len);
+        self.shared.outlet.captures.received(head, parts.iter().map(|part| &part[..]));
         self.frame(Frame::in_parts(head, parts, pinned), meta)
     }
 

@@ -13,6 +13,8 @@ pub mod channel;
 mod inbox;
 pub mod memory;
 mod ring;
+#[cfg(feature = "smoltcp")]
+pub mod smoltcp;
 #[cfg(target_os = "linux")]
 mod tun;
 

@@ -12,6 +12,7 @@ pub use owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use split::{ReadHalf, WriteHalf};
 
 use crate::Stack;
+use crate::capture::Capture;
 use crate::cell::{Cell, State, register};
 use crate::error::{io_error, not_connected};
 use crate::shared::{Handle, is_over};
@@ -136,6 +137,16 @@ impl TcpStream {
             None => Poll::Pending,
         })
         .await
+    }
+
+    /// Writes every packet of this connection that comes or goes from now on to `writer`, as [`Stack::capture`] does.
+    ///
+    /// # Errors
+    /// What the writer said to the beginning of the file; [`NotConnected`](io::ErrorKind::NotConnected) after an internal
+    /// error.
+    pub fn capture(&self, writer: impl io::Write + Send + 'static) -> io::Result<Capture> {
+        let ends = (self.local_addr()?, self.peer_addr()?);
+        self.stack.outlet.captures.begin(Some(ends), Box::new(writer))
     }
 
     /// Splits into halves that borrow the stream.

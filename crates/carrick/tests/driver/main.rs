@@ -9,6 +9,7 @@ mod bug_replies_at_the_end;
 mod bug_time_wait_in_the_way;
 mod bug_waiters_that_panic;
 mod cancel;
+mod capture;
 mod common;
 mod devices;
 mod drops;

@@ -248,6 +248,7 @@ async fn t_asy_1_every_await_of_a_stream() {
             world(op, polls, turns).await;
         }
     }
+    carrick_covers::covers!("T-ASY-1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -296,6 +297,7 @@ async fn t_asy_1_every_await_of_a_listener() {
         drop((accepted, stream, other));
         nothing_is_left(&[server, client]).await;
     }
+    carrick_covers::covers!("T-ASY-1");
 }
 
 #[tokio::test(start_paused = true)]

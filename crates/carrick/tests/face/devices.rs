@@ -177,6 +177,7 @@ async fn t_dev_3_a_device_that_ends_is_told_to_everybody_within_a_second() {
         waiting.go_wrong(wrong).await;
         waiting.all_are_told(ErrorKind::NotFound).await;
     }
+    carrick_covers::covers!("T-DEV-3");
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,4 +226,5 @@ async fn t_dev_3_a_short_outage_is_loss() {
         assert_eq!(&buf, b"xy");
         waiting.c.client.abort();
     }
+    carrick_covers::covers!("T-DEV-3");
 }

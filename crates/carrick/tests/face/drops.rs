@@ -120,6 +120,7 @@ fn t_asy_3_every_order_of_dropping_one_sides_things() {
             assert_eq!(client.memory_used(), 0);
         });
     }
+    carrick_covers::covers!("T-ASY-3");
 }
 
 #[tokio::test(start_paused = true)]
