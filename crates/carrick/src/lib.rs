@@ -100,15 +100,23 @@ mod stream;
 mod sync;
 mod task;
 
+/// How much may be in flight: the controllers that there are, and what one of your own implements.
+///
+/// One is chosen for a socket with [`TcpSocket::set_congestion`], for a stack with [`ConnectionConfig::congestion`].
+pub mod congestion {
+    pub use carrick_core::Instant;
+    pub use carrick_core::congestion::*;
+}
+
 /// The halves of a [`TcpStream`], under the path that `tokio::net` has them at.
 pub mod tcp {
     pub use crate::stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 }
 
 pub use capture::Capture;
-pub use carrick_core::congestion;
 pub use carrick_core::{
-    Cidr, CidrParseError, ConnectionConfig, EcnPolicy, KeepAlive, ListenAddr, TcpInfo, TcpState,
+    Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, KeepAlive, ListenAddr, TcpInfo,
+    TcpState, UserTimeoutOption,
 };
 pub use listener::TcpListener;
 pub use socket::TcpSocket;

@@ -111,6 +111,22 @@ impl TcpListener {
     ///
     /// # Errors
     /// Why the stack has failed or ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::TcpListener;
+    ///
+    /// let listener = TcpListener::bind(&server, "192.0.2.1:80").await?;
+    /// # let _stream = carrick::TcpStream::connect(&client, "192.0.2.1:80").await?;
+    /// let (stream, peer) = listener.accept().await?;
+    /// println!("{peer} asks {}", stream.local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
             let mut pushed = std::pin::pin!(self.listening.notify.notified());

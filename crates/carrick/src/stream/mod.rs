@@ -61,6 +61,21 @@ impl TcpStream {
     /// family, [`AddrInUse`](io::ErrorKind::AddrInUse) if no local port is free,
     /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) at the stack's limits, and
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the stack has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// # let _listener = carrick::TcpListener::bind(&server, "192.0.2.1:80").await?;
+    /// use carrick::TcpStream;
+    ///
+    /// let stream = TcpStream::connect(&client, ("192.0.2.1", 80)).await?;
+    /// assert_eq!(stream.peer_addr()?.port(), 80);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn connect<A: ToSocketAddrs>(stack: &Stack, addr: A) -> io::Result<Self> {
         let mut last = None;
         for addr in lookup_host(addr).await? {
@@ -130,6 +145,25 @@ impl TcpStream {
     ///
     /// # Errors
     /// Why the connection ended, if not in that way.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// stream.write_all(b"goodbye").await?;
+    /// stream.shutdown().await?;
+    /// # let (mut read, mut write) = peer.split();
+    /// # tokio::io::copy(&mut read, &mut write).await?;
+    /// # drop(peer);
+    /// # let _answer = stream.read_chunk(usize::MAX).await?;
+    /// stream.closed().await?; // delivered to the last byte
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn closed(&self) -> io::Result<()> {
         self.wait(|state, _| match state.error(self.stack.failure()) {
             Some(error) => Poll::Ready(Err(error)),
@@ -156,6 +190,23 @@ impl TcpStream {
 
     /// Splits into halves that can be moved to different tasks. Dropping the write half closes the sending
     /// direction; the connection is let go of when both are dropped.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (stream, _peer) = connected().await?;
+    /// let (read, write) = stream.into_split();
+    /// let reading = tokio::spawn(async move {
+    ///     // ... read from it in a task of its own, then give it back
+    ///     read
+    /// });
+    /// let stream = write.reunite(reading.await?).expect("two halves of one stream");
+    /// # drop(stream);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         owned::split(self)

@@ -285,6 +285,23 @@ impl TcpStream {
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room now, [`BrokenPipe`](io::ErrorKind::BrokenPipe)
     /// after this side's shutdown; else why the connection ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (stream, _peer) = connected().await?;
+    /// // Any number of tasks may do this on one stream.
+    /// stream.writable().await?;
+    /// match stream.try_write(b"as much as fits") {
+    ///     Ok(n) => println!("{n} bytes"),
+    ///     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => println!("another task was faster"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.try_write_vectored(&[IoSlice::new(buf)])
     }
@@ -308,6 +325,24 @@ impl TcpStream {
     ///
     /// # Errors
     /// Why the connection ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # peer.write_all(b"GET / HTTP/1.1").await?;
+    /// let mut first = [0; 3];
+    /// stream.peek(&mut first).await?;
+    /// assert_eq!(&first, b"GET"); // it is still there to be read
+    /// # let mut again = [0; 3];
+    /// # stream.read_exact(&mut again).await?;
+    /// # assert_eq!(again, first);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.wait(|state, _| self.poll_look(state, &mut [IoSliceMut::new(buf)])).await
     }

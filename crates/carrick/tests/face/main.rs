@@ -14,3 +14,4 @@ mod options;
 mod parity;
 mod readiness;
 mod sockets;
+mod threads;

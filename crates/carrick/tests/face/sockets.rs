@@ -1,7 +1,7 @@
 //! Sockets before they connect or listen: what is bound, what is set.
 
 use crate::common::*;
-use carrick::congestion::NewReno;
+use carrick::congestion::{Acked, Controller, Instant, NewReno};
 use carrick::device::memory::MemoryConfig;
 use carrick::{KeepAlive, TcpListener, TcpSocket, TcpStream};
 use std::io::ErrorKind;
@@ -188,4 +188,40 @@ async fn a_backlog_of_one() {
     let accepted = within(1, listener.accept()).await.unwrap();
     assert_eq!(accepted.1, first.local_addr().unwrap());
     within(60, second).await.unwrap();
+}
+
+/// Three segments, whatever happens.
+#[derive(Clone, Debug, Default)]
+struct Three(u32);
+
+impl Controller for Three {
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+    fn window(&self) -> u32 {
+        self.0 * 3
+    }
+    fn on_start(&mut self, mss: u32) {
+        self.0 = mss;
+    }
+    fn on_ack(&mut self, _: Acked) {}
+    fn on_loss(&mut self, _: Instant, _: u32) {}
+    fn on_timeout(&mut self, _: Instant, _: u32, _: bool) {}
+    fn digest(&self, _: &mut dyn std::hash::Hasher) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_congestion_controller_of_ones_own() {
+    let (server, client) = stacks(MemoryConfig::default());
+    let listener = TcpListener::bind(&server, SERVER).await.unwrap();
+    let socket = TcpSocket::new_v4(&client).unwrap();
+    socket.set_congestion(Some(Box::new(Three::default()))).unwrap();
+    let mut stream = within(1, socket.connect(addr(SERVER))).await.unwrap();
+    let (mut accepted, _) = within(1, listener.accept()).await.unwrap();
+    let reading = tokio::spawn(async move { read_pattern(&mut accepted).await.unwrap() });
+    write_pattern(&mut stream, 200_000).await.unwrap();
+    let info = stream.tcp_info().unwrap();
+    assert_eq!((info.congestion_window, info.slow_start_threshold), (3 * 1448, None));
+    drop(stream);
+    assert_eq!(within(60, reading).await.unwrap(), 200_000);
 }
