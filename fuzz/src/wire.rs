@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 
 use carrick_wire::icmp::{self, Envelope, IcmpMessage, Quote};
+use carrick_wire::merging::Run;
 use carrick_wire::offload;
 use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
 use carrick_wire::{
@@ -195,9 +196,11 @@ fn cut(header: &[u8], payload: &[&[u8]], segment_size: NonZeroU16) -> Option<Vec
     let mut together = Vec::new();
     let mut packet = SegmentBuf::new();
     let mut packets = 0;
+    let mut run: Option<(Run, Vec<u8>)> = None;
     while segmenter.next_segment(&mut packet) {
         packets += 1;
         let bytes = [packet.header(), &packet.parts().concat()].concat();
+        run = merge(run, &bytes);
         // A stranger's header may hold options that the parser refuses, but never wrong lengths or sums.
         match IpView::parse(&bytes[..]) {
             Ok(view) => {
@@ -225,6 +228,28 @@ fn cut(header: &[u8], payload: &[&[u8]], segment_size: NonZeroU16) -> Option<Vec
     let whole: usize = payload.iter().map(|slice| slice.len()).sum();
     assert_eq!(packets, whole.div_ceil(usize::from(segment_size.get())).max(1));
     Some(together)
+}
+
+/// Puts a packet to those before it, or begins anew: what was put together is whole.
+fn merge(before: Option<(Run, Vec<u8>)>, packet: &[u8]) -> Option<(Run, Vec<u8>)> {
+    if let Some((mut run, mut payload)) = before
+        && run.take(packet)
+    {
+        payload.extend_from_slice(&packet[run.header_len()..]);
+        let mut whole = vec![0; run.header_len()];
+        run.emit(&mut whole).unwrap();
+        whole.extend_from_slice(&payload);
+        assert_eq!(whole.len(), run.total_len());
+        // It may hold addresses and options that the parsers refuse, each packet like the whole.
+        let text =
+            |bytes| Some(TcpView::parse(IpView::parse(bytes).ok()?.payload_slice()).ok()?.payload_slice());
+        assert_eq!(text(&whole).is_some(), text(packet).is_some());
+        assert!(text(&whole).is_none_or(|text| text == payload));
+        return Some((run, payload));
+    }
+    let run = Run::begin(packet)?;
+    let payload = packet[run.header_len()..].to_vec();
+    Some((run, payload))
 }
 
 /// An offload header and the packet behind it, whatever they are.

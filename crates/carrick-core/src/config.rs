@@ -265,7 +265,8 @@ impl Default for ListenConfig {
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
     /// Most bytes received and not read yet; the offered window never exceeds it. At least one segment,
-    /// at most 2^30 - 1. Default 512 KiB. Memory is taken only as bytes arrive.
+    /// at most 2^30 - 1. Default 1,000 KiB, for which a window scale of 4 is enough. Memory is taken only as bytes
+    /// arrive.
     pub receive_buffer: u32,
     /// Most bytes written and not acknowledged yet. At least one segment. Default 512 KiB.
     pub send_buffer: u32,
@@ -349,7 +350,7 @@ impl ConnectionConfig {
 impl Default for ConnectionConfig {
     fn default() -> Self {
         Self {
-            receive_buffer: 512 << 10,
+            receive_buffer: 1000 << 10,
             send_buffer: 512 << 10,
             notsent_lowat: None,
             window_scale: true,

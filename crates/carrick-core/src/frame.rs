@@ -139,7 +139,7 @@ impl<'f> Segment<'f> {
     /// How many segments on the wire it stands for, as far as its text tells.
     pub(crate) fn wire_segments(&self) -> usize {
         let size = self.segment_size.map_or(0, usize::from);
-        if size == 0 { 1 } else { self.text.len().div_ceil(size) }
+        if size == 0 { 1 } else { self.text.len().div_ceil(size).max(1) }
     }
 
     /// The sequence numbers that the text takes.

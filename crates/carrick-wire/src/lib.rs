@@ -47,6 +47,7 @@ mod ip;
 mod ipv4;
 mod ipv6;
 pub mod martian;
+pub mod merging;
 pub mod offload;
 mod options;
 pub mod pcapng;

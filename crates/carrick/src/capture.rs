@@ -103,16 +103,21 @@ impl Captures {
         self.any.store(!all.is_empty(), Ordering::Relaxed);
     }
 
+    /// Whether packets are to be seen as they are on the wire.
+    pub(crate) fn are_any(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
     /// The device has taken a packet.
     pub(crate) fn sent(&self, packet: &Packet<'_>) {
-        if self.any.load(Ordering::Relaxed) {
+        if self.are_any() {
             self.record(Direction::Outbound, packet.header, packet.payload.iter().copied());
         }
     }
 
     /// The device has delivered one.
     pub(crate) fn received<'p>(&self, head: &'p [u8], parts: impl Iterator<Item = &'p [u8]> + Clone) {
-        if self.any.load(Ordering::Relaxed) {
+        if self.are_any() {
             self.record(Direction::Inbound, head, parts);
         }
     }

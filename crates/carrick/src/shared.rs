@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) internal_errors: AtomicU64,
     /// What the device received and could make nothing of.
     pub(crate) device_refused: AtomicU64,
+    /// Packets that were put together with the one before them.
+    pub(crate) merged: AtomicU64,
 }
 
 /// The endpoint and the driver's own tables beside it.
@@ -127,6 +129,7 @@ impl Shared {
             ended_notify: Notify::new(),
             internal_errors: AtomicU64::new(0),
             device_refused: AtomicU64::new(0),
+            merged: AtomicU64::new(0),
         }
     }
 

@@ -32,6 +32,9 @@ pub struct Counters {
     pub device_lost: u64,
     /// What the device received and could make nothing of: an offload header at odds with its packet.
     pub device_refused: u64,
+    /// Packets that the device received one by one and that were put together with the one before them, which
+    /// they followed in its stream. `endpoint` counts what came of it as one packet.
+    pub merged: u64,
     /// Connections given up because of a defect of this library. Please report any.
     pub internal_errors: u64,
 }
@@ -94,6 +97,7 @@ impl Stack {
             endpoint,
             device_lost: self.handle.outlet.lost(),
             device_refused: self.handle.device_refused.load(Ordering::Relaxed),
+            merged: self.handle.merged.load(Ordering::Relaxed),
             internal_errors: self.handle.internal_errors.load(Ordering::Relaxed),
         }
     }

@@ -25,7 +25,7 @@ use tokio::time::Sleep;
 
 /// Most packets and bytes that one turn reads from the device, and as much again that a stack sent to itself.
 const FRAMES_PER_TURN: usize = 64;
-const BYTES_PER_TURN: usize = 1 << 20;
+const BYTES_PER_TURN: usize = 256 << 10;
 /// After so many packets the connections they touched are settled.
 const FRAMES_PER_SETTLING: usize = 16;
 /// Most waiting connections that one turn serves, one packet each, and most timers that it expires.
@@ -103,10 +103,14 @@ impl DeviceTask {
         let mut device_dry = false;
         while !device_dry && share.is_left() {
             let mut handler = Handler::new(shared, batch, &mut share);
-            match shared.outlet.device.poll_recv(cx, &mut Inbox::new(buffers, &mut handler)) {
+            let mut inbox = Inbox::new(buffers, &mut handler).merging(!shared.outlet.captures.are_any());
+            let received = shared.outlet.device.poll_recv(cx, &mut inbox);
+            // What waits for more to come has waited long enough.
+            let _ = inbox.flush();
+            handler.settle();
+            match received {
                 Poll::Pending => device_dry = true,
                 Poll::Ready(result) => {
-                    handler.settle();
                     // A device that says Ready and delivers nothing must not hold us.
                     share.frames = share.frames.saturating_sub(1);
                     result?;
@@ -511,5 +515,11 @@ impl Sink for Handler<'_> {
         self.shared.device_refused.fetch_add(1, Ordering::Relaxed);
         self.share.frames = self.share.frames.saturating_sub(1);
         if self.share.is_left() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    fn merged(&mut self, packets: usize) {
+        let more = packets.saturating_sub(1);
+        self.shared.merged.fetch_add(more as u64, Ordering::Relaxed);
+        self.share.frames = self.share.frames.saturating_sub(more);
     }
 }

@@ -263,7 +263,7 @@ impl Connection {
                     let untrue = u32::from(fault!(self.config, DuplicateUntrue));
                     open.rcv.note_old_text(segment.seq - untrue, segment.text_seqs());
                 }
-                self.owe_ack();
+                self.owe_ack(segment);
             }
             // A keep-alive probe, whose ACK has been found good.
             State::Open(_) if segment.seq + 1 == nxt && segment.has(TcpFlags::ACK) => {
@@ -375,17 +375,17 @@ impl Connection {
             }
             Taken::Held => {
                 open.rcv.acks.on_trouble();
-                self.owe_ack();
+                self.owe_ack(segment);
                 Ok(())
             }
             // Not acknowledged, so the peer sends it again when there may be memory.
             Taken::Refused(Refused::NoMemory) => Err(Outcome::Discarded(DiscardReason::NoMemory)),
             Taken::Refused(Refused::BehindFin) => {
-                self.owe_ack();
+                self.owe_ack(segment);
                 Err(Outcome::Answered(DiscardReason::OutOfWindow))
             }
             Taken::Refused(Refused::TooManyRanges) => {
-                self.owe_ack();
+                self.owe_ack(segment);
                 Err(Outcome::Answered(DiscardReason::TooManyRanges))
             }
         }
@@ -448,10 +448,11 @@ impl Connection {
         }
     }
 
-    /// A duplicate ACK is owed: one for each segment, unless SACK says all with one.
-    fn owe_ack(&mut self) {
+    /// A duplicate ACK is owed: one for each segment on the wire, unless SACK says all with one.
+    fn owe_ack(&mut self, segment: &Segment<'_>) {
         let sack = matches!(&self.state, State::Open(open) if open.rcv.sack);
-        self.acks_due = if sack { 1 } else { self.acks_due.saturating_add(1) };
+        let segments = u8::try_from(segment.wire_segments()).unwrap_or(u8::MAX);
+        self.acks_due = if sack { 1 } else { self.acks_due.saturating_add(segments) };
     }
 
     /// The segment is dropped and draws an ACK, under the throttle (RFC 5961 §7).

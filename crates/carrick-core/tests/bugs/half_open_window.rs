@@ -13,7 +13,7 @@ fn an_ack_from_a_half_open_record_keeps_the_offered_window() {
         let mut s = builder.listening();
         s.inject(seg().syn().seq(0));
         s.expect(seg().syn().seq(0).ack(1).window(65_535));
-        // 512 KiB of receive buffer make a shift of 4 where the peer scales.
+        // 1,000 KiB of receive buffer make a shift of 4 where the peer scales.
         let window = if scale.is_some() { 65_535 >> 4 } else { 65_535 };
         s.inject(seg().rst().seq(2));
         s.expect(seg().seq(1).ack(1).window(window));

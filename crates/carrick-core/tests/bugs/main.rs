@@ -10,6 +10,7 @@ mod cork_and_probes;
 mod covering_text_memory;
 mod digest_of_records;
 mod duplicate_acks_after_the_hole;
+mod duplicate_acks_of_a_super_segment;
 mod end_of_time;
 mod few_syn_retries;
 mod fin_below_kept_text;

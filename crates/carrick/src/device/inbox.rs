@@ -1,19 +1,16 @@
 //! The receiving end of a device: a buffer to read into, and somewhere to put what was read.
 //!
 //! Frames are handled as they are delivered, so the buffer is free again after each. A large frame may be kept
-//! by reference: then its whole buffer is handed over and another takes its place, most recently freed first,
-//! so that the same few stay in cache. Invariant: a buffer's bytes are initialised once, when it is allocated.
+//! by reference: then its whole buffer is handed over and another takes its place. Packets that a device reads one
+//! by one wait until it is known whether the next one goes on where they end, and are handled together if it does.
 
+use super::buffers::{Buffers, Next};
 use super::{Checksum, Meta};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::ops::ControlFlow;
 
-/// Size of a read buffer: the largest IP packet and some room for a device's own header.
-const BUFFER: usize = 65_536 + 512;
 /// From this size on a frame is offered by reference; its payload may still be small enough to be copied.
 const KEEP_FROM: usize = 16_384;
-/// Most handed-over buffers that are remembered for reuse.
-const REMEMBERED: usize = 8;
 
 /// Whoever handles frames.
 pub(crate) trait Sink {
@@ -26,6 +23,8 @@ pub(crate) trait Sink {
     fn in_parts(&mut self, head: &[u8], parts: &[Bytes], pinned: usize, meta: Meta) -> ControlFlow<()>;
     /// A frame that the device could make nothing of.
     fn refused(&mut self) -> ControlFlow<()>;
+    /// The next frame is so many packets that the device read.
+    fn merged(&mut self, packets: usize);
 }
 
 /// Where a device puts what it received.
@@ -36,15 +35,23 @@ pub(crate) trait Sink {
 pub struct Inbox<'a> {
     buffers: &'a mut Buffers,
     sink: &'a mut dyn Sink,
+    merges: bool,
 }
 
 impl<'a> Inbox<'a> {
     pub(crate) fn new(buffers: &'a mut Buffers, sink: &'a mut dyn Sink) -> Self {
-        Self { buffers, sink }
+        Self { buffers, sink, merges: true }
+    }
+
+    /// Whether packets of a stream may be put together. Default: yes.
+    pub(crate) fn merging(self, merges: bool) -> Self {
+        Self { merges, ..self }
     }
 
     /// A buffer of at least 65,536 bytes to read one packet into; what is in it means nothing.
     pub fn buffer(&mut self) -> &mut [u8] {
+        // Whoever is to stop hears of it with the next packet.
+        let _ = self.flush();
         self.buffers.current()
     }
 
@@ -54,6 +61,52 @@ impl<'a> Inbox<'a> {
     /// again soon.
     pub fn received(&mut self, len: usize, meta: Meta) -> ControlFlow<()> {
         let len = len.min(self.buffer().len());
+        self.deliver(len, meta)
+    }
+
+    /// A buffer to read one packet of at most `largest` bytes into, for a device that reads packets one by one and
+    /// knows nothing of them. What is in it means nothing.
+    pub(crate) fn packet_buffer(&mut self, largest: usize) -> &mut [u8] {
+        if !self.buffers.has_room(largest) {
+            // Whoever is to stop hears of it with the next packet.
+            let _ = self.flush();
+        }
+        self.buffers.behind()
+    }
+
+    /// Delivers the packet in the first `len` bytes of [`packet_buffer`](Self::packet_buffer), by itself or with
+    /// those before and behind it in its stream.
+    ///
+    /// [`Break`](ControlFlow::Break) as for [`received`](Self::received).
+    pub(crate) fn received_packet(&mut self, len: usize) -> ControlFlow<()> {
+        match self.buffers.take(len) {
+            Next::Waits if self.merges => ControlFlow::Continue(()),
+            Next::Waits | Next::Whole => self.flush(),
+            Next::Alone(len) => self.deliver(len, Meta::default()),
+            Next::Other(buffer, len) => {
+                let before = self.flush();
+                let then = match self.buffers.begin(buffer, len) {
+                    Next::Alone(len) => self.deliver(len, Meta::default()),
+                    _ => ControlFlow::Continue(()),
+                };
+                if before.is_break() { before } else { then }
+            }
+        }
+    }
+
+    /// Delivers what waits for more to come.
+    pub(crate) fn flush(&mut self) -> ControlFlow<()> {
+        let Some(run) = self.buffers.finish() else { return ControlFlow::Continue(()) };
+        let mut meta = Meta { checksum: Checksum::Verified, ..Meta::default() };
+        if run.packets > 1 {
+            meta.segment_size = Some(run.segment_size);
+            self.sink.merged(run.packets);
+        }
+        self.deliver(run.len, meta)
+    }
+
+    /// The packet in the first `len` bytes of the buffer.
+    fn deliver(&mut self, len: usize, meta: Meta) -> ControlFlow<()> {
         if len < KEEP_FROM {
             let frame = self.buffers.current().get(..len).unwrap_or_default();
             return self.sink.borrowed(frame, meta);
@@ -69,6 +122,7 @@ impl<'a> Inbox<'a> {
     ///
     /// [`Break`](ControlFlow::Break) as for [`received`](Self::received).
     pub fn received_frame(&mut self, frame: Bytes, meta: Meta) -> ControlFlow<()> {
+        let _ = self.flush();
         if frame.len() < KEEP_FROM {
             return self.sink.borrowed(&frame, meta);
         }
@@ -88,6 +142,7 @@ impl<'a> Inbox<'a> {
         pinned: usize,
         meta: Meta,
     ) -> ControlFlow<()> {
+        let _ = self.flush();
         self.sink.in_parts(head, parts, pinned, meta)
     }
 
@@ -103,38 +158,6 @@ impl std::fmt::Debug for Inbox<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inbox").finish_non_exhaustive()
     }
-}
-
-/// The read buffers of one device task.
-#[derive(Debug, Default)]
-pub(crate) struct Buffers {
-    current: Option<BytesMut>,
-    handed_over: Vec<Bytes>,
-}
-
-impl Buffers {
-    fn current(&mut self) -> &mut [u8] {
-        let Self { current, handed_over } = self;
-        current.get_or_insert_with(|| reclaim(handed_over).unwrap_or_else(|| BytesMut::zeroed(BUFFER)))
-    }
-
-    fn hand_over(&mut self) -> Bytes {
-        self.current();
-        self.current.take().unwrap_or_default().freeze()
-    }
-
-    fn remember(&mut self, whole: Bytes) {
-        if self.handed_over.len() >= REMEMBERED {
-            self.handed_over.remove(0);
-        }
-        self.handed_over.push(whole);
-    }
-}
-
-/// Takes back the most recently handed-over buffer that nobody refers to any more.
-fn reclaim(handed_over: &mut Vec<Bytes>) -> Option<BytesMut> {
-    let free = handed_over.iter().rposition(Bytes::is_unique)?;
-    handed_over.remove(free).try_into_mut().ok().filter(|buffer| buffer.len() == BUFFER)
 }
 
 /// Collects frames instead of handling them: for testing a device without a stack.
@@ -175,16 +198,19 @@ impl Collected {
                 *self.1 += 1;
                 ControlFlow::Continue(())
             }
+            fn merged(&mut self, _packets: usize) {}
         }
-        receive(&mut Inbox::new(
-            &mut self.buffers,
-            &mut Into(&mut self.frames, &mut self.refused, self.limit),
-        ))
+        let mut sink = Into(&mut self.frames, &mut self.refused, self.limit);
+        let mut inbox = Inbox::new(&mut self.buffers, &mut sink);
+        let result = receive(&mut inbox);
+        let _ = inbox.flush();
+        result
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::buffers::{BUFFER, REMEMBERED};
     use super::*;
 
     #[test]

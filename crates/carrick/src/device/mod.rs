@@ -9,7 +9,10 @@
 //! it returns, never waits and never calls into a stack; [`Device::poll_recv`] and [`Device::poll_send_ready`]
 //! register the waker they are given before they say `Pending`.
 
+mod buffers;
 pub mod channel;
+#[cfg(unix)]
+mod fd;
 mod inbox;
 pub mod memory;
 mod ring;
@@ -18,7 +21,10 @@ pub mod smoltcp;
 #[cfg(target_os = "linux")]
 mod tun;
 
-pub(crate) use inbox::{Buffers, Sink};
+pub(crate) use buffers::Buffers;
+#[cfg(unix)]
+pub use fd::PacketFd;
+pub(crate) use inbox::Sink;
 pub use inbox::{Collected, Inbox};
 pub(crate) use ring::{Popped, Queued, Ring};
 #[cfg(target_os = "linux")]

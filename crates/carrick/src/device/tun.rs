@@ -19,14 +19,14 @@
 mod ioctl;
 mod netlink;
 
-use super::{Capabilities, Device, Inbox, Meta, Packet};
+use super::{Capabilities, Device, Inbox, Meta, Packet, fd};
 use carrick_core::{Checksum, Cidr};
 use carrick_wire::offload;
 use netlink::Netlink;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSliceMut};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::ops::ControlFlow;
@@ -110,7 +110,7 @@ impl Tun {
     }
 
     fn new(fd: OwnedFd, name: String, mtu: u16, offloads: Option<u32>) -> io::Result<Self> {
-        let fd = Arc::new(ioctl::register(fd)?);
+        let fd = Arc::new(fd::register(fd)?);
         let watched = Arc::clone(&fd);
         let deleted: Deleted = Box::pin(async move {
             // It fails only when the runtime is gone, and the device with it.
@@ -120,11 +120,10 @@ impl Tun {
     }
 
     /// Reads one packet.
-    fn read(&self, inbox: &mut Inbox<'_>) -> Result<ControlFlow<()>, Errno> {
-        let fd = self.fd.get_ref();
+    fn read(&self, fd: &OwnedFd, inbox: &mut Inbox<'_>) -> Result<ControlFlow<()>, Errno> {
         if self.offloads.is_none() {
-            let len = rustix::io::read(fd, inbox.buffer())?;
-            return Ok(inbox.received(len, Meta::default()));
+            let len = rustix::io::read(fd, inbox.packet_buffer(usize::from(self.mtu)))?;
+            return Ok(inbox.received_packet(len));
         }
         let mut before = [0; offload::LEN];
         let mut slices = [IoSliceMut::new(&mut before), IoSliceMut::new(inbox.buffer())];
@@ -316,39 +315,18 @@ impl Device for Tun {
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Poll<io::Result<()>> {
-        let mut delivered = false;
-        loop {
-            // After a delivery the caller comes again anyway; registering its waker can wait until then.
-            let mut ready = match self.fd.poll_read_ready(cx)? {
-                Poll::Ready(ready) => ready,
-                Poll::Pending if delivered => return Poll::Ready(Ok(())),
-                Poll::Pending => {
-                    let mut deleted = self.deleted.lock();
-                    if let Some(waits) = &mut *deleted {
-                        ready!(waits.as_mut().poll(cx));
-                        *deleted = None;
-                    }
-                    return Poll::Ready(Err(self.ended()));
+        match fd::poll_recv(&self.fd, cx, |fd| self.read(fd, inbox)) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            // The driver says so while an interface is being deleted, and afterwards.
+            Poll::Ready(Err(Errno::BADFD | Errno::IO)) => Poll::Ready(Err(self.ended())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            Poll::Pending => {
+                let mut deleted = self.deleted.lock();
+                if let Some(waits) = &mut *deleted {
+                    ready!(waits.as_mut().poll(cx));
+                    *deleted = None;
                 }
-            };
-            loop {
-                match self.read(inbox) {
-                    Ok(flow) => {
-                        delivered = true;
-                        if flow.is_break() {
-                            return Poll::Ready(Ok(()));
-                        }
-                    }
-                    Err(Errno::AGAIN) => break,
-                    Err(Errno::INTR) => {}
-                    // The driver says so while an interface is being deleted, and afterwards.
-                    Err(Errno::BADFD | Errno::IO) => return Poll::Ready(Err(self.ended())),
-                    Err(error) => return Poll::Ready(Err(error.into())),
-                }
-            }
-            ready.clear_ready();
-            if delivered {
-                return Poll::Ready(Ok(()));
+                Poll::Ready(Err(self.ended()))
             }
         }
     }
@@ -362,25 +340,12 @@ impl Device for Tun {
             Some(_) => offload::emit(packet.header, packet.segment_size).map_err(|_| invalid)?,
             None => [0; offload::LEN],
         };
-        let mut slices = [IoSlice::new(&[]); 2 + MOST_SLICES];
         let parts = [&before, packet.header].into_iter().chain(packet.payload.iter().copied());
-        for (slice, part) in slices.iter_mut().zip(parts) {
-            *slice = IoSlice::new(part);
-        }
-        let first = usize::from(self.offloads.is_none());
-        let slices = slices.get(first..2 + packet.payload.len()).ok_or(invalid)?;
-        match write(self.fd.get_ref(), slices) {
-            // Only a call made through the registration may clear its readiness without losing a wake-up.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.fd.try_io(Interest::WRITABLE, |fd| write(fd, slices))
-            }
-            outcome => outcome,
-        }
+        fd::send(&self.fd, parts.skip(usize::from(self.offloads.is_none())))
     }
 
     fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.fd.poll_write_ready(cx))?.retain_ready();
-        Poll::Ready(Ok(()))
+        fd::poll_send_ready(&self.fd, cx)
     }
 }
 
@@ -402,9 +367,6 @@ fn until_local(netlink: &mut Netlink, address: IpAddr) -> io::Result<()> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// Most payload slices of one packet.
-const MOST_SLICES: usize = 8;
-
 const IFF_TUN: u16 = 0x0001;
 const IFF_NO_PI: u16 = 0x1000;
 const IFF_VNET_HDR: u16 = 0x4000;
@@ -414,16 +376,6 @@ const OFFLOAD_HEADER_LEN: i32 = 10;
 /// [`SEGMENTATION`] on it includes super-segments.
 const OFFLOADS: [u32; 3] = [0b1111, 0b0111, 0b0001];
 const SEGMENTATION: u32 = 0b0111;
-
-fn write(fd: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<()> {
-    loop {
-        match rustix::io::writev(fd, slices) {
-            Ok(_) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
 
 /// The same error, with what was being done.
 fn at(what: impl fmt::Display, error: impl Into<io::Error>) -> io::Error {

@@ -1,15 +1,12 @@
-//! The only `unsafe` code of this crate: four requests to the TUN driver, the loan of a descriptor, and its
-//! registration with tokio.
+//! Nearly all `unsafe` code of this crate: four requests to the TUN driver and the loan of a descriptor.
 //!
-//! `rustix` has no safe form of a driver's own ioctls, `tokio-tun` lends its descriptor only as a number, and
-//! `AsyncFd` cannot know that an arbitrary type keeps its descriptor open.
+//! `rustix` has no safe form of a driver's own ioctls, and `tokio-tun` lends its descriptor only as a number.
 #![allow(unsafe_code, reason = "the TUN driver's ioctls have no safe wrapper; each use says why it is sound")]
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::ioctl::{self, Getter, IntegerSetter, Setter, Updater, opcode};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use tokio::io::unix::AsyncFd;
 
 /// TUNSETIFF: makes or takes an interface; reads and writes a struct ifreq (linux/if_tun.h).
 const SET_INTERFACE: ioctl::Opcode = opcode::write::<u32>(b'T', 202);
@@ -40,12 +37,6 @@ pub(super) fn duplicate(tun: &tokio_tun::Tun) -> io::Result<OwnedFd> {
     // SAFETY: `tun` owns the descriptor and keeps it open while it is borrowed, that is, during this call.
     let fd = unsafe { BorrowedFd::borrow_raw(tun.as_raw_fd()) };
     fd.try_clone_to_owned()
-}
-
-/// Registers the descriptor with the current runtime.
-pub(super) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` is open, stays the same number for its life and closes only when dropped.
-    unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)
 }
 
 /// Opens an interface of the kind that `flags` say and with this name, at most 15 bytes; a `%d` in it is replaced.
