@@ -10,11 +10,11 @@
 //! application when receiving, from one into a send buffer when sending.
 
 use crate::session::{CHUNK, Job, Work, chunk};
-use crate::tun::{self, Link};
+use crate::tun::{self, Family, Link};
 use carrick_wire::{Checksum, Protocol, offload};
 use rustix::io::Errno;
 use std::io::{self, IoSlice};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -30,7 +30,6 @@ pub struct Bare {
 }
 
 const MTU: u16 = 1500;
-const MSS: u16 = MTU - 40;
 const PORT: u16 = 5001;
 /// The window that is offered, in bytes.
 const WINDOW: u32 = 512 << 10;
@@ -53,7 +52,8 @@ const RST: u8 = 0x04;
 const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
 
-const IP_HEADER: usize = 20;
+const IPV4_HEADER: usize = 20;
+const IPV6_HEADER: usize = 40;
 const TCP_HEADER: usize = 20;
 
 /// Responds on a TUN of its own, from a task on a current-thread runtime.
@@ -61,8 +61,8 @@ const TCP_HEADER: usize = 20;
 /// # Errors
 /// What the kernel said.
 pub async fn respond(job: Arc<Job>, how: Bare) -> io::Result<()> {
-    let link = Link::next();
-    let fd = tun::register(tun::open(link.near, MTU, how.offload)?)?;
+    let link = Link::next(job.family);
+    let fd = tun::register(tun::open(link, MTU, how.offload)?)?;
     job.ready(SocketAddr::from((link.far, PORT)));
     let mut responder = Responder::new(Arc::clone(&job), how, link.far);
     while !job.is_over() {
@@ -94,7 +94,8 @@ pub async fn respond(job: Arc<Job>, how: Bare) -> io::Result<()> {
 struct Responder {
     job: Arc<Job>,
     how: Bare,
-    address: Ipv4Addr,
+    address: IpAddr,
+    mss: u16,
     peers: Vec<Peer>,
     /// What a packet is read into.
     packet: Vec<u8>,
@@ -106,7 +107,7 @@ struct Responder {
 }
 
 struct Peer {
-    address: Ipv4Addr,
+    address: IpAddr,
     port: u16,
     /// What it may send next, and whether it has been told so.
     rcv_nxt: u32,
@@ -119,9 +120,10 @@ struct Peer {
 }
 
 impl Responder {
-    fn new(job: Arc<Job>, how: Bare, address: Ipv4Addr) -> Self {
+    fn new(job: Arc<Job>, how: Bare, address: IpAddr) -> Self {
         let packet = vec![0; usize::from(u16::MAX) + offload::LEN];
-        Self { job, how, address, peers: Vec::new(), packet, application: chunk(), at: 0, turn: 0 }
+        let mss = job.family.mss(MTU);
+        Self { job, how, address, mss, peers: Vec::new(), packet, application: chunk(), at: 0, turn: 0 }
     }
 
     fn is_sending(&self) -> bool {
@@ -155,15 +157,10 @@ impl Responder {
     fn packet(&mut self, fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
         let before = if self.how.offload { offload::LEN } else { 0 };
         let Some(packet) = self.packet.get(before..length) else { return Ok(()) };
-        // The kernel's own multicasts come too; its IPv4 has no options.
-        if packet.len() < IP_HEADER + TCP_HEADER || packet[0] != 0x45 || packet[9] != Protocol::TCP.0 {
-            return Ok(());
-        }
-        let (ip, tcp) = packet.split_at(IP_HEADER);
-        let address = Ipv4Addr::from(word(ip, 12));
+        // The kernel's own multicasts come too.
+        let Some((address, tcp)) = read_ip(packet, self.job.family) else { return Ok(()) };
         if !self.how.offload {
-            let mut sum =
-                Checksum::pseudo_header(address.into(), self.address.into(), Protocol::TCP, tcp.len());
+            let mut sum = Checksum::pseudo_header(address, self.address, Protocol::TCP, tcp.len());
             sum.add(tcp);
             if sum.finish() != 0 {
                 return Ok(());
@@ -261,11 +258,11 @@ impl Responder {
         let under_way = peer.snd_nxt.wrapping_sub(peer.snd_una);
         let room = peer.window.min(SEND_BUFFER).saturating_sub(under_way);
         let most = if self.how.offload { MOST_SEGMENTS } else { 1 };
-        let segments = (room / u32::from(MSS)).min(most);
+        let segments = (room / u32::from(self.mss)).min(most);
         if segments < if under_way > 0 { WORTHWHILE.min(most) } else { 1 } {
             return Ok(false);
         }
-        let length = (segments * u32::from(MSS)) as usize;
+        let length = (segments * u32::from(self.mss)) as usize;
         if self.at + length > self.application.len() {
             self.at = 0;
         }
@@ -301,32 +298,25 @@ impl Peer {
 fn put_on_wire(
     fd: BorrowedFd<'_>,
     how: Bare,
-    from: Ipv4Addr,
+    from: IpAddr,
     to: &Peer,
     flags: u8,
     payload: &[&[u8]],
 ) -> io::Result<()> {
-    // MSS, a no-op, window scale.
-    let options: &[u8] = if flags & SYN != 0 {
-        &[2, 4, MSS.to_be_bytes()[0], MSS.to_be_bytes()[1], 1, 3, 3, SHIFT]
-    } else {
-        &[]
+    let (ip_len, family) = match from {
+        IpAddr::V4(_) => (IPV4_HEADER, Family::V4),
+        IpAddr::V6(_) => (IPV6_HEADER, Family::V6),
     };
+    let mss = family.mss(MTU);
+    // MSS, a no-op, window scale.
+    let [high, low] = mss.to_be_bytes();
+    let options: &[u8] = if flags & SYN != 0 { &[2, 4, high, low, 1, 3, 3, SHIFT] } else { &[] };
     let payload_len: usize = payload.iter().map(|part| part.len()).sum();
     let tcp_len = TCP_HEADER + options.len() + payload_len;
-    let mut header = [0; IP_HEADER + TCP_HEADER + 8];
-    let header = &mut header[..IP_HEADER + TCP_HEADER + options.len()];
-    let (ip, tcp) = header.split_at_mut(IP_HEADER);
-    ip[0] = 0x45;
-    ip[2..4].copy_from_slice(&((IP_HEADER + tcp_len) as u16).to_be_bytes());
-    // Not to be fragmented; 64 hops.
-    ip[6] = 0x40;
-    ip[8..10].copy_from_slice(&[64, Protocol::TCP.0]);
-    ip[12..16].copy_from_slice(&from.octets());
-    ip[16..20].copy_from_slice(&to.address.octets());
-    let mut sum = Checksum::new();
-    sum.add(ip);
-    ip[10..12].copy_from_slice(&sum.finish().to_be_bytes());
+    let mut header = [0; IPV6_HEADER + TCP_HEADER + 8];
+    let header = &mut header[..ip_len + TCP_HEADER + options.len()];
+    let (ip, tcp) = header.split_at_mut(ip_len);
+    write_ip(ip, from, to.address, tcp_len);
 
     tcp[0..2].copy_from_slice(&PORT.to_be_bytes());
     tcp[2..4].copy_from_slice(&to.port.to_be_bytes());
@@ -336,7 +326,7 @@ fn put_on_wire(
     tcp[13] = flags;
     tcp[14..16].copy_from_slice(&((WINDOW >> SHIFT) as u16).to_be_bytes());
     tcp[20..].copy_from_slice(options);
-    let mut sum = Checksum::pseudo_header(from.into(), to.address.into(), Protocol::TCP, tcp_len);
+    let mut sum = Checksum::pseudo_header(from, to.address, Protocol::TCP, tcp_len);
     let checksum = if how.offload {
         sum.fold()
     } else {
@@ -346,7 +336,7 @@ fn put_on_wire(
     };
     tcp[16..18].copy_from_slice(&checksum.to_be_bytes());
 
-    let size = NonZeroU16::new(MSS).filter(|mss| payload_len > usize::from(mss.get()));
+    let size = NonZeroU16::new(mss).filter(|mss| payload_len > usize::from(mss.get()));
     let mut before = [0; offload::LEN];
     let mut slices = [IoSlice::new(&[]); 4];
     if how.offload {
@@ -360,6 +350,46 @@ fn put_on_wire(
     match rustix::io::writev(fd, slices) {
         Ok(_) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Source and TCP segment of a packet of the kernel's, which has neither options nor extension headers.
+fn read_ip(packet: &[u8], family: Family) -> Option<(IpAddr, &[u8])> {
+    let (first, mask, length, protocol_at) = match family {
+        Family::V4 => (0x45, 0xff, IPV4_HEADER, 9),
+        Family::V6 => (0x60, 0xf0, IPV6_HEADER, 6),
+    };
+    let (ip, tcp) = packet.split_at_checked(length).filter(|(_, tcp)| tcp.len() >= TCP_HEADER)?;
+    let is_tcp = ip[0] & mask == first && ip[protocol_at] == Protocol::TCP.0;
+    let src = match family {
+        Family::V4 => Ipv4Addr::from(*ip[12..].first_chunk::<4>()?).into(),
+        Family::V6 => Ipv6Addr::from(*ip[8..].first_chunk::<16>()?).into(),
+    };
+    is_tcp.then_some((src, tcp))
+}
+
+/// Writes an IP header, of 64 hops and not to be fragmented.
+fn write_ip(ip: &mut [u8], from: IpAddr, to: IpAddr, tcp_len: usize) {
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            ip[0] = 0x45;
+            ip[2..4].copy_from_slice(&((IPV4_HEADER + tcp_len) as u16).to_be_bytes());
+            ip[6] = 0x40;
+            ip[8..10].copy_from_slice(&[64, Protocol::TCP.0]);
+            ip[12..16].copy_from_slice(&from.octets());
+            ip[16..20].copy_from_slice(&to.octets());
+            let mut sum = Checksum::new();
+            sum.add(ip);
+            ip[10..12].copy_from_slice(&sum.finish().to_be_bytes());
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            ip[0] = 0x60;
+            ip[4..6].copy_from_slice(&(tcp_len as u16).to_be_bytes());
+            ip[6..8].copy_from_slice(&[Protocol::TCP.0, 64]);
+            ip[8..24].copy_from_slice(&from.octets());
+            ip[24..40].copy_from_slice(&to.octets());
+        }
+        _ => unreachable!("both ends are of one family"),
     }
 }
 
@@ -388,6 +418,25 @@ fn half(bytes: &[u8], at: usize) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_the_headers_that_it_writes_and_they_are_right() {
+        for (src, dst, family) in
+            [("192.0.2.1", "192.0.2.2", Family::V4), ("2001:db8::1", "2001:db8::2", Family::V6)]
+        {
+            let [src, dst]: [IpAddr; 2] = [src, dst].map(|address| address.parse().unwrap());
+            let length = if src.is_ipv4() { IPV4_HEADER } else { IPV6_HEADER };
+            let mut packet = vec![0; length + TCP_HEADER + 7];
+            write_ip(&mut packet[..length], src, dst, TCP_HEADER + 7);
+            let view = carrick_wire::IpView::parse(&packet[..]).unwrap();
+            assert_eq!((view.src(), view.dst(), view.protocol()), (src, dst, Protocol::TCP));
+            assert_eq!((view.header_len(), view.payload().len()), (length, TCP_HEADER + 7));
+            assert_eq!(read_ip(&packet, family), Some((src, &packet[length..])));
+            assert_eq!(read_ip(&packet[..length + TCP_HEADER - 1], family), None);
+            let other = if src.is_ipv4() { Family::V6 } else { Family::V4 };
+            assert_eq!(read_ip(&packet, other), None);
+        }
+    }
 
     #[test]
     fn finds_the_window_scale() {

@@ -8,6 +8,7 @@
 pub mod bare;
 pub mod cpu;
 pub mod options;
+pub mod plots;
 pub mod service;
 pub mod session;
 pub mod statistics;

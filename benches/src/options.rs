@@ -1,6 +1,7 @@
 //! What the benches ask of a run, and whether this machine permits one.
 
 use crate::session::Setting;
+use crate::tun::Family;
 use carrick_examples::namespace;
 use clap::{Args, ValueEnum};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -27,6 +28,9 @@ pub struct Options {
     /// Buffers of the client's sockets in KiB, as for SO_SNDBUF and SO_RCVBUF; 0 lets the kernel choose.
     #[arg(long, default_value_t = 256)]
     pub client_buffer: usize,
+    /// IPv6 instead of IPv4.
+    #[arg(long)]
+    pub ipv6: bool,
     /// Only contestants whose name contains one of these.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
@@ -62,7 +66,14 @@ impl Options {
     /// What a run needs to know.
     #[must_use]
     pub const fn setting(&self) -> Setting {
-        Setting { placement: self.placement, client_buffer: self.client_buffer << 10 }
+        let Self { placement, client_buffer, .. } = *self;
+        Setting { placement, client_buffer: client_buffer << 10, family: self.family() }
+    }
+
+    /// Which IP to use.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        if self.ipv6 { Family::V6 } else { Family::V4 }
     }
 
     /// How long to measure.
@@ -80,12 +91,13 @@ impl Options {
     /// What has been set, in a line.
     #[must_use]
     pub fn describe(&self) -> String {
+        let ip = if self.ipv6 { "IPv6" } else { "IPv4" };
         let buffer = match self.client_buffer {
             0 => "as the kernel likes".to_owned(),
             kib => format!("{kib} KiB"),
         };
         format!(
-            "{} rounds of {} s; CPUs: {:?}; client's buffers: {buffer}; {}",
+            "{ip}; {} rounds of {} s; CPUs: {:?}; client's buffers: {buffer}; {}",
             self.rounds,
             self.seconds,
             self.placement,

@@ -1,12 +1,11 @@
 //! Services on tokio: the application behind a stack, the same for each of them.
 
 use crate::session::{Job, STACK, Work, chunk};
-use crate::tun::{Link, PREFIX};
+use crate::tun::Link;
 use carrick::device::Tun;
 use carrick_core::Cidr;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -101,13 +100,13 @@ async fn one(mut stream: impl AsyncRead + AsyncWrite + Unpin, job: Arc<Job>) -> 
 /// The interface cannot be had, or is not of the kind that was asked for.
 pub fn carrick(job: &Arc<Job>, workers: Workers, mtu: u16, offload: bool) -> io::Result<()> {
     run(job, workers, move |job| async move {
-        let Link { near, far } = Link::next();
-        let host = Cidr::new(near.into(), PREFIX);
+        let Link { near, far, prefix } = Link::next(job.family);
+        let host = Cidr::new(near, prefix);
         let tun = Tun::builder().host(host).mtu(mtu).offload(offload).build()?;
         if tun.is_offloading() != offload {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel does not offload"));
         }
-        let stack = carrick::Stack::builder().address(Cidr::new(far.into(), PREFIX)).device(tun).build()?;
+        let stack = carrick::Stack::builder().address(Cidr::new(far, prefix)).device(tun).build()?;
         let listener = carrick::TcpListener::bind(&stack, (far, 0)).await?;
         job.ready(listener.local_addr()?);
         let listener = &listener;
@@ -121,7 +120,7 @@ pub fn carrick(job: &Arc<Job>, workers: Workers, mtu: u16, offload: bool) -> io:
 /// What the kernel said.
 pub fn loopback(job: &Arc<Job>, workers: Workers) -> io::Result<()> {
     run(job, workers, |job| async {
-        let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let listener = tokio::net::TcpListener::bind((job.family.loopback(), 0)).await?;
         // What is accepted inherits it.
         rustix::net::sockopt::set_tcp_congestion(&listener, "cubic")?;
         rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;

@@ -8,6 +8,7 @@
 
 use crate::cpu::{Cpu, Snapshot};
 use crate::options::{Placement, Side};
+use crate::tun::Family;
 use clap::ValueEnum;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use std::io::{self, Read, Write};
@@ -63,6 +64,8 @@ pub struct Job {
     pub work: Work,
     /// How many connections there will be.
     pub connections: usize,
+    /// Which IP they use.
+    pub family: Family,
     received: AtomicU64,
     over: AtomicBool,
     told: Notify,
@@ -124,6 +127,8 @@ pub struct Setting {
     pub placement: Placement,
     /// Buffers of the client's sockets in bytes; 0 lets the kernel choose.
     pub client_buffer: usize,
+    /// Which IP to use.
+    pub family: Family,
 }
 
 /// What was measured.
@@ -172,6 +177,7 @@ impl Session {
         let job = Arc::new(Job {
             work,
             connections,
+            family: setting.family,
             received: AtomicU64::new(0),
             over: AtomicBool::new(false),
             told: Notify::new(),
@@ -313,7 +319,8 @@ impl Drop for Session {
 fn connect(address: SocketAddr, buffer: usize) -> io::Result<TcpStream> {
     let start = Instant::now();
     loop {
-        let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         // The default is a setting of the machine's, and may be BBR, which sends by the clock.
         sockopt::set_tcp_congestion(&socket, "cubic")?;
         sockopt::set_tcp_nodelay(&socket, true)?;

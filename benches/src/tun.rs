@@ -4,15 +4,16 @@
 //! get the least there is: one system call for a packet.
 #![allow(unsafe_code, reason = "ioctls on interfaces have no safe wrapper; each use says why it is sound")]
 
+use carrick_examples::netlink;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::ioctl::{self, IntegerSetter, Opcode, Updater};
-use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{self, AddressFamily, SocketType};
 use rustix::thread::UnshareFlags;
 use std::io;
-use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 
 /// Packets that the kernel queues for us.
@@ -20,41 +21,92 @@ const QUEUE_LEN: u32 = 10_000;
 
 const TUN_SET_INTERFACE: Opcode = 0x4004_54ca;
 const TUN_SET_OFFLOAD: Opcode = 0x4004_54d0;
-const SET_ADDRESS: Opcode = 0x8916;
-const SET_NETMASK: Opcode = 0x891c;
 
 /// IFF_TUN, IFF_NO_PI.
 const BARE_PACKETS: u16 = 0x1001;
 /// IFF_VNET_HDR.
 const OFFLOAD_HEADER: u16 = 0x4000;
-const RTM_NEWLINK: u16 = 16;
-/// NLM_F_REQUEST, NLM_F_ACK.
-const WITH_ANSWER: u16 = 5;
-const IFF_UP: u32 = 1;
-const IFLA_MTU: u16 = 4;
-const IFLA_TXQLEN: u16 = 13;
 /// TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN.
 const OFFLOADS: usize = 0b1111;
 
-/// The two ends of a link: four addresses of 192.0.2.0/24, so that what an earlier run left behind is not in the way.
+const IFLA_MTU: u16 = 4;
+const IFLA_TXQLEN: u16 = 13;
+const RTM_NEWADDR: u16 = 20;
+/// NLM_F_CREATE.
+const CREATE: u16 = 0x400;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+/// No duplicate address detection.
+const IFA_F_NODAD: u8 = 2;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+/// RTF_LOCAL: the route leads to this host itself.
+const LOCAL: u32 = 1 << 31;
+
+/// Which IP the two ends speak.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The largest TCP payload without options in a packet of `mtu` bytes.
+    #[must_use]
+    pub const fn mss(self, mtu: u16) -> u16 {
+        mtu - 20
+            - match self {
+                Self::V4 => 20,
+                Self::V6 => 40,
+            }
+    }
+
+    /// The loopback's address.
+    #[must_use]
+    pub const fn loopback(self) -> IpAddr {
+        match self {
+            Self::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Self::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        }
+    }
+}
+
+/// The two ends of a link: a network of its own within 192.0.2.0/24 or 2001:db8::/32, so that what an earlier run left
+/// behind is not in the way.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     /// The kernel's end.
-    pub near: Ipv4Addr,
+    pub near: IpAddr,
     /// The contestant's.
-    pub far: Ipv4Addr,
+    pub far: IpAddr,
+    /// Length of the network's prefix.
+    pub prefix: u8,
 }
-
-/// Length of a link's prefix.
-pub const PREFIX: u8 = 30;
 
 impl Link {
     /// The next one, after 64 the first again.
     #[must_use]
-    pub fn next() -> Self {
+    pub fn next(family: Family) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(0);
-        let first = (NEXT.fetch_add(1, Ordering::Relaxed) % 64) * 4;
-        Self { near: Ipv4Addr::new(192, 0, 2, first + 1), far: Ipv4Addr::new(192, 0, 2, first + 2) }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed) % 64;
+        match family {
+            Family::V4 => {
+                let end = |last| Ipv4Addr::new(192, 0, 2, number * 4 + last).into();
+                Self { near: end(1), far: end(2), prefix: 30 }
+            }
+            Family::V6 => {
+                let end = |last| Ipv6Addr::new(0x2001, 0xdb8, 0, number.into(), 0, 0, 0, last).into();
+                Self { near: end(1), far: end(2), prefix: 64 }
+            }
+        }
+    }
+
+    /// The same, seen from the other end.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self { near: self.far, far: self.near, ..self }
     }
 }
 
@@ -65,84 +117,65 @@ struct Request {
     value: [u8; 24],
 }
 
-impl Request {
-    fn new(name: [u8; 16], value: &[u8]) -> Self {
-        let mut request = Self { name, value: [0; 24] };
-        request.value[..value.len()].copy_from_slice(value);
-        request
-    }
-
-    /// struct sockaddr_in.
-    fn address(name: [u8; 16], address: Ipv4Addr) -> Self {
-        let mut value = [0; 16];
-        value[..2].copy_from_slice(&2_u16.to_ne_bytes());
-        value[4..8].copy_from_slice(&address.octets());
-        Self::new(name, &value)
-    }
-
-    fn send<const OPCODE: Opcode>(&mut self, to: impl AsFd) -> io::Result<()> {
-        // SAFETY: each of the requests above reads a struct ifreq and writes back nothing but that.
-        let updater = unsafe { Updater::<OPCODE, Self>::new(self) };
-        // SAFETY: as above.
-        unsafe { ioctl::ioctl(to, updater) }.map_err(io::Error::from)
-    }
-}
-
-/// Opens an interface, gives it `address` and brings it up; reads and writes do not wait. With `offload` packets carry a
-/// header of 10 bytes and are unfinished.
+/// Opens an interface, gives it the near end's address and brings it up; reads and writes do not wait. With `offload`
+/// packets carry a header of 10 bytes and are unfinished.
 ///
 /// # Errors
 /// What the kernel said.
-pub fn open(address: Ipv4Addr, mtu: u16, offload: bool) -> io::Result<OwnedFd> {
+pub fn open(link: Link, mtu: u16, offload: bool) -> io::Result<OwnedFd> {
     let fd = fs::open("/dev/net/tun", OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
     let flags = if offload { BARE_PACKETS | OFFLOAD_HEADER } else { BARE_PACKETS };
-    let mut made = Request::new(*b"bench%d\0\0\0\0\0\0\0\0\0", &flags.to_ne_bytes());
-    made.send::<TUN_SET_INTERFACE>(&fd)?;
-    let name = made.name;
+    let mut made = Request { name: *b"bench%d\0\0\0\0\0\0\0\0\0", value: [0; 24] };
+    made.value[..2].copy_from_slice(&flags.to_ne_bytes());
+    // SAFETY: TUNSETIFF reads a struct ifreq and writes back nothing but that.
+    let request = unsafe { Updater::<TUN_SET_INTERFACE, Request>::new(&mut made) };
+    // SAFETY: as above.
+    unsafe { ioctl::ioctl(&fd, request) }?;
     // SAFETY: TUNSETOFFLOAD takes an integer by value, and touches no memory of ours.
     let request = unsafe { IntegerSetter::<TUN_SET_OFFLOAD>::new_usize(if offload { OFFLOADS } else { 0 }) };
     // SAFETY: as above.
     unsafe { ioctl::ioctl(&fd, request) }?;
     let socket = net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
-    Request::address(name, address).send::<SET_ADDRESS>(&socket)?;
-    Request::address(name, Ipv4Addr::from(!0 << (32 - PREFIX))).send::<SET_NETMASK>(&socket)?;
-    let text = String::from_utf8_lossy(&name);
-    let index = net::netdevice::name_to_index(&socket, text.trim_end_matches('\0'))?;
-    bring_up(index, mtu)?;
+    let name = String::from_utf8_lossy(&made.name);
+    let index = net::netdevice::name_to_index(&socket, name.trim_end_matches('\0'))?;
+    let mut body = netlink::link(index, netlink::UP);
+    netlink::attribute(&mut body, IFLA_MTU, &u32::from(mtu).to_ne_bytes());
+    netlink::attribute(&mut body, IFLA_TXQLEN, &QUEUE_LEN.to_ne_bytes());
+    netlink::request(netlink::NEW_LINK, 0, &body)?;
+    add_address(index, link)?;
     Ok(fd)
 }
 
-/// Sets MTU and queue length and brings the interface up, through the kernel's routing socket: the ioctl for the queue is
-/// for the host's root alone.
-fn bring_up(index: u32, mtu: u16) -> io::Result<()> {
-    const LENGTH: u32 = 48;
-    let mut request = Vec::with_capacity(LENGTH as usize);
-    // struct nlmsghdr: length, type, flags, sequence number, port.
-    request.extend(LENGTH.to_ne_bytes());
-    request.extend(RTM_NEWLINK.to_ne_bytes());
-    request.extend(WITH_ANSWER.to_ne_bytes());
-    request.extend([0; 8]);
-    // struct ifinfomsg: family and device type unspecified, index, flags, which flags change.
-    request.extend([0; 4]);
-    request.extend(index.to_ne_bytes());
-    request.extend(IFF_UP.to_ne_bytes());
-    request.extend(IFF_UP.to_ne_bytes());
-    for (attribute, value) in [(IFLA_MTU, u32::from(mtu)), (IFLA_TXQLEN, QUEUE_LEN)] {
-        request.extend(8_u16.to_ne_bytes());
-        request.extend(attribute.to_ne_bytes());
-        request.extend(value.to_ne_bytes());
+fn add_address(index: u32, link: Link) -> io::Result<()> {
+    let (family, address) = match link.near {
+        IpAddr::V4(address) => (AF_INET, address.octets().to_vec()),
+        IpAddr::V6(address) => (AF_INET6, address.octets().to_vec()),
+    };
+    // struct ifaddrmsg: family, prefix length, flags, scope, index.
+    let mut body = vec![family, link.prefix, IFA_F_NODAD, 0];
+    body.extend(index.to_ne_bytes());
+    netlink::attribute(&mut body, IFA_LOCAL, &address);
+    netlink::attribute(&mut body, IFA_ADDRESS, &address);
+    netlink::request(RTM_NEWADDR, CREATE, &body)?;
+    let IpAddr::V6(address) = link.near else { return Ok(()) };
+    // The route to it comes a moment later, and what arrives before is dropped.
+    for _ in 0..1000 {
+        if is_local(address)? {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
-    let socket = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-    net::sendto(&socket, &request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
-    let mut answer = [0_u8; 1024];
-    let (length, _) = net::recv(&socket, &mut answer, RecvFlags::empty())?;
-    // struct nlmsgerr follows the header: 0, or an error number negated.
-    let code = answer[..length].get(16..).and_then(|rest| rest.first_chunk());
-    match code.map(|code| i32::from_ne_bytes(*code)) {
-        Some(0) => Ok(()),
-        Some(code) => Err(io::Error::from_raw_os_error(code.wrapping_neg())),
-        None => Err(io::ErrorKind::InvalidData.into()),
-    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+/// Whether the kernel delivers packets to this address.
+fn is_local(address: Ipv6Addr) -> io::Result<bool> {
+    let routes = std::fs::read_to_string("/proc/thread-self/net/ipv6_route")?;
+    let wanted = format!("{:032x} 80 ", u128::from(address));
+    // Destination, source and their prefixes, next hop, metric, two counts, flags, interface.
+    let flags = |line: &str| u32::from_str_radix(line.split_ascii_whitespace().nth(8)?, 16).ok();
+    let mut routes = routes.lines().filter(|line| line.starts_with(&wanted));
+    Ok(routes.any(|line| flags(line).is_some_and(|flags| flags & LOCAL != 0)))
 }
 
 /// Registers the descriptor with the current runtime.

@@ -9,6 +9,7 @@ pub mod ladder;
 pub mod link;
 pub mod meter;
 pub mod namespace;
+pub mod netlink;
 pub mod pattern;
 pub mod shell;
 pub mod web;

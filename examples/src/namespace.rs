@@ -7,9 +7,8 @@
 //! A process that has threads cannot do this, so it belongs at the start of a plain `fn main`, before a
 //! runtime is built: `#[tokio::main]` is too late.
 
+use crate::netlink;
 use rustix::io::Errno;
-use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::thread::UnshareFlags;
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -66,33 +65,9 @@ fn map_to_root(uid: u32, gid: u32) -> io::Result<()> {
     fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
 }
 
-/// Asks the kernel's routing socket to bring up interface 1, which in a new namespace is `lo`.
+/// Interface 1 in a new namespace is `lo`.
 fn bring_loopback_up() -> io::Result<()> {
-    const LENGTH: usize = 32;
-    let mut request = Vec::with_capacity(LENGTH);
-    // struct nlmsghdr: length, RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, sequence number, port.
-    request.extend((LENGTH as u32).to_ne_bytes());
-    request.extend(16_u16.to_ne_bytes());
-    request.extend(5_u16.to_ne_bytes());
-    request.extend(1_u32.to_ne_bytes());
-    request.extend(0_u32.to_ne_bytes());
-    // struct ifinfomsg: family and device type unspecified, index, flags, which flags change; IFF_UP is 1.
-    request.extend(0_u32.to_ne_bytes());
-    request.extend(1_u32.to_ne_bytes());
-    request.extend(1_u32.to_ne_bytes());
-    request.extend(1_u32.to_ne_bytes());
-
-    let socket = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-    net::sendto(&socket, &request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
-    let mut answer = [0_u8; 1024];
-    let (length, _) = net::recv(&socket, &mut answer, RecvFlags::empty())?;
-    // struct nlmsgerr follows the header: 0, or an error number negated.
-    let code = answer[..length].get(16..).and_then(|rest| rest.first_chunk());
-    match code.map(|code| i32::from_ne_bytes(*code)) {
-        Some(0) => Ok(()),
-        Some(code) => Err(io::Error::from_raw_os_error(code.wrapping_neg())),
-        None => Err(io::ErrorKind::InvalidData.into()),
-    }
+    netlink::request(netlink::NEW_LINK, 0, &netlink::link(1, netlink::UP))
 }
 
 impl Missing {

@@ -2,7 +2,7 @@
 
 use carrick_benches::service::{Workers, run, serve};
 use carrick_benches::session::{Job, Work, chunk};
-use carrick_benches::tun::{self, Link, PREFIX};
+use carrick_benches::tun::{self, Link};
 use futures_util::{SinkExt, StreamExt};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -32,16 +32,16 @@ const BURST: usize = 64;
 
 /// smoltcp with a loop of its own and one buffer for all packets each way; no runtime.
 pub(crate) fn smoltcp(job: &Arc<Job>, mtu: u16) -> io::Result<()> {
-    let link = Link::next();
+    let link = Link::next(job.family);
     let packet = || vec![0; usize::from(u16::MAX)];
-    let fd = tun::open(link.near, mtu, false)?;
+    let fd = tun::open(link, mtu, false)?;
     let mut wire = Wire { fd, mtu, received: packet(), sent: packet(), left: 0 };
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = 1;
     let now = Instant::now();
     let mut interface = Interface::new(config, &mut wire, now);
     interface.update_ip_addrs(|addresses| {
-        addresses.push(IpCidr::new(link.far.into(), PREFIX)).expect("room for one");
+        addresses.push(IpCidr::new(link.far.into(), link.prefix)).expect("room for one");
     });
     let mut sockets = SocketSet::new(Vec::new());
     let handles: Vec<_> = (0..job.connections)
@@ -158,8 +158,8 @@ pub(crate) fn tokio_smoltcp(job: &Arc<Job>, workers: Workers, mtu: u16) -> io::R
     use tokio_smoltcp::smoltcp::{iface, phy, wire};
 
     run(job, workers, move |job| async move {
-        let link = Link::next();
-        let fd = tun::open(link.near, mtu, false)?;
+        let link = Link::next(job.family);
+        let fd = tun::open(link, mtu, false)?;
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = phy::Medium::Ip;
         capabilities.max_transmission_unit = usize::from(mtu);
@@ -174,7 +174,7 @@ pub(crate) fn tokio_smoltcp(job: &Arc<Job>, workers: Workers, mtu: u16) -> io::R
         let device = AsyncCapture::new(fd, read, write, capabilities)?;
         let mut config = iface::Config::new(wire::HardwareAddress::Ip);
         config.random_seed = 1;
-        let address = wire::IpCidr::new(link.far.into(), PREFIX);
+        let address = wire::IpCidr::new(link.far.into(), link.prefix);
         let mut config = tokio_smoltcp::NetConfig::new(config, address, Vec::new());
         config.buffer_size.tcp_rx_size = BUFFER;
         config.buffer_size.tcp_tx_size = BUFFER;
@@ -189,7 +189,7 @@ pub(crate) fn tokio_smoltcp(job: &Arc<Job>, workers: Workers, mtu: u16) -> io::R
 /// Buffers of 1 MiB, channels of 4,096 packets.
 pub(crate) fn netstack_smoltcp(job: &Arc<Job>, workers: Workers, mtu: u16) -> io::Result<()> {
     run(job, workers, move |job| async move {
-        let link = Link::next();
+        let link = Link::next(job.family);
         let (stack, runner, _, listener) = netstack_smoltcp::StackBuilder::default()
             .enable_tcp(true)
             .mtu(usize::from(mtu))
@@ -202,7 +202,7 @@ pub(crate) fn netstack_smoltcp(job: &Arc<Job>, workers: Workers, mtu: u16) -> io
             return Err(io::Error::other("TCP was asked for"));
         };
         tokio::spawn(runner);
-        let fd = Arc::new(tun::register(tun::open(link.near, mtu, false)?)?);
+        let fd = Arc::new(tun::register(tun::open(link, mtu, false)?)?);
         let (mut to_stack, mut from_stack) = stack.split();
         let reader = Arc::clone(&fd);
         tokio::spawn(async move {
@@ -237,10 +237,11 @@ pub(crate) fn netstack_smoltcp(job: &Arc<Job>, workers: Workers, mtu: u16) -> io
 /// MSS option on; read buffer and unacknowledged limit of 1 MiB, though without window scaling 64 KiB is all it offers.
 pub(crate) fn ipstack(job: &Arc<Job>, workers: Workers, mtu: u16) -> io::Result<()> {
     run(job, workers, move |job| async move {
-        let link = Link::next();
-        let device = Packets(tun::register(tun::open(link.near, mtu, false)?)?);
+        let link = Link::next(job.family);
+        let device = Packets(tun::register(tun::open(link, mtu, false)?)?);
         let mut tcp = ipstack::TcpConfig::default();
-        tcp.options = Some(vec![ipstack::TcpOptions::MaximumSegmentSize(mtu - 40)]);
+        let mss = job.family.mss(mtu);
+        tcp.options = Some(vec![ipstack::TcpOptions::MaximumSegmentSize(mss)]);
         tcp.max_unacked_bytes = BUFFER as u32;
         tcp.read_buffer_size = BUFFER;
         let mut config = ipstack::IpStackConfig::default();
@@ -248,7 +249,7 @@ pub(crate) fn ipstack(job: &Arc<Job>, workers: Workers, mtu: u16) -> io::Result<
         let stack = Mutex::new(ipstack::IpStack::new(config, device));
         job.ready(SocketAddr::from((link.far, PORT)));
         let stack = &stack;
-        let mss = usize::from(mtu - 40);
+        let mss = usize::from(mss);
         let accept = || async {
             loop {
                 let accepted = stack.lock().await.accept().await.map_err(io::Error::other)?;

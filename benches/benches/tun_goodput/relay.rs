@@ -17,15 +17,15 @@ const BURST: usize = 64;
 const TICK: Duration = Duration::from_millis(2);
 
 pub(crate) fn relay(job: &Arc<Job>) -> io::Result<()> {
-    let link = Link::next();
-    let near = tun::open(link.near, MTU, true)?;
+    let link = Link::next(job.family);
+    let near = tun::open(link, MTU, true)?;
     // The server's kernel is another one as far as addresses go: a namespace that its thread makes.
     let (opened, opens) = mpsc::sync_channel(1);
     let server = {
         let job = Arc::clone(job);
         thread::Builder::new().name(FAR.into()).spawn(move || {
             let listening = tun::leave_network().and_then(|()| {
-                let fd = tun::open(link.far, MTU, true)?;
+                let fd = tun::open(link.reversed(), MTU, true)?;
                 let listener = TcpListener::bind((link.far, PORT))?;
                 rustix::net::sockopt::set_tcp_congestion(&listener, "cubic")?;
                 rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;

@@ -21,13 +21,14 @@ pub(crate) enum Echo {
 }
 
 impl Echo {
-    /// Text has come that is in the window, or probes a closed one. True if the peer should have its ACK at once: it
+    /// Text has come that reaches beyond `nxt`, RCV.NXT, in the window, or probes a closed one. True if the peer should have its ACK at once: it
     /// is to slow down, or has done so and may have to wait for every ACK.
-    pub(crate) fn on_text(&mut self, segment: &Segment<'_>) -> bool {
+    pub(crate) fn on_text(&mut self, segment: &Segment<'_>, nxt: SeqNum) -> bool {
         if *self == Self::Off || segment.has(TcpFlags::SYN) {
             return false;
         }
-        let (before, cwr) = (*self, segment.has(TcpFlags::CWR));
+        // Of a super-segment CWR is the first segment's, which may be old: then it answers nothing that we echo now.
+        let (before, cwr) = (*self, segment.has(TcpFlags::CWR) && segment.new_seq(nxt) == segment.seq);
         if segment.ecn == Ecn::Ce {
             // One that says CWR as well was marked after the peer had slowed down.
             *self = Self::Echoing;

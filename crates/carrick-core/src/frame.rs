@@ -147,6 +147,20 @@ impl<'f> Segment<'f> {
         u32::try_from(self.text.len()).unwrap_or(u32::MAX >> 1)
     }
 
+    /// SEG.SEQ of the first segment on the wire that reaches beyond `nxt`: those before it would not be acceptable alone.
+    pub(crate) fn new_seq(&self, nxt: SeqNum) -> SeqNum {
+        let old = u32::try_from(nxt - self.seq).unwrap_or(0);
+        let size = self.segment_size.map_or(0, u32::from);
+        self.seq + old.checked_rem(size).map_or(0, |rest| old.saturating_sub(rest))
+    }
+
+    /// SEG.SEQ of the last segment on the wire that it stands for.
+    pub(crate) fn last_seq(&self) -> SeqNum {
+        let size = self.segment_size.map_or(0, usize::from);
+        let before = self.wire_segments().saturating_sub(1).saturating_mul(size);
+        self.seq + u32::try_from(before).unwrap_or(0)
+    }
+
     /// Whether a flag is set.
     pub(crate) fn has(&self, flag: TcpFlags) -> bool {
         self.flags.contains(flag)

@@ -347,10 +347,11 @@ impl Host {
         for packet in packets {
             touched.extend(self.take(now, packet).filter(|id| !touched.contains(id)));
         }
+        // What the endpoint answered, it did before a handshake ended.
+        self.settle_endpoint(now);
         for id in touched {
             self.settle(now, id);
         }
-        self.settle_endpoint(now);
         self.check_counters(now);
         self.reclaim(now);
     }

@@ -5,7 +5,7 @@
 //! dropped and the rest is *applied*: the endpoint hears of its end, wakers fire. In the steady state neither
 //! half allocates.
 
-use crate::cell::{Cell, End, State, held};
+use crate::cell::{Cell, CellGuard, End, State, held};
 use crate::deadlines::Deadlines;
 use crate::error::{Failure, io_error};
 use crate::kernel::{AcceptQueue, Retiring, Signal};
@@ -89,7 +89,8 @@ pub(crate) struct Listening {
 #[derive(Default)]
 #[must_use = "wakers are lost and the endpoint is not told"]
 pub(crate) struct Settled {
-    wakers: [Option<Waker>; 2],
+    reader: Option<Waker>,
+    writer: Option<Waker>,
     watchers: Option<Arc<Notify>>,
     retired: bool,
     /// The endpoint is to hear of the path, and the device task to tell others.
@@ -98,6 +99,13 @@ pub(crate) struct Settled {
     raise: bool,
     /// What kept packets back, if any were.
     pub(crate) kept_back: Option<Sent>,
+}
+
+impl Settled {
+    /// Whether somebody is going to be woken.
+    pub(crate) fn wakes(&self) -> bool {
+        self.reader.is_some() || self.writer.is_some() || self.watchers.is_some()
+    }
 }
 
 impl Shared {
@@ -165,13 +173,20 @@ impl Shared {
 
     /// Lets `f` act on a connection, then settles it. The way in for the application's tasks.
     pub(crate) fn enter<R>(&self, cell: &Arc<Cell>, f: impl FnOnce(&mut State, &Cx) -> R) -> R {
+        self.enter_locked(cell, cell.lock(), f)
+    }
+
+    /// As [`enter`](Self::enter), for whoever has looked at the connection already.
+    pub(crate) fn enter_locked<R>(
+        &self,
+        cell: &Arc<Cell>,
+        mut state: CellGuard<'_>,
+        f: impl FnOnce(&mut State, &Cx) -> R,
+    ) -> R {
         let cx = self.cx(self.now());
-        let (result, settled) = {
-            let mut state = cell.lock();
-            let result = f(&mut state, &cx);
-            let settled = state.acted.then(|| self.settle(cell, &mut state, &cx, FRAMES_PER_HOLD));
-            (result, settled)
-        };
+        let result = f(&mut state, &cx);
+        let settled = state.acted.then(|| self.settle(cell, &mut state, &cx, FRAMES_PER_HOLD));
+        drop(state);
         if let Some(settled) = settled
             && self.apply(settled, &cx)
         {
@@ -198,28 +213,27 @@ impl Shared {
     /// Sends what is due (at most `frames` packets), and collects whom to wake and what to tell. Called with
     /// the cell's lock held.
     pub(crate) fn settle(&self, cell: &Arc<Cell>, state: &mut State, cx: &Cx, frames: usize) -> Settled {
-        let mut drained =
-            state.run(|connection| drain(connection, &self.outlet, cx, frames)).unwrap_or_default();
+        let mut settled = Settled::default();
+        let Settled { retired, path_changed, .. } = &mut settled;
+        let tell = |event: EndpointEvent| {
+            *(if event.is_end() { &mut *retired } else { &mut *path_changed }) = true;
+            self.retiring.push((cell.id, event));
+        };
+        let drained = state.run(|connection| drain(connection, &self.outlet, cx, frames, tell));
+        let mut drained = drained.unwrap_or_default();
         if std::mem::take(&mut state.panicked) {
             self.internal_errors.fetch_add(1, Ordering::Relaxed);
             tracing::error!(id = ?cell.id, "a connection's state machine panicked; it was given up");
         }
         let over = state.connection().is_none();
-        if over && !state.retired {
-            drained.endpoint_event = Some(EndpointEvent::Closed);
+        if over && !state.retired && !settled.retired {
+            settled.retired = true;
+            self.retiring.push((cell.id, EndpointEvent::Closed));
         }
         state.acted = false;
         state.connected |= drained.connected;
-        let mut settled = Settled { kept_back: drained.kept_back, ..Settled::default() };
-        if let Some(event) = drained.path_event.take() {
-            settled.path_changed = true;
-            self.retiring.push((cell.id, event));
-        }
-        if let Some(event) = drained.endpoint_event.take() {
-            state.retired = true;
-            settled.retired = true;
-            self.retiring.push((cell.id, event));
-        }
+        state.retired |= settled.retired;
+        settled.kept_back = drained.kept_back;
         if state.retired && state.released && drained.kept_back.is_none() {
             state.discard();
             state.acted = false;
@@ -227,10 +241,10 @@ impl Shared {
             drained.deadline = None;
         }
         if drained.readable || over {
-            settled.wakers[0] = state.read_waker.take();
+            settled.reader = state.read_waker.take();
         }
         if drained.writable || over {
-            settled.wakers[1] = state.write_waker.take();
+            settled.writer = state.write_waker.take();
         }
         if drained.readable || drained.writable || drained.over || over {
             settled.watchers.clone_from(&state.watchers);
@@ -261,7 +275,12 @@ impl Shared {
         if settled.retired || settled.path_changed {
             raise |= self.with_net(cx, |_| ()).1 || self.may_end() || settled.path_changed;
         }
-        settled.wakers.into_iter().flatten().for_each(wake);
+        if let Some(waker) = settled.reader {
+            wake(waker);
+        }
+        if let Some(waker) = settled.writer {
+            wake(waker);
+        }
         if let Some(watchers) = settled.watchers {
             contain(|| watchers.notify_waiters());
         }
@@ -280,10 +299,10 @@ impl Shared {
     /// If memory is scarce, gives up a connection that is stuck: of the next few in the table the one that has
     /// made no progress for longest. Bounded work, under one lock at a time; whoever needs more comes again.
     pub(crate) fn reclaim(&self) {
-        let cx = self.cx(self.now());
-        if cx.memory.pressure < Pressure::High {
+        if self.budget.allowance(self.memory_used()).pressure < Pressure::High {
             return;
         }
+        let cx = self.cx(self.now());
         let hand = self.hand.fetch_add(LOOKED_AT, Ordering::Relaxed);
         let (cells, _) = self.with_net(&cx, |net| {
             let len = net.cells.len();
@@ -528,7 +547,7 @@ impl Shared {
                 if reset {
                     state.run(|connection| {
                         connection.abort(&cx);
-                        drain(connection, &self.outlet, &cx, 1);
+                        drain(connection, &self.outlet, &cx, 1, drop);
                     });
                 }
                 // What had ended properly before stays so.
@@ -622,8 +641,6 @@ const EPHEMERAL: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 #[derive(Default)]
 struct Drained {
     kept_back: Option<Sent>,
-    endpoint_event: Option<EndpointEvent>,
-    path_event: Option<EndpointEvent>,
     connected: bool,
     readable: bool,
     writable: bool,
@@ -633,13 +650,16 @@ struct Drained {
 }
 
 /// Asks a connection for all it wants of the world, in the order that the core's contract gives.
-fn drain(connection: &mut Connection, outlet: &Outlet, cx: &Cx, frames: usize) -> Drained {
+fn drain(
+    connection: &mut Connection,
+    outlet: &Outlet,
+    cx: &Cx,
+    frames: usize,
+    tell: impl FnMut(EndpointEvent),
+) -> Drained {
     let kept_back = flush(connection, outlet, cx, frames);
     let mut drained = Drained { kept_back, ..Drained::default() };
-    while let Some(event) = connection.poll_endpoint_event() {
-        let place = if event.is_end() { &mut drained.endpoint_event } else { &mut drained.path_event };
-        *place = Some(event);
-    }
+    std::iter::from_fn(|| connection.poll_endpoint_event()).for_each(tell);
     while let Some(event) = connection.poll_event() {
         match event {
             Event::Connected => {

@@ -4,14 +4,21 @@
 //! expires timers after it: an acknowledgement that waits in the device's queue must beat the retransmission
 //! timer that it stops. Only a device that never runs dry cannot put timers off for longer than
 //! [`MOST_LATE`].
+//!
+//! Where packets come one at a time and there is but one worker, most turns are cut down to *visits*: a visit takes one packet
+//! and lets those run whom it has woken, before the device is asked for more. Their answer leaves earlier by what the rest
+//! of a turn takes; and if it draws the next packet at once, there is no asking in vain. A deadline, or whoever has raised
+//! the signal, gets a turn.
 
 use crate::cell::Cell;
 use crate::device::{Buffers, Inbox, Meta, Popped, Queued, Sink};
 use crate::error::Failure;
-use crate::outlet::Sent;
-use crate::shared::{FRAMES_PER_HOLD, FRAMES_WHEN_SERVED, Shared, contain, wake};
+use crate::outlet::{Outlet, Sent};
+use crate::shared::{FRAMES_PER_HOLD, FRAMES_WHEN_SERVED, Net, Shared, contain, wake};
 use bytes::Bytes;
-use carrick_core::{Connection, Cx, DiscardReason, Dispatch, Frame, Input, Instant, MAX_CHUNK, Outcome};
+use carrick_core::{
+    Connection, Cx, DiscardReason, Dispatch, Endpoint, Frame, Input, Instant, MAX_CHUNK, Outcome,
+};
 use std::future::Future;
 use std::io;
 use std::iter;
@@ -21,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 /// Most packets and bytes that one turn reads from the device, and as much again that a stack sent to itself.
@@ -28,6 +36,8 @@ const FRAMES_PER_TURN: usize = 64;
 const BYTES_PER_TURN: usize = 256 << 10;
 /// After so many packets the connections they touched are settled.
 const FRAMES_PER_SETTLING: usize = 16;
+/// How many packets that come one at a time are taken by visits before a turn looks whether they still do.
+const VISITS: usize = 16;
 /// Most waiting connections that one turn serves, one packet each, and most timers that it expires.
 const SERVED_PER_TURN: usize = 64;
 const EXPIRED_PER_TURN: usize = 256;
@@ -47,6 +57,14 @@ pub(crate) struct DeviceTask {
     sleep_ends: Instant,
     /// The device had no room, and has not said yet that there is some.
     blocked: bool,
+    /// When the last turn wanted another.
+    until: Instant,
+    /// Connections are to be told of the paths of others.
+    mtu_changes: bool,
+    /// So many more packets may be taken by visits.
+    visits: usize,
+    /// Whether the runtime has one worker, so that nobody else runs what is ready.
+    alone: bool,
 }
 
 /// What is remembered between packets and settling.
@@ -55,6 +73,12 @@ struct Batch {
     touched: Vec<Arc<Cell>>,
     /// Of packets that went to connections, to be told to the endpoint.
     outcomes: Vec<Outcome>,
+}
+
+impl Batch {
+    fn tell_outcomes(&mut self, net: &mut Net) {
+        self.outcomes.drain(..).for_each(|outcome| net.endpoint.record_outcome(outcome));
+    }
 }
 
 impl DeviceTask {
@@ -66,22 +90,51 @@ impl DeviceTask {
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             sleep_ends: Instant::NEVER,
             blocked: false,
+            until: Instant::ZERO,
+            mtu_changes: false,
+            visits: 0,
+            alone: Handle::current().metrics().num_workers() == 1,
         }
     }
 
+    /// A visit where that is enough, else a turn. Ready when the stack has nothing more to do for good.
+    fn visit_or_turn(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
+        let began = self.shared.now();
+        let mut received = Received::default();
+        if self.visits > 0 && began < self.until && !self.shared.signal.is_raised() {
+            self.visits -= 1;
+            let mut share = Share { frames: 1, ..Share::default() };
+            received = self.read(cx, &mut share, Some(began)).map_err(|error| Failure::device(&error))?;
+            if received.woke && !received.raised {
+                // Whoever looks at the counters now finds the packet there.
+                self.batch.tell_outcomes(&mut self.shared.net(&self.shared.cx(began)));
+                // In the queue of those who are ready they are before us.
+                cx.waker().wake_by_ref();
+                return Ok(Poll::Pending);
+            }
+        }
+        self.turn(cx, began, received)
+    }
+
     /// One turn. Ready when the stack has nothing more to do for good.
-    fn turn(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        began: Instant,
+        received: Received,
+    ) -> Result<Poll<()>, Failure> {
         // From here on nobody needs to wake us for a deadline; raises are seen at the end.
         self.shared.signal.lower();
         self.shared.work().sleeping_until = Instant::ZERO;
-        let began = self.shared.now();
 
-        let dry = self.receive(cx).map_err(|error| Failure::device(&error))?;
+        let Received { dry, frames, .. } =
+            self.receive(cx, began, received).map_err(|error| Failure::device(&error))?;
         let mut more = !dry;
         more |= self.expire(began, dry);
-        more |= self.tell_mtu();
+        if self.mtu_changes {
+            more |= self.tell_mtu(began);
+        }
         self.shared.reclaim();
-        more |= self.reply(REPLIES_PER_TURN);
         more |= self.serve(cx).map_err(|error| Failure::device(&error))?;
         if self.is_over() {
             self.say_the_rest();
@@ -89,39 +142,67 @@ impl DeviceTask {
         }
 
         self.shared.signal.register(cx.waker());
-        let until = self.deadline();
-        if more || self.shared.signal.is_raised() || until <= began || !self.sleep_until(until, cx) {
+        more |= self.serve_endpoint(began, dry);
+        self.visits = match frames {
+            _ if more || self.blocked => 0,
+            0 => self.visits,
+            1 if self.alone => VISITS,
+            _ => 0,
+        };
+        if more || self.shared.signal.is_raised() || self.until <= began || !self.sleep_until(self.until, cx)
+        {
             cx.waker().wake_by_ref();
         }
         Ok(Poll::Pending)
     }
 
-    /// Reads until the device has no more (then true) or the turn's share is used up.
-    fn receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    /// Reads the device once, and settles whom that concerned.
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        share: &mut Share,
+        now: Option<Instant>,
+    ) -> io::Result<Received> {
         let Self { shared, buffers, batch, .. } = self;
-        let mut share = Share::default();
-        let mut device_dry = false;
-        while !device_dry && share.is_left() {
-            let mut handler = Handler::new(shared, batch, &mut share);
-            let mut inbox = Inbox::new(buffers, &mut handler).merging(!shared.outlet.captures.are_any());
-            let received = shared.outlet.device.poll_recv(cx, &mut inbox);
-            // What waits for more to come has waited long enough.
-            let _ = inbox.flush();
-            handler.settle();
-            match received {
-                Poll::Pending => device_dry = true,
-                Poll::Ready(result) => {
-                    // A device that says Ready and delivers nothing must not hold us.
-                    share.frames = share.frames.saturating_sub(1);
-                    result?;
-                }
-            }
+        let before = share.frames;
+        let mut handler = Handler::new(shared, batch, share, now);
+        // A visit takes one packet, not one and whatever follows it.
+        let merges = before > 1 && !shared.outlet.captures.are_any();
+        let mut inbox = Inbox::new(buffers, &mut handler).merging(merges);
+        let result = shared.outlet.device.poll_recv(cx, &mut inbox);
+        // What waits for more to come has waited long enough.
+        let _ = inbox.flush();
+        handler.settle();
+        let Handler { woke, raised, .. } = handler;
+        let dry = result.is_pending();
+        if let Poll::Ready(result) = result {
+            result?;
         }
+        Ok(Received { dry, frames: before - share.frames, woke, raised })
+    }
+
+    /// Reads until the device has no more or the turn's share is used up. What `received` says has been done.
+    fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        began: Instant,
+        mut received: Received,
+    ) -> io::Result<Received> {
+        let mut now = Some(began).filter(|_| received.frames == 0);
+        let mut share = Share::default();
+        while !received.dry && share.is_left() {
+            let read = self.read(cx, &mut share, now.take())?;
+            received.dry = read.dry;
+            received.frames += read.frames;
+            // A device that says Ready and delivers nothing must not hold us.
+            share.frames = share.frames.saturating_sub(1);
+        }
+        let Self { shared, batch, .. } = self;
         // Its own share: a device with ever more to read must not keep a stack from talking to itself.
         let mut share = Share::default();
         let mut own_dry = false;
         while !own_dry && share.is_left() {
-            let mut handler = Handler::new(shared, batch, &mut share);
+            let mut handler = Handler::new(shared, batch, &mut share, None);
             loop {
                 match shared.outlet.own_ring.pop(Some(cx.waker())) {
                     Popped::Packet(Queued { head, parts, len, checksum, segment_size }) => {
@@ -140,26 +221,23 @@ impl DeviceTask {
             }
             handler.settle();
         }
-        Ok(device_dry && own_dry)
+        received.dry &= own_dry;
+        Ok(received)
     }
 
     /// Expires timers that were due when the turn began. True if some are left.
     fn expire(&mut self, began: Instant, dry: bool) -> bool {
         let shared = &*self.shared;
         let cx = shared.cx(began);
-        let may_wait = |due: Instant| !dry && due + MOST_LATE > began;
         for _ in 0..EXPIRED_PER_TURN {
             let id = {
                 let mut work = shared.work();
                 match work.deadlines.next() {
-                    Some(due) if !may_wait(due) => work.deadlines.pop_due(began),
+                    Some(due) if !may_wait(due, began, dry) => work.deadlines.pop_due(began),
                     _ => None,
                 }
             };
-            let Some(id) = id else {
-                self.expire_endpoint(&cx, may_wait);
-                return false;
-            };
+            let Some(id) = id else { return false };
             let cell = shared.net(&cx).cell(id).cloned();
             let Some(cell) = cell else { continue };
             let settled = {
@@ -178,9 +256,9 @@ impl DeviceTask {
     }
 
     /// Tells connections what others have found of their path. True if some are left.
-    fn tell_mtu(&self) -> bool {
+    fn tell_mtu(&self, began: Instant) -> bool {
         let shared = &*self.shared;
-        let cx = shared.cx(shared.now());
+        let cx = shared.cx(began);
         for _ in 0..TOLD_PER_TURN {
             let (cell, change) = {
                 let mut net = shared.net(&cx);
@@ -201,46 +279,44 @@ impl DeviceTask {
         true
     }
 
-    fn expire_endpoint(&self, cx: &Cx, may_wait: impl Fn(Instant) -> bool) {
-        let mut net = self.shared.net(cx);
-        if net.endpoint.poll_timeout().is_some_and(|due| due <= cx.now && !may_wait(due)) {
-            net.endpoint.handle_timeout(cx);
-        }
-    }
-
-    /// Sends the endpoint's own packets, of which it queues a bounded number. True if some are left that the
-    /// device may have room for.
-    fn reply(&mut self, at_most: usize) -> bool {
-        let shared = &*self.shared;
-        let cx = shared.cx(shared.now());
+    /// Expires the endpoint's timers and sends its own packets, of which it queues a bounded number. True if there is more
+    /// to do at once; else `until` says when. From here on whoever arms an earlier deadline raises the signal.
+    fn serve_endpoint(&mut self, began: Instant, dry: bool) -> bool {
+        let Self { shared, batch, .. } = self;
+        let cx = shared.cx(began);
         let mut net = shared.net(&cx);
-        for outcome in self.batch.outcomes.drain(..) {
-            net.endpoint.record_outcome(outcome);
+        batch.tell_outcomes(&mut net);
+        if net.endpoint.poll_timeout().is_some_and(|due| due <= began && !may_wait(due, began, dry)) {
+            net.endpoint.handle_timeout(&cx);
         }
-        if self.blocked {
-            return false;
+        let mut more = false;
+        if !self.blocked {
+            let kept_back = reply(&shared.outlet, &mut net.endpoint, &cx, REPLIES_PER_TURN);
+            // The next turn asks a device without room to tell us when it has some.
+            self.blocked = kept_back == Some(Sent::DeviceFull);
+            more = kept_back.is_some();
         }
-        for _ in 0..at_most {
-            let Some(transmit) = net.endpoint.poll_transmit(&cx) else { return false };
-            match shared.outlet.send(transmit) {
-                Sent::All => {}
-                Sent::OwnRingFull => return true,
-                Sent::DeviceFull => {
-                    self.blocked = true;
-                    return false;
-                }
-            }
-        }
-        true
+        self.mtu_changes = net.endpoint.has_mtu_changes();
+        more |= self.mtu_changes;
+        let mut work = shared.work();
+        let of_endpoint = net.endpoint.poll_timeout().unwrap_or(Instant::NEVER);
+        let of_connections = work.deadlines.next().unwrap_or(Instant::NEVER);
+        work.sleeping_until = of_endpoint.min(of_connections);
+        self.until = work.sleeping_until;
+        more
     }
 
     /// Resets of half-open connections, more perhaps than a turn sends, or than the endpoint queues at a time.
     fn say_the_rest(&mut self) {
-        while !self.reply(usize::MAX) && !self.blocked {
-            let shared = &*self.shared;
+        let Self { shared, batch, blocked, .. } = self;
+        loop {
             let cx = shared.cx(shared.now());
             let mut net = shared.net(&cx);
-            if net.endpoint.poll_timeout().is_none_or(|due| due > cx.now) {
+            batch.tell_outcomes(&mut net);
+            if *blocked
+                || reply(&shared.outlet, &mut net.endpoint, &cx, usize::MAX).is_some()
+                || net.endpoint.poll_timeout().is_none_or(|due| due > cx.now)
+            {
                 return;
             }
             net.endpoint.handle_timeout(&cx);
@@ -250,7 +326,7 @@ impl DeviceTask {
     /// Gives waiting connections a packet each. True if some are left that the device may have room for.
     fn serve(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let shared = &*self.shared;
-        let core_cx = shared.cx(shared.now());
+        let mut core_cx = None;
         for _ in 0..SERVED_PER_TURN {
             if self.blocked {
                 match shared.outlet.device.poll_send_ready(cx)? {
@@ -270,20 +346,21 @@ impl DeviceTask {
                 work.unsent.pop_front()
             };
             let Some(cell) = cell else { return Ok(false) };
+            let core_cx = core_cx.get_or_insert_with(|| shared.cx(shared.now()));
             let settled = {
                 let mut state = cell.lock();
                 state.queued = false;
-                shared.settle(&cell, &mut state, &core_cx, FRAMES_WHEN_SERVED)
+                shared.settle(&cell, &mut state, core_cx, FRAMES_WHEN_SERVED)
             };
             match settled.kept_back {
                 Some(Sent::DeviceFull) => self.blocked = true,
                 Some(Sent::OwnRingFull) => {
-                    let _we_are_awake = shared.apply(settled, &core_cx);
+                    let _we_are_awake = shared.apply(settled, core_cx);
                     return Ok(true);
                 }
                 Some(Sent::All) | None => {}
             }
-            let _we_are_awake = shared.apply(settled, &core_cx);
+            let _we_are_awake = shared.apply(settled, core_cx);
         }
         Ok(true)
     }
@@ -298,17 +375,6 @@ impl DeviceTask {
             // Whoever closes the stack ends its listeners one after the other, on another thread perhaps.
             net.live == 0 && net.listeners.is_empty() && shared.work().unsent.is_empty()
         }
-    }
-
-    /// When there is something to do next. From here on whoever arms an earlier deadline raises the signal.
-    fn deadline(&self) -> Instant {
-        let shared = &*self.shared;
-        let net = shared.net(&shared.cx(shared.now()));
-        let mut work = shared.work();
-        let of_endpoint = net.endpoint.poll_timeout().unwrap_or(Instant::NEVER);
-        let of_connections = work.deadlines.next().unwrap_or(Instant::NEVER);
-        work.sleeping_until = of_endpoint.min(of_connections);
-        work.sleeping_until
     }
 
     /// Sees to it that we are woken at `until`. False if that has come already.
@@ -329,11 +395,27 @@ impl DeviceTask {
     }
 }
 
+/// Whether a timer that is due may wait until the device is dry.
+fn may_wait(due: Instant, began: Instant, dry: bool) -> bool {
+    !dry && due + MOST_LATE > began
+}
+
+/// Sends at most so many of the endpoint's own packets, and says what kept back the rest, if there may be a rest.
+fn reply(outlet: &Outlet, endpoint: &mut Endpoint, cx: &Cx, at_most: usize) -> Option<Sent> {
+    for _ in 0..at_most {
+        match outlet.send(endpoint.poll_transmit(cx)?) {
+            Sent::All => {}
+            kept_back => return Some(kept_back),
+        }
+    }
+    Some(Sent::All)
+}
+
 impl Future for DeviceTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.turn(cx) {
+        match self.visit_or_turn(cx) {
             Ok(poll) => poll,
             Err(failure) => {
                 self.shared.fail(failure);
@@ -348,6 +430,18 @@ impl Drop for DeviceTask {
         let panicked = std::thread::panicking();
         self.shared.end(if panicked { Failure::Panicked } else { Failure::Ended });
     }
+}
+
+/// What came of reading the device.
+#[derive(Clone, Copy, Default)]
+struct Received {
+    /// It has no more.
+    dry: bool,
+    frames: usize,
+    /// Somebody was woken who may have an answer.
+    woke: bool,
+    /// There is something else to do for us.
+    raised: bool,
 }
 
 /// What is left of a turn's share.
@@ -373,14 +467,20 @@ struct Handler<'a> {
     shared: &'a Shared,
     batch: &'a mut Batch,
     share: &'a mut Share,
-    /// When the batch was read.
-    now: Instant,
+    /// When the batch was read, once something has been.
+    now: Option<Instant>,
     since_settling: usize,
+    woke: bool,
+    raised: bool,
 }
 
 impl<'a> Handler<'a> {
-    fn new(shared: &'a Shared, batch: &'a mut Batch, share: &'a mut Share) -> Self {
-        Self { now: shared.now(), shared, batch, share, since_settling: 0 }
+    fn new(shared: &'a Shared, batch: &'a mut Batch, share: &'a mut Share, now: Option<Instant>) -> Self {
+        Self { now, shared, batch, share, since_settling: 0, woke: false, raised: false }
+    }
+
+    fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(|| self.shared.now())
     }
 
     fn spend(&mut self, len: usize) {
@@ -388,7 +488,10 @@ impl<'a> Handler<'a> {
     }
 
     fn frame(&mut self, frame: Frame<'_>, meta: Meta) -> ControlFlow<()> {
-        let now = meta.received_at.map_or(self.now, |at| self.shared.instant(at));
+        let now = match meta.received_at {
+            Some(at) => self.shared.instant(at),
+            None => self.now(),
+        };
         let cx = self.shared.cx(now);
         let frame = frame.with_checksum(meta.checksum).with_segment_size(meta.segment_size);
         // A connection that has ended, or gives way, hands its segment back. It is gone from the endpoint's table by the
@@ -408,9 +511,7 @@ impl<'a> Handler<'a> {
     /// Finds out whose the packet is, and gives it to them. False if they have ended meanwhile, or have given way.
     fn dispatch(&mut self, cx: &Cx, frame: Frame<'_>) -> bool {
         let mut net = self.shared.net(cx);
-        for outcome in self.batch.outcomes.drain(..) {
-            net.endpoint.record_outcome(outcome);
-        }
+        self.batch.tell_outcomes(&mut net);
         match net.endpoint.handle_frame(cx, frame) {
             Dispatch::Existing(id, input) => {
                 let touched = self.batch.touched.iter().rposition(|cell| cell.id == id);
@@ -474,7 +575,10 @@ impl<'a> Handler<'a> {
     /// Settles every connection that was touched since the last time.
     fn settle(&mut self) {
         self.since_settling = 0;
-        let cx = self.shared.cx(self.now);
+        if self.batch.touched.is_empty() {
+            return;
+        }
+        let cx = self.shared.cx(self.now());
         let mut touched = std::mem::take(&mut self.batch.touched);
         for cell in touched.drain(..) {
             self.settle_one(&cell, &cx);
@@ -482,12 +586,13 @@ impl<'a> Handler<'a> {
         self.batch.touched = touched;
     }
 
-    fn settle_one(&self, cell: &Arc<Cell>, cx: &Cx) {
+    fn settle_one(&mut self, cell: &Arc<Cell>, cx: &Cx) {
         let settled = {
             let mut state = cell.lock();
             self.shared.settle(cell, &mut state, cx, FRAMES_PER_HOLD)
         };
-        let _we_are_awake = self.shared.apply(settled, cx);
+        self.woke |= settled.wakes();
+        self.raised |= self.shared.apply(settled, cx);
     }
 }
 

@@ -71,7 +71,7 @@ impl Connection {
         if fault!(self.config, StaleWindowTaken) {
             snd.set_window(segment.seq, segment.ack, window);
         } else if advanced || !fault!(self.config, WindowUpdateIgnored) {
-            snd.update_window(segment.seq, segment.ack, window);
+            snd.update_window(segment.last_seq(), segment.ack, window);
         }
         if was_open != (snd.wnd > 0) {
             // Waiting for a window is another thing than waiting for it to be worth using.

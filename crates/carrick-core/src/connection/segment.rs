@@ -239,7 +239,7 @@ impl Connection {
         let answer = Last::ack(open);
         if segment.seq == nxt && rcv.window() == 0 {
             // Of a probe the mark counts, though not the text (RFC 3168 §6.1.6).
-            let _ = open.rcv.echo.on_text(segment);
+            let _ = open.rcv.echo.on_text(segment, open.rcv.nxt);
         }
         if use_ack && segment.has(TcpFlags::ACK) {
             self.fifth_ack_alone(cx, segment)?;
@@ -259,7 +259,6 @@ impl Connection {
                 let believable = segment.has(TcpFlags::ACK) && open.snd.acceptable_ack(segment.ack);
                 let text_end = segment.seq + segment.text_seqs();
                 if believable && text_end.at_or_before(nxt) && !segment.text.is_empty() {
-                    open.rcv.acks.on_trouble();
                     let untrue = u32::from(fault!(self.config, DuplicateUntrue));
                     open.rcv.note_old_text(segment.seq - untrue, segment.text_seqs());
                 }
@@ -340,7 +339,7 @@ impl Connection {
         if segment.text.is_empty() || !open.phase.receives() {
             return Ok(());
         }
-        let ack_now = open.rcv.echo.on_text(segment);
+        let ack_now = open.rcv.echo.on_text(segment, open.rcv.nxt);
         let seq = segment.seq + u32::from(segment.has(TcpFlags::SYN));
         let new_text = (seq + segment.text_seqs()).after(open.rcv.nxt);
         if self.released && new_text && !fault!(self.config, LateTextTaken) {
@@ -354,7 +353,7 @@ impl Connection {
         let seq = if fault!(self.config, OrderIgnored) { open.rcv.nxt } else { seq };
         let unlimited = Cx::new(cx.now);
         let cx = if fault!(self.config, MemoryIgnored) { &unlimited } else { cx };
-        let taken = open.rcv.take_text(cx, seq, segment.text, &mut self.received);
+        let taken = open.rcv.take_text(cx, seq, segment.text, segment.wire_segments(), &mut self.received);
         match taken {
             Taken::Advanced { bytes, filled } => {
                 let after_idle = cx.now.since(open.rcv.heard) >= open.snd.rtt.rto();
@@ -427,7 +426,7 @@ impl Connection {
     /// Takes the timestamp of a segment that has passed every check.
     pub(super) fn note_timestamp(&mut self, segment: &Segment<'_>, now: Instant) {
         if let (State::Open(open), Some(timestamps)) = (&mut self.state, segment.options.timestamps) {
-            open.rcv.note_timestamp(timestamps.val, segment.seq, now);
+            open.rcv.note_timestamp(timestamps.val, segment.new_seq(open.rcv.nxt), now);
         }
     }
 

@@ -137,6 +137,23 @@ impl Connection {
     fn plan_segment(&self, cx: &Cx, max: NonZeroUsize) -> Option<(HeaderBytes, Plan)> {
         let State::Open(open) = &self.state else { return None };
         let snd = &open.snd;
+        let queued = self.to_send.len();
+        // A duplicate is reported once, so it does not ride on what may be sent in several segments or again.
+        let duplicate = open.rcv.owes_duplicate();
+        let limit = self.config.receive_buffer;
+        let reads = self.has_read && open.phase.receives();
+        let update_due = reads
+            && !fault!(self.config, NoWindowUpdate)
+            && (open.rcv.update_due(cx.memory.pressure, self.received.len(), limit)
+                || fault!(self.config, SillyReceiver));
+        // The peer does not take the window of a keep-alive probe: an update is an ACK of its own.
+        let ack_due = self.acks_due > 0 || duplicate || (self.keep_alive_due && update_due);
+        let empty_due = ack_due || self.keep_alive_due || update_due;
+        // Most calls find nothing due: that is told before anything is worked out.
+        if !empty_due && snd.is_idle(queued) {
+            return None;
+        }
+
         let sack = open.rcv.sack_blocks();
         let ts_recent = open.rcv.ts_recent.map(|(recent, _)| recent);
         let options = self.segment_options(cx.now, ts_recent, sack);
@@ -149,10 +166,7 @@ impl Connection {
             mss = handshake::local_mss(self.tuple.local, self.path.mtu);
         }
 
-        let queued = self.to_send.len();
         let terms = self.terms();
-        // A duplicate is reported once, so it does not ride on what may be sent in several segments or again.
-        let duplicate = open.rcv.owes_duplicate();
         let worth = if fault!(self.config, SillySender) { 1 } else { mss };
         let sendable = self.within_path(snd.sendable(&terms, u32::from(worth)), mss);
         let sendable = sendable.filter(|_| !duplicate).and_then(|mut sendable| {
@@ -166,17 +180,7 @@ impl Connection {
             self.shorten(&mut sendable, limit, usize::from(mss));
             (sendable.len > 0 || sendable.fin).then_some(sendable)
         });
-        let limit = self.config.receive_buffer;
-        let reads = self.has_read && open.phase.receives();
-        let update_due = || {
-            reads
-                && !fault!(self.config, NoWindowUpdate)
-                && (open.rcv.update_due(cx.memory.pressure, self.received.len(), limit)
-                    || fault!(self.config, SillyReceiver))
-        };
-        // The peer does not take the window of a keep-alive probe: an update is an ACK of its own.
-        let ack_due = self.acks_due > 0 || duplicate || (self.keep_alive_due && update_due());
-        if sendable.is_none() && !ack_due && !self.keep_alive_due && !update_due() {
+        if sendable.is_none() && !empty_due {
             return None;
         }
         // A number just below the peer's window makes it answer (RFC 9293 §3.8.4).

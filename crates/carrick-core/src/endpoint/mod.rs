@@ -488,8 +488,13 @@ impl Endpoint {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let time_wait = self.demux.oldest_time_wait().map(|(deadline, _)| deadline);
-        let half_open = [self.sweep_deadline(), self.half_open_deadline(), self.parked_deadline()];
-        let others = [self.cookies.deadline(), time_wait, self.reassembly.deadline()];
+        let others = [self.sweep_deadline(), self.cookies.deadline(), time_wait, self.reassembly.deadline()];
+        // Of their lists there are many, and nearly always all are empty.
+        let half_open = if self.demux.half_open.len() == 0 {
+            [None; 2]
+        } else {
+            [self.half_open_deadline(), self.parked_deadline()]
+        };
         half_open.into_iter().chain(others).flatten().min()
     }
 

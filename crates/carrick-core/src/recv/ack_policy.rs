@@ -22,6 +22,8 @@ pub(crate) struct AckPolicy {
     /// How many more segments are acknowledged at once.
     quick: u8,
     interactive: bool,
+    /// There was trouble since the last ACK: the one that tells of it is none of the quick ones.
+    trouble: bool,
 }
 
 /// Text that has just been taken in order.
@@ -38,7 +40,7 @@ pub(crate) struct Arrival {
 
 impl AckPolicy {
     pub(crate) const fn new() -> Self {
-        Self { bytes: 0, segments: 0, quick: QUICK, interactive: false }
+        Self { bytes: 0, segments: 0, quick: QUICK, interactive: false, trouble: false }
     }
 
     /// Whether the text is to be acknowledged at once; `mss` is the RFC's RMSS.
@@ -61,11 +63,14 @@ impl AckPolicy {
     pub(crate) const fn on_trouble(&mut self) {
         self.quick = QUICK;
         self.interactive = false;
+        self.trouble = true;
     }
 
     /// An ACK has left; `answering` says that it went with text of ours soon after the peer's.
     pub(crate) fn on_sent(&mut self, answering: bool) {
-        self.quick = self.quick.saturating_sub(self.segments);
+        if !core::mem::take(&mut self.trouble) {
+            self.quick = self.quick.saturating_sub(self.segments);
+        }
         self.bytes = 0;
         self.segments = 0;
         self.interactive |= answering;

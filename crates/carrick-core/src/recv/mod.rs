@@ -188,7 +188,7 @@ impl Receiver {
     /// kept behind a hole (RFC 2883 §4).
     fn duplicate_in(&self, seq: SeqNum, len: u32) -> Option<SackBlock> {
         // Below the stream's first byte there was nothing that could have come before.
-        let start = self.offset_of(seq).filter(|_| self.sack)?;
+        let start = self.offset_of(seq)?;
         let end = start.saturating_add(len.into());
         let (start, end) = if start < self.offset {
             (start, end.min(self.offset))
@@ -198,8 +198,25 @@ impl Receiver {
         SackBlock::new(self.seq_of(start), self.seq_of(end))
     }
 
+    /// The same for a super-segment: of each of the `segments` on the wire the first part may be told.
+    fn duplicates_in(&self, seq: SeqNum, len: u32, segments: usize) -> Vec<SackBlock> {
+        let mut found = Vec::new();
+        let mut seen = 0;
+        while found.len() < segments.min(MAX_DUPLICATES)
+            && let Some(block) = self.duplicate_in(seq + seen, len.saturating_sub(seen))
+        {
+            seen = block.right().distance_from(seq);
+            found.push(block);
+        }
+        found
+    }
+
     fn note_duplicate(&mut self, duplicate: Option<SackBlock>) {
         let Some(block) = duplicate else { return };
+        self.acks.on_trouble();
+        if !self.sack {
+            return;
+        }
         let duplicates = &mut self.disorder.get_or_insert_default().duplicates;
         if duplicates.len() < MAX_DUPLICATES {
             duplicates.push(block);
@@ -223,17 +240,19 @@ impl Receiver {
         }
     }
 
-    /// Seventh step: takes what of the text is in the window (and before a FIN already seen).
+    /// Seventh step: takes what of the text, which came in so many segments, is in the window (and before a FIN already
+    /// seen).
     pub(crate) fn take_text(
         &mut self,
         cx: &Cx,
         seq: SeqNum,
         text: Text<'_>,
+        segments: usize,
         queue: &mut ChunkQueue,
     ) -> Taken {
-        let duplicate = self.duplicate_in(seq, u32::try_from(text.len()).unwrap_or(u32::MAX));
+        let duplicates = self.duplicates_in(seq, u32::try_from(text.len()).unwrap_or(u32::MAX), segments);
         let taken = self.take_new_text(cx, seq, text, queue);
-        self.note_duplicate(duplicate);
+        duplicates.into_iter().for_each(|duplicate| self.note_duplicate(Some(duplicate)));
         self.tidy();
         taken
     }

@@ -182,7 +182,9 @@ impl Sender {
             // Karn: no sample while something is under way twice (RFC 6298 §3).
             self.timed_at = Instant::NEVER;
         } else if self.timed_at == Instant::NEVER {
-            (self.timed, self.timed_at) = (end, now);
+            // The first of several: one sample, and no later than the peer's first acknowledgment.
+            let first = if len > mss { sent.seq + mss } else { end };
+            (self.timed, self.timed_at) = (first, now);
         }
         if end.after(self.nxt) {
             self.nxt = end;

@@ -30,6 +30,12 @@ pub(crate) struct Terms {
 }
 
 impl Sender {
+    /// Whether nothing could go out, whatever the windows.
+    pub(crate) fn is_idle(&self, queued: usize) -> bool {
+        let repeats = self.fast.as_ref().is_some_and(|fast| fast.due) || self.forced == Forced::Probe;
+        !repeats && !self.pending(queued)
+    }
+
     /// What may go out, by window and congestion window, in full segments of `mss` or to the end of what is
     /// written; at least an octet if a probe is due.
     pub(crate) fn sendable(&self, terms: &Terms, mss: u32) -> Option<Sendable> {
@@ -50,7 +56,10 @@ impl Sender {
         }
         let window = self.wnd.saturating_sub(offset);
         let allowed = window.min(self.congestion_window(mss).saturating_sub(offset));
-        let mut len = unsent.min(allowed);
+        // New text shares no packet with what is sent again, but a segment: it may be ECN-capable, and timed.
+        let again = self.nxt.distance_from(seq);
+        let most = again.checked_next_multiple_of(mss).filter(|most| *most > 0).unwrap_or(u32::MAX);
+        let mut len = unsent.min(allowed).min(most);
         let whole = len == unsent;
         // A FIN is an octet of sequence space: it waits for a window like text.
         let mut fin_fits = fin && whole && len < window;

@@ -18,6 +18,8 @@
 
 mod ioctl;
 mod netlink;
+#[cfg(test)]
+mod tests;
 
 use super::{Capabilities, Device, Inbox, Meta, Packet, fd};
 use carrick_core::{Checksum, Cidr};
@@ -103,10 +105,10 @@ impl Tun {
         // An interface that outlived another program may have a longer one.
         ioctl::set_header_len(&fd, OFFLOAD_HEADER_LEN)
             .map_err(|error| at("setting the header's length", error))?;
-        let granted = OFFLOADS.into_iter().find(|&offloads| ioctl::set_offloads(&fd, offloads).is_ok());
+        let granted = granted_offloads(|offloads| ioctl::set_offloads(&fd, *offloads).is_ok());
         let name = ioctl::interface(&fd)?.name;
         // The MTU is about to be set.
-        Self::new(fd, name, 1500, Some(granted.unwrap_or(0)))
+        Self::new(fd, name, 1500, Some(granted))
     }
 
     fn new(fd: OwnedFd, name: String, mtu: u16, offloads: Option<u32>) -> io::Result<Self> {
@@ -376,6 +378,11 @@ const OFFLOAD_HEADER_LEN: i32 = 10;
 /// [`SEGMENTATION`] on it includes super-segments.
 const OFFLOADS: [u32; 3] = [0b1111, 0b0111, 0b0001];
 const SEGMENTATION: u32 = 0b0111;
+
+/// The first of [`OFFLOADS`] that the kernel takes; 0 if it takes none.
+fn granted_offloads(set: impl FnMut(&u32) -> bool) -> u32 {
+    OFFLOADS.into_iter().find(set).unwrap_or(0)
+}
 
 /// The same error, with what was being done.
 fn at(what: impl fmt::Display, error: impl Into<io::Error>) -> io::Error {

@@ -217,33 +217,25 @@ impl TcpStream {
             return Poll::Ready(Ok(()));
         }
         let coop = ready!(poll_proceed(cx));
-        let (result, _replaced) = self.stack.enter(&self.cell, |state, core_cx| {
-            let result = self.take_received(state, core_cx, buf);
-            match result {
-                Poll::Ready(_) => (result, None),
-                Poll::Pending => (result, register(&mut state.read_waker, cx)),
-            }
-        });
+        let mut state = self.cell.lock();
+        let readable = state.connection().is_some_and(|connection| connection.readable_len() > 0);
+        // Bytes that came before an error are still the application's.
+        let result = if readable {
+            self.stack.enter_locked(&self.cell, state, |state, core_cx| {
+                let took = self.take(state, core_cx, |connection, cx| move_into(connection, cx, buf));
+                took.map_ok(|_| ())
+            })
+        } else {
+            let result = self.nothing_received(&state);
+            let replaced = if result.is_pending() { register(&mut state.read_waker, cx) } else { None };
+            drop(state);
+            drop(replaced);
+            result
+        };
         if result.is_ready() {
             coop.made_progress();
         }
         result
-    }
-
-    fn take_received(&self, state: &mut State, cx: &Cx, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let took = self.take(state, cx, |connection, cx| {
-            let mut n = 0;
-            for part in connection.readable() {
-                let part = part.get(..buf.remaining()).unwrap_or(part);
-                buf.put_slice(part);
-                n += part.len();
-                if buf.remaining() == 0 {
-                    break;
-                }
-            }
-            connection.consume(cx, n);
-        });
-        took.map_ok(|_| ())
     }
 
     /// Lets `take` have what can be read; none at the end of the stream.
@@ -259,7 +251,7 @@ impl TcpStream {
         match state.run(|connection| take(connection, cx)) {
             Some(taken) => Poll::Ready(Ok(Some(taken))),
             // It panicked, and has an error now.
-            None => self.received(state).map_ok(|_| None),
+            None => self.nothing_received(state).map_ok(|()| None),
         }
     }
 
@@ -269,14 +261,19 @@ impl TcpStream {
         if state.connection().is_some_and(|connection| connection.readable_len() > 0) {
             return Poll::Ready(Ok(true));
         }
-        // So is the end of the stream, once the peer has said it.
+        self.nothing_received(state).map_ok(|()| false)
+    }
+
+    /// What a reader is told whom no bytes wait for.
+    fn nothing_received(&self, state: &State) -> Poll<io::Result<()>> {
+        // The end of the stream comes before an error, once the peer has said it.
         if state.connection().is_some_and(Connection::at_end) {
-            return Poll::Ready(Ok(false));
+            return Poll::Ready(Ok(()));
         }
         match state.error(self.stack.failure()) {
             Some(error) => Poll::Ready(Err(error)),
             // Over without an error and without the peer's FIN: this side let go first.
-            None if state.connection().is_none_or(is_over) => Poll::Ready(Ok(false)),
+            None if state.connection().is_none_or(is_over) => Poll::Ready(Ok(())),
             None => Poll::Pending,
         }
     }
@@ -350,6 +347,20 @@ impl AsRef<Self> for TcpStream {
     fn as_ref(&self) -> &Self {
         self
     }
+}
+
+/// Moves received bytes into `buf`.
+fn move_into(connection: &mut Connection, cx: &Cx, buf: &mut ReadBuf<'_>) {
+    let mut n = 0;
+    for part in connection.readable() {
+        let part = part.get(..buf.remaining()).unwrap_or(part);
+        buf.put_slice(part);
+        n += part.len();
+        if buf.remaining() == 0 {
+            break;
+        }
+    }
+    connection.consume(cx, n);
 }
 
 impl AsyncRead for TcpStream {

@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::field::Field;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 fn faulty<F: Fault>(config: MemoryConfig, fault: F) -> (Stack, Stack, Arc<F>) {
     let (a, b) = pair(config);
@@ -339,6 +342,30 @@ async fn t_fld_11_a_flood_starves_neither_timers_nor_applications() {
     check_counters(&client);
 }
 
+/// What was said to be worth a warning, on this thread.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut |field: &Field, value: &dyn std::fmt::Debug| {
+            text += &format!("{field}: {value:?} ");
+        });
+        self.0.lock().unwrap().push(text);
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
 /// Says that no super-segment is valid, although its link takes them.
 #[derive(Default)]
 struct Refusing {
@@ -360,10 +387,14 @@ impl Fault for Refusing {
 
 #[tokio::test(start_paused = true)]
 async fn super_segments_that_the_device_refuses_are_cut_and_soon_no_longer_offered() {
+    let warnings = Warnings::default();
+    let _guard = tracing::subscriber::set_default(warnings.clone());
     let (server, client, fault) = faulty(MemoryConfig::default(), Refusing::default());
     let c = connect(server, client.clone()).await;
     exchange(c, 1 << 20).await;
     assert_eq!(fault.refused.load(Ordering::Relaxed), 3);
+    let said = warnings.0.lock().unwrap();
+    assert!(matches!(&said[..], [one] if one.contains("refuses super-segments")), "once: {said:?}");
     assert!(fault.taken.load(Ordering::Relaxed) > (1 << 20) / 1460);
     assert_eq!(client.counters().device_lost, 0, "refused is not lost");
 }

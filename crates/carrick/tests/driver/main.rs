@@ -19,4 +19,5 @@ mod frames;
 mod limits;
 mod listeners;
 mod threads;
+mod visits;
 mod wakers;
