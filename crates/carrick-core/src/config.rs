@@ -270,6 +270,9 @@ pub struct ConnectionConfig {
     pub receive_buffer: u32,
     /// Most bytes written and not acknowledged yet. At least one segment. Default 512 KiB.
     pub send_buffer: u32,
+    /// Most bytes written and not sent yet, at least 1: writers wait beyond that although the send buffer has room, so
+    /// that what is to go out next is decided late (as Linux's `TCP_NOTSENT_LOWAT`). Default none: `send_buffer` alone.
+    pub notsent_lowat: Option<u32>,
     /// Offer window scaling (RFC 7323 §2). Default true.
     pub window_scale: bool,
     /// Offer timestamps (RFC 7323 §3). Default true.
@@ -349,6 +352,7 @@ impl Default for ConnectionConfig {
         Self {
             receive_buffer: 1000 << 10,
             send_buffer: 512 << 10,
+            notsent_lowat: None,
             window_scale: true,
             timestamps: true,
             sack: true,

@@ -55,6 +55,11 @@ impl ChunkQueue {
         self.len == 0
     }
 
+    /// How many bytes have been let go of since the queue was made.
+    pub(crate) const fn taken(&self) -> u64 {
+        self.start
+    }
+
     /// Bytes of every allocation that the queue keeps alive, and of the list of pieces.
     pub(crate) fn memory(&self) -> usize {
         let list = self.pieces.capacity().saturating_mul(size_of::<Piece>());

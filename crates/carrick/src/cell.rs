@@ -11,7 +11,7 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 
 /// One connection. Kept small: an idle connection is little more than this and the core's own state.
@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) released: bool,
     /// It is on the list of connections with packets due.
     pub(crate) queued: bool,
+    /// `take_error` has given the error.
+    pub(crate) error_taken: bool,
     #[cfg(test)]
     pub(crate) planted_panic: bool,
 }
@@ -77,6 +79,7 @@ impl Cell {
             retired: false,
             released: false,
             queued: false,
+            error_taken: false,
             #[cfg(test)]
             planted_panic: false,
         };
@@ -134,6 +137,17 @@ impl State {
             },
         }
     }
+}
+
+/// Leaves the caller's waker if it has to wait. The second result is the waker that was there before, to be dropped
+/// under no lock.
+pub(crate) fn or_register<R>(
+    result: Poll<R>,
+    slot: &mut Option<Waker>,
+    cx: &Context<'_>,
+) -> (Poll<R>, Option<Waker>) {
+    let replaced = if result.is_pending() { register(slot, cx) } else { None };
+    (result, replaced)
 }
 
 /// Puts the caller's waker in its place and gives the old one, to be dropped under no lock: the last waker of

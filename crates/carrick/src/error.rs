@@ -1,9 +1,14 @@
-//! What the core's errors look like as [`io::Error`]: the kinds that the operating system's sockets would show.
+//! What the core's errors look like as [`io::Error`]: the kinds, texts and numbers that the operating system's sockets
+//! would show.
+//!
+//! Where the system has a number for what happened, the error is that number, so that `raw_os_error` and the text are
+//! what a program expects that was written for the system's sockets. What the system has no word for keeps ours. See
+//! `docs/decisions/errors.md`.
 
 use carrick_core::{BindError, ConnectError, ConnectionError, SendError};
 use std::io;
 
-/// Any of the core's errors; the source of the [`io::Error`] that carries it.
+/// Any of the core's errors.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) enum Error {
@@ -39,10 +44,45 @@ impl Error {
     }
 }
 
+/// The system's number for what happened.
+#[cfg(unix)]
+fn number(kind: io::ErrorKind) -> Option<i32> {
+    use io::ErrorKind as Kind;
+    use rustix::io::Errno;
+    let number = match kind {
+        Kind::ConnectionReset => Errno::CONNRESET,
+        Kind::ConnectionRefused => Errno::CONNREFUSED,
+        Kind::ConnectionAborted => Errno::CONNABORTED,
+        Kind::NotConnected => Errno::NOTCONN,
+        Kind::TimedOut => Errno::TIMEDOUT,
+        Kind::HostUnreachable => Errno::HOSTUNREACH,
+        Kind::NetworkUnreachable => Errno::NETUNREACH,
+        Kind::AddrInUse => Errno::ADDRINUSE,
+        Kind::AddrNotAvailable => Errno::ADDRNOTAVAIL,
+        Kind::BrokenPipe => Errno::PIPE,
+        // Of the others ours say more.
+        _ => return None,
+    };
+    Some(number.raw_os_error())
+}
+
+/// Other systems have other numbers, for some of these.
+#[cfg(not(unix))]
+fn number(_: io::ErrorKind) -> Option<i32> {
+    None
+}
+
 /// Turns one of the core's errors into what callers see.
 pub(crate) fn io_error(error: impl Into<Error>) -> io::Error {
     let error = error.into();
-    io::Error::new(error.kind(), error)
+    let kind = error.kind();
+    number(kind).map_or_else(|| io::Error::new(kind, error), io::Error::from_raw_os_error)
+}
+
+/// There is no connection to ask or to set something on.
+pub(crate) fn not_connected() -> io::Error {
+    let kind = io::ErrorKind::NotConnected;
+    number(kind).map_or_else(|| kind.into(), io::Error::from_raw_os_error)
 }
 
 /// Why a whole stack stopped working.
@@ -63,6 +103,7 @@ impl Failure {
         Self::Device(error.kind(), error.to_string())
     }
 
+    /// No system has a word for these, and the number of one that has would hide who failed.
     pub(crate) fn to_io(&self) -> io::Error {
         match self {
             Self::Ended => io::Error::new(io::ErrorKind::BrokenPipe, "the stack has ended"),
@@ -73,7 +114,7 @@ impl Failure {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use std::fmt::Write;
@@ -91,6 +132,7 @@ mod tests {
             E::NetworkUnreachable,
             E::Protocol,
             E::Aborted,
+            E::OutOfMemory,
             E::Internal,
         ];
         ends.into_iter().for_each(|error| row(io_error(error)));
@@ -104,27 +146,30 @@ mod tests {
         [SendError::Full, SendError::Finished, SendError::Closed(E::Reset)]
             .into_iter()
             .for_each(|error| row(io_error(error)));
+        row(not_connected());
         let gone = Failure::device(&io::Error::new(io::ErrorKind::NotFound, "unplugged"));
         [Failure::Ended, Failure::Aborted, gone, Failure::Panicked].iter().for_each(|f| row(f.to_io()));
         assert_eq!(
             table,
-            "ConnectionReset: connection reset by peer\n\
-             ConnectionRefused: connection refused\n\
-             TimedOut: connection timed out\n\
-             HostUnreachable: no route to host\n\
-             NetworkUnreachable: network is unreachable\n\
+            "ConnectionReset: Connection reset by peer (os error 104)\n\
+             ConnectionRefused: Connection refused (os error 111)\n\
+             TimedOut: Connection timed out (os error 110)\n\
+             HostUnreachable: No route to host (os error 113)\n\
+             NetworkUnreachable: Network is unreachable (os error 101)\n\
              Other: protocol error reported by the network\n\
-             ConnectionAborted: connection aborted\n\
+             ConnectionAborted: Software caused connection abort (os error 103)\n\
+             OutOfMemory: given up for want of memory\n\
              Other: internal error\n\
-             AddrInUse: address already in use\n\
-             AddrNotAvailable: address not available on this stack\n\
-             AddrNotAvailable: no local address for that destination\n\
-             AddrInUse: address already in use\n\
+             AddrInUse: Address already in use (os error 98)\n\
+             AddrNotAvailable: Cannot assign requested address (os error 99)\n\
+             AddrNotAvailable: Cannot assign requested address (os error 99)\n\
+             AddrInUse: Address already in use (os error 98)\n\
              InvalidInput: invalid destination address\n\
              OutOfMemory: too many connections for the stack's limits\n\
              WouldBlock: send buffer is full\n\
-             BrokenPipe: sending side is closed\n\
-             ConnectionReset: connection reset by peer\n\
+             BrokenPipe: Broken pipe (os error 32)\n\
+             ConnectionReset: Connection reset by peer (os error 104)\n\
+             NotConnected: Transport endpoint is not connected (os error 107)\n\
              BrokenPipe: the stack has ended\n\
              ConnectionAborted: the stack was aborted\n\
              NotFound: the stack's device failed: unplugged\n\

@@ -49,13 +49,32 @@
 //!
 //! # What differs from `tokio::net`
 //!
-//! * A stack lives in a process and dies with it. The kernel is not there to deliver the last bytes of a program
-//!   that has ended: before it ends, await [`TcpStream::closed`], or [`Stack::shutdown`] for all streams.
-//! * Names are resolved by the system's resolver, outside the stack.
-//! * An unspecified address means any of the stack's addresses, of both families.
-//! * A stack whose runtime has ended answers [`BrokenPipe`](std::io::ErrorKind::BrokenPipe) to every call; one
-//!   whose device has failed answers with the device's error. What had been received before can still be read, up to
-//!   the end of the stream if the peer had closed. Dropping anything needs no runtime.
+//! A program moves over by a change of `use` and one argument: constructors take the stack first. Names, arguments,
+//! results, [error kinds and numbers](std::io::Error::raw_os_error), cancel safety and what dropping does are tokio's. What
+//! is not:
+//!
+//! | `tokio::net` | here |
+//! |---|---|
+//! | the kernel delivers the last bytes of a program that has ended | a stack dies with its process: before it ends, await [`TcpStream::closed`], or [`Stack::shutdown`] for all streams |
+//! | readiness may turn out to be stale | it is true when it is told |
+//! | `from_std`, `into_std`, `AsFd`, `AsRawFd` | there is no descriptor: set things on [`TcpSocket`] and [`TcpStream`], and hand on the stream itself |
+//! | `bind_device` | a stack has one device; build a stack for each |
+//! | `0.0.0.0` is any IPv4 address, `::` any of both | an unspecified address is any of the stack's, of both families |
+//! | `set_reuseaddr` lets a server start again | not needed: connections that are left keep no port; it is for several connections from one port |
+//! | `set_reuseport` lets several listeners share a port | `Unsupported`: any number of tasks may wait for one listener |
+//! | `set_linger` blocks the thread that drops the stream | dropping never waits; what is not delivered in time is reset |
+//! | buffer sizes are doubled | they are what was asked for, and taken only as bytes come |
+//! | a read after an error reads the end | it reads the error, every time |
+//!
+//! Names are resolved by the system's resolver, outside the stack.
+//!
+//! A stack whose runtime has ended answers [`BrokenPipe`](std::io::ErrorKind::BrokenPipe) to every call; one
+//! whose device has failed answers with the device's error. What had been received before can still be read, up to
+//! the end of the stream if the peer had closed. Dropping anything needs no runtime.
+//!
+//! Beyond tokio: [`TcpStream::read_chunk`] and [`OwnedReadHalf::buffered`] read without a copy, [`TcpStream::tcp_info`] tells
+//! how a connection is doing, [`TcpStream::closed`] waits for its end, [`TcpListener::bind_any`] takes connections to any
+//! address and port; keep-alive, user timeout, congestion control and the limit of what is not sent yet are settings.
 //!
 //! # How much memory, how many tasks
 //!
@@ -75,16 +94,36 @@ mod kernel;
 mod listener;
 mod outlet;
 mod shared;
+mod socket;
 mod stack;
 mod stream;
 mod sync;
 mod task;
 
+/// How much may be in flight: the controllers that there are, and what one of your own implements.
+///
+/// One is chosen for a socket with [`TcpSocket::set_congestion`], for a stack with [`ConnectionConfig::congestion`].
+pub mod congestion {
+    pub use carrick_core::Instant;
+    pub use carrick_core::congestion::*;
+}
+
+/// The halves of a [`TcpStream`], under the path that `tokio::net` has them at.
+pub mod tcp {
+    pub use crate::stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+}
+
 pub use capture::Capture;
-pub use carrick_core::{Cidr, CidrParseError, ConnectionConfig, EcnPolicy};
+pub use carrick_core::{
+    Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, KeepAlive, ListenAddr, TcpInfo,
+    TcpState, UserTimeoutOption,
+};
 pub use listener::TcpListener;
+pub use socket::TcpSocket;
 pub use stack::{Counters, Stack, StackBuilder};
-pub use stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpStream, WriteHalf};
+pub use stream::{
+    BufferedReadHalf, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpStream, WriteHalf,
+};
 
 /// The README's example is a test.
 #[cfg(doctest)]

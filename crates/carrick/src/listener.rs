@@ -1,9 +1,11 @@
 //! A listener as the application sees it.
 
-use crate::error::Failure;
+use crate::error::{Failure, not_connected};
 use crate::kernel::Popped;
 use crate::shared::{Handle, Listening, contain};
+use crate::stream::options::hop_limit;
 use crate::{Stack, TcpStream};
+use carrick_core::{ConnectionConfig, ListenAddr, ListenConfig};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,14 +52,56 @@ impl TcpListener {
         addr: A,
         backlog: u32,
     ) -> io::Result<Self> {
+        let connection = ConnectionConfig::clone(&stack.handle().connection_config);
+        let config = ListenConfig { backlog, connection, ..ListenConfig::default() };
         let mut last = None;
         for addr in lookup_host(addr).await? {
-            match stack.handle().listen(addr, backlog) {
-                Ok(listening) => return Ok(Self { listening, stack: stack.handle().clone() }),
+            match stack.handle().listen(addr, &config, None) {
+                Ok(listening) => return Ok(Self::new(listening, stack.handle())),
                 Err(error) => last = Some(error),
             }
         }
         Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on")))
+    }
+
+    /// Listens on any address or any port or both, whichever of `local` is none. The connection's
+    /// [`local_addr`](TcpStream::local_addr) says which the peer meant. Of several listeners the most exact gets it:
+    /// address and port, any port of an address, a port of any address, both.
+    ///
+    /// With [`StackBuilder::any_address`](crate::StackBuilder::any_address) any address is any that packets come for, as
+    /// on a gateway that ends other hosts' connections; without it, any of the stack's own.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use carrick::device::memory::{MemoryConfig, pair};
+    /// use carrick::{ListenAddr, Stack, TcpListener, TcpStream};
+    ///
+    /// let (left, right) = pair(MemoryConfig::default());
+    /// let gateway = Stack::builder().address("192.0.2.1/24".parse().unwrap()).any_address(true).device(left).build()?;
+    /// let client = Stack::builder().address("192.0.2.2/24".parse().unwrap()).device(right).build()?;
+    ///
+    /// let listener = TcpListener::bind_any(&gateway, ListenAddr { address: None, port: None })?;
+    /// let (accepted, _stream) =
+    ///     tokio::join!(listener.accept(), TcpStream::connect(&client, "203.0.113.7:443"));
+    /// let (stream, _peer) = accepted?;
+    /// assert_eq!(stream.local_addr()?, "203.0.113.7:443".parse().unwrap());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn bind_any(stack: &Stack, local: ListenAddr) -> io::Result<Self> {
+        let connection = ConnectionConfig::clone(&stack.handle().connection_config);
+        let config = ListenConfig { backlog: BACKLOG, connection, ..ListenConfig::default() };
+        Ok(Self::new(stack.handle().listen_any(local, config)?, stack.handle()))
+    }
+
+    pub(crate) fn new(listening: Arc<Listening>, stack: &Handle) -> Self {
+        Self { listening, stack: stack.clone() }
     }
 
     /// Waits for a connection. Any number of tasks may wait.
@@ -67,6 +111,22 @@ impl TcpListener {
     ///
     /// # Errors
     /// Why the stack has failed or ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::TcpListener;
+    ///
+    /// let listener = TcpListener::bind(&server, "192.0.2.1:80").await?;
+    /// # let _stream = carrick::TcpStream::connect(&client, "192.0.2.1:80").await?;
+    /// let (stream, peer) = listener.accept().await?;
+    /// println!("{peer} asks {}", stream.local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
             let mut pushed = std::pin::pin!(self.listening.notify.notified());
@@ -115,6 +175,28 @@ impl TcpListener {
     /// None; the result is for likeness with `tokio::net`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.listening.local_addr)
+    }
+
+    /// The time to live (hop limit) of connections that are accepted from now on, 1 to 255.
+    ///
+    /// # Errors
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the stack is being shut down.
+    pub fn ttl(&self) -> io::Result<u32> {
+        let cx = self.stack.cx(self.stack.now());
+        let hop_limit = self.stack.net(&cx).endpoint.listener_hop_limit(self.listening.id);
+        hop_limit.map(u32::from).ok_or_else(not_connected)
+    }
+
+    /// Sets the time to live (hop limit) of connections that are accepted from now on, 1 to 255, from their handshakes
+    /// on.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for another number.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        let hop_limit = hop_limit(ttl)?;
+        let cx = self.stack.cx(self.stack.now());
+        self.stack.net(&cx).endpoint.set_listener_hop_limit(self.listening.id, hop_limit);
+        Ok(())
     }
 }
 

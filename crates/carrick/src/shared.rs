@@ -11,13 +11,14 @@ use crate::error::{Failure, io_error};
 use crate::kernel::{AcceptQueue, Retiring, Signal};
 use crate::outlet::{Outlet, Sent};
 use carrick_core::{
-    Budget, Connection, ConnectionConfig, ConnectionId, Cx, Endpoint, EndpointEvent, Event, Input, Instant,
-    ListenAddr, ListenConfig, ListenerId, Outcome, Pressure, TcpState,
+    BindError, Budget, Connection, ConnectionConfig, ConnectionId, Cx, Endpoint, EndpointEvent, Event, Input,
+    Instant, ListenAddr, ListenConfig, ListenerId, Outcome, Pressure, TcpState,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -374,21 +375,38 @@ impl Shared {
         self.work.lock()
     }
 
-    /// Starts a listener. Port 0 asks for any free one.
-    pub(crate) fn listen(&self, addr: SocketAddr, backlog: u32) -> io::Result<Arc<Listening>> {
+    /// Starts a listener on an address, the unspecified one being any, and port 0 any that is free. `reserved` is given
+    /// back for it.
+    pub(crate) fn listen(
+        &self,
+        addr: SocketAddr,
+        config: &ListenConfig,
+        reserved: Option<ListenAddr>,
+    ) -> io::Result<Arc<Listening>> {
+        self.start_listening(|net| {
+            reserved.into_iter().for_each(|local| net.endpoint.unreserve(local));
+            let (id, port) = net.find_port(addr, |endpoint, local| endpoint.listen(local, config.clone()))?;
+            Ok((id, SocketAddr::new(addr.ip(), port)))
+        })
+    }
+
+    /// Starts a listener on what may be any address and any port.
+    pub(crate) fn listen_any(&self, local: ListenAddr, config: ListenConfig) -> io::Result<Arc<Listening>> {
+        let address = local.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let addr = SocketAddr::new(address, local.port.map_or(0, NonZeroU16::get));
+        self.start_listening(|net| Ok((net.endpoint.listen(local, config)?, addr)))
+    }
+
+    fn start_listening(
+        &self,
+        listen: impl FnOnce(&mut Net) -> Result<(ListenerId, SocketAddr), BindError>,
+    ) -> io::Result<Arc<Listening>> {
         let cx = self.cx(self.now());
-        let connection = ConnectionConfig::clone(&self.connection_config);
-        let config = ListenConfig { backlog, connection, ..ListenConfig::default() };
-        let address = Some(addr.ip()).filter(|ip| !ip.is_unspecified());
         let (listening, raise) = self.with_net(&cx, |net| {
             self.check()?;
-            let (id, port) = net.listen(address, addr.port(), &config).map_err(io_error)?;
-            let listening = Arc::new(Listening {
-                id,
-                local_addr: SocketAddr::new(addr.ip(), port),
-                queue: AcceptQueue::new(),
-                notify: Notify::new(),
-            });
+            let (id, local_addr) = listen(net).map_err(io_error)?;
+            let (queue, notify) = (AcceptQueue::new(), Notify::new());
+            let listening = Arc::new(Listening { id, local_addr, queue, notify });
             net.listeners.insert(id, Arc::clone(&listening));
             Ok(listening)
         });
@@ -396,6 +414,23 @@ impl Shared {
             self.signal.raise();
         }
         listening
+    }
+
+    /// Keeps an address, the unspecified one being any, and a port, 0 being any that is free, for a socket.
+    pub(crate) fn reserve(&self, addr: SocketAddr, shared: bool) -> io::Result<(ListenAddr, SocketAddr)> {
+        let cx = self.cx(self.now());
+        let (reserved, _) = self.with_net(&cx, |net| {
+            self.check()?;
+            let found =
+                net.find_port(addr, |endpoint, local| endpoint.reserve(local, shared).map(|()| local));
+            found.map_err(io_error)
+        });
+        reserved.map(|(local, port)| (local, SocketAddr::new(addr.ip(), port)))
+    }
+
+    pub(crate) fn unreserve(&self, local: ListenAddr) {
+        let cx = self.cx(self.now());
+        let ((), _) = self.with_net(&cx, |net| net.endpoint.unreserve(local));
     }
 
     /// Ends a listener: half-open connections and those that nobody has accepted are reset.
@@ -427,14 +462,20 @@ impl Shared {
         }
     }
 
-    /// Starts a connection attempt; its SYN has left when this returns.
-    pub(crate) fn connect(&self, remote: SocketAddr) -> io::Result<Arc<Cell>> {
+    /// Starts a connection attempt; its SYN has left when this returns. `reserved` is given back for it.
+    pub(crate) fn connect(
+        &self,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        config: Arc<ConnectionConfig>,
+        reserved: Option<ListenAddr>,
+    ) -> io::Result<Arc<Cell>> {
         self.reclaim();
         let cx = self.cx(self.now());
         let (cell, raise) = self.with_net(&cx, |net| {
+            reserved.into_iter().for_each(|local| net.endpoint.unreserve(local));
             self.check()?;
-            let config = Arc::clone(&self.connection_config);
-            let (id, connection) = net.endpoint.connect(&cx, None, remote, config).map_err(io_error)?;
+            let (id, connection) = net.endpoint.connect(&cx, local, remote, config).map_err(io_error)?;
             Ok::<_, io::Error>(net.insert(id, connection))
         });
         if raise {
@@ -477,11 +518,14 @@ impl Shared {
         // Only now: until its listener ended, a new connection could still be accepted.
         let (cells, _) = self.with_net(&cx, |net| net.cells.iter().flatten().cloned().collect::<Vec<_>>());
         for cell in &cells {
-            let wakers = self.enter(cell, |state, cx| {
+            let (wakers, watchers) = self.enter(cell, |state, cx| {
                 state.run(|connection| connection.close(cx));
-                [state.read_waker.take(), state.write_waker.take()]
+                ([state.read_waker.take(), state.write_waker.take()], state.watchers.clone())
             });
             wakers.into_iter().flatten().for_each(wake);
+            if let Some(watchers) = watchers {
+                contain(|| watchers.notify_waiters());
+            }
         }
         self.signal.raise();
     }
@@ -572,27 +616,25 @@ impl Net {
         self.listeners.get(&id)
     }
 
-    fn listen(
+    /// Tries the port of `addr`, or one after the other if that is 0.
+    fn find_port<R>(
         &mut self,
-        address: Option<std::net::IpAddr>,
-        port: u16,
-        config: &ListenConfig,
-    ) -> Result<(ListenerId, u16), carrick_core::BindError> {
-        use carrick_core::BindError::AddrInUse;
-        let ports = if port == 0 { EPHEMERAL } else { port..=port };
+        addr: SocketAddr,
+        mut with: impl FnMut(&mut Endpoint, ListenAddr) -> Result<R, BindError>,
+    ) -> Result<(R, u16), BindError> {
+        let address = Some(addr.ip()).filter(|ip| !ip.is_unspecified());
+        let ports = if addr.port() == 0 { EPHEMERAL } else { addr.port()..=addr.port() };
         for port in ports {
-            let local = ListenAddr { address, port: std::num::NonZeroU16::new(port) };
-            match self.endpoint.listen(local, config.clone()) {
-                Err(AddrInUse) => {}
-                Err(error) => return Err(error),
-                Ok(id) => return Ok((id, port)),
+            match with(&mut self.endpoint, ListenAddr { address, port: NonZeroU16::new(port) }) {
+                Err(BindError::AddrInUse) => {}
+                result => return result.map(|found| (found, port)),
             }
         }
-        Err(AddrInUse)
+        Err(BindError::AddrInUse)
     }
 }
 
-/// Ports for listeners that do not name one.
+/// Ports for listeners and sockets that do not name one.
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 
 /// What a connection asked for while it was drained.
@@ -630,8 +672,10 @@ fn drain(
                 drained.readable = true;
                 drained.writable = true;
             }
-            // Streams have no way to ask yet.
-            Event::Urgent | Event::SoftError => {}
+            // Whoever waits for priority.
+            Event::Urgent => drained.readable = true,
+            // It can be asked for.
+            Event::SoftError => {}
         }
     }
     drained.over = is_over(connection);

@@ -73,7 +73,7 @@ impl Stack {
     #[must_use]
     pub fn connections(&self) -> usize {
         let cx = self.handle.cx(self.handle.now());
-        self.handle.net(&cx).endpoint.connections()
+        self.handle.net(&cx).live
     }
 
     /// Writes every packet that comes or goes from now on to `writer`, as a pcapng file, until the [`Capture`] is dropped.
@@ -181,6 +181,15 @@ impl StackBuilder {
     #[must_use]
     pub fn rfc1337(mut self, ignore: bool) -> Self {
         self.endpoint.rfc1337 = ignore;
+        self
+    }
+
+    /// Whether packets to any unicast address are for this stack, as on a gateway that ends other hosts' connections;
+    /// see [`TcpListener::bind_any`](crate::TcpListener::bind_any). Segments to ports where nobody listens are then
+    /// reset in the name of the address that they were for. Default false: only those to the stack's own addresses.
+    #[must_use]
+    pub fn any_address(mut self, any: bool) -> Self {
+        self.endpoint.any_address = any;
         self
     }
 

@@ -91,6 +91,7 @@ fn t_asy_4_the_device_task_misses_no_wake_up() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| wake_up(2, true));
+    carrick_covers::covers!("T-ASY-4");
 }
 
 #[test]
@@ -141,6 +142,7 @@ fn read(one_hold: bool) {
 #[test]
 fn t_asy_4_a_reader_misses_no_bytes() {
     loom::model(|| read(true));
+    carrick_covers::covers!("T-ASY-4");
 }
 
 #[test]
@@ -323,6 +325,7 @@ fn accept(push: bool) {
 #[test]
 fn t_asy_4_an_acceptor_misses_no_connection() {
     loom::model(|| accept(true));
+    carrick_covers::covers!("T-ASY-4");
 }
 
 #[test]

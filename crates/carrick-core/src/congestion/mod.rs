@@ -38,6 +38,11 @@ pub trait Controller: Debug + Send + Sync {
     /// Bytes that may be in flight; at least one segment.
     fn window(&self) -> u32;
 
+    /// The slow-start threshold in bytes, once there is one; for people who look. None by default.
+    fn threshold(&self) -> Option<u32> {
+        None
+    }
+
     /// The connection is established with this segment size; also called when it changes.
     fn on_start(&mut self, mss: u32);
 

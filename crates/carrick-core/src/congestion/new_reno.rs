@@ -29,6 +29,10 @@ impl Controller for NewReno {
         self.cwnd
     }
 
+    fn threshold(&self) -> Option<u32> {
+        (self.mss > 0 && self.ssthresh < MAX_WINDOW).then_some(self.ssthresh)
+    }
+
     fn on_start(&mut self, mss: u32) {
         if self.mss == 0 {
             self.ssthresh = MAX_WINDOW;

@@ -103,9 +103,11 @@ impl Connection {
         }
     }
 
-    /// Tells a writer that was turned away, once a quarter of the buffer is free.
+    /// Tells a writer that was turned away, once a quarter of the buffer is free, or half of what may be unsent.
     pub(super) fn offer_room(&mut self) {
-        if self.wants_room && self.send_room() >= (self.config.send_buffer / 4).max(1) as usize {
+        let quarter = self.config.send_buffer / 4;
+        let useful = self.config.notsent_lowat.map_or(quarter, |most| quarter.min(most / 2));
+        if self.wants_room && self.send_room() >= useful.max(1) as usize {
             self.wants_room = false;
             self.note(Event::Writable);
         }

@@ -10,6 +10,7 @@
 mod ack;
 mod close;
 pub(crate) mod handshake;
+mod info;
 mod open;
 mod path;
 mod segment;
@@ -34,6 +35,7 @@ use core::net::SocketAddr;
 use core::num::NonZeroU8;
 use core::time::Duration;
 use handshake::Peer;
+pub use info::TcpInfo;
 use path::Path;
 use timers::Timers;
 pub(crate) use transmit::{Plan, emit_header};
@@ -88,6 +90,8 @@ pub struct Connection {
     corked: bool,
     /// SND.UP: how many of the bytes from SND.UNA on lie before it.
     urgent: u32,
+    /// Segments sent again since the connection was established, modulo 2^32.
+    sent_again: u32,
 }
 
 /// What is below the connection, and what is constant about its packets.
@@ -355,6 +359,7 @@ impl Connection {
             nodelay,
             corked: false,
             urgent: 0,
+            sent_again: 0,
         }
     }
 
@@ -405,29 +410,10 @@ impl Connection {
     /// [`SendError::Closed`] if the connection has ended.
     pub fn send(&mut self, cx: &Cx, data: &[u8]) -> Result<usize, SendError> {
         let cx = self.advance_clock(cx);
-        match &self.state {
-            State::SynSent(opening) | State::SynReceived(opening, _) if opening.finish => {
-                return Err(SendError::Finished);
-            }
-            State::SynSent(_) | State::SynReceived(..) => {}
-            State::Open(open) if open.phase.sends() => {}
-            State::Closed(Closed { error: Some(error), .. }) => return Err((*error).into()),
-            State::Open(_) | State::TimeWait(_) | State::Closed(_) => return Err(SendError::Finished),
-        }
-        let wanted = data.len().min(self.send_room());
-        // The reserve is for text that arrives: were it spent on writing, two hosts full of text for each other
-        // could not take any of it.
-        let room = cx.memory.room;
-        let taken = self.to_send.fits(wanted, room);
-        if taken < wanted {
-            // Perhaps no acknowledgment will ever tell that others have given memory back.
-            self.timers.set(timers::Timer::Room, cx.now + ROOM_RETRY);
-        }
-        if taken < data.len() {
-            self.wants_room = true;
-            if taken == 0 {
-                return Err(SendError::Full);
-            }
+        self.may_send()?;
+        let taken = self.take_room(&cx, data.len());
+        if taken == 0 && !data.is_empty() {
+            return Err(SendError::Full);
         }
         if taken > 0 {
             self.note_waiting(cx.now);
@@ -435,6 +421,40 @@ impl Connection {
         self.to_send.push(data.get(..taken).unwrap_or_default());
         self.rearm(cx.now);
         Ok(taken)
+    }
+
+    /// Whether [`send`](Self::send) would say anything but [`SendError::Full`]; if not, [`Event::Writable`] follows
+    /// as after that. Afterwards, drain.
+    pub fn ask_room(&mut self, cx: &Cx) -> bool {
+        let cx = self.advance_clock(cx);
+        self.may_send().is_err() || self.take_room(&cx, 1) > 0
+    }
+
+    /// Why nothing can be written any more.
+    fn may_send(&self) -> Result<(), SendError> {
+        match &self.state {
+            State::SynSent(opening) | State::SynReceived(opening, _) if opening.finish => {
+                Err(SendError::Finished)
+            }
+            State::SynSent(_) | State::SynReceived(..) => Ok(()),
+            State::Open(open) if open.phase.sends() => Ok(()),
+            State::Closed(Closed { error: Some(error), .. }) => Err((*error).into()),
+            State::Open(_) | State::TimeWait(_) | State::Closed(_) => Err(SendError::Finished),
+        }
+    }
+
+    /// How many of `len` bytes there is room for. Whoever gets less than all is told when there is more.
+    fn take_room(&mut self, cx: &Cx, len: usize) -> usize {
+        let wanted = len.min(self.send_room());
+        // The reserve is for text that arrives: were it spent on writing, two hosts full of text for each other
+        // could not take any of it.
+        let taken = self.to_send.fits(wanted, cx.memory.room);
+        if taken < wanted {
+            // Perhaps no acknowledgment will ever tell that others have given memory back.
+            self.timers.set(timers::Timer::Room, cx.now + ROOM_RETRY);
+        }
+        self.wants_room |= taken < len;
+        taken
     }
 
     /// Writes as [`send`](Self::send) does, and marks all that has been written so far as urgent
@@ -647,7 +667,9 @@ impl Connection {
     /// How many bytes may be written now, memory permitting.
     #[must_use]
     pub fn send_room(&self) -> usize {
-        (self.config.send_buffer as usize).saturating_sub(self.to_send.len())
+        let room = (self.config.send_buffer as usize).saturating_sub(self.to_send.len());
+        let Some(most) = self.config.notsent_lowat else { return room };
+        room.min((most.max(1) as usize).saturating_sub(self.unsent()))
     }
 
     /// How many bytes have been written and not acknowledged, sent or not.
@@ -704,6 +726,8 @@ impl Connection {
             nodelay,
             corked,
             urgent,
+            // A statistic, which changes nothing.
+            sent_again: _,
         } = self;
         tuple.hash(state);
         self.state().hash(state);

@@ -22,6 +22,12 @@ impl Connection {
         self.rearm(now);
     }
 
+    /// When a silent peer is probed, if it is.
+    #[must_use]
+    pub fn keep_alive(&self) -> Option<KeepAlive> {
+        self.config.keep_alive
+    }
+
     /// Sets how long what we send may wait for its acknowledgment; see [`ConnectionConfig::user_timeout`].
     /// Afterwards, drain.
     pub fn set_user_timeout(&mut self, cx: &Cx, timeout: Option<Duration>) {
@@ -67,6 +73,32 @@ impl Connection {
         self.settings().linger = linger;
     }
 
+    /// What [`close`](Self::close) does with text that is not acknowledged.
+    #[must_use]
+    pub fn linger(&self) -> Option<Duration> {
+        self.config.linger
+    }
+
+    /// Limits how much may be written and not sent yet; see [`ConnectionConfig::notsent_lowat`]. Afterwards, drain.
+    pub fn set_notsent_lowat(&mut self, cx: &Cx, most: Option<u32>) {
+        self.advance_clock(cx);
+        self.settings().notsent_lowat = most;
+        self.offer_room();
+    }
+
+    /// How much may be written and not sent yet, if that is limited.
+    #[must_use]
+    pub fn notsent_lowat(&self) -> Option<u32> {
+        self.config.notsent_lowat
+    }
+
+    /// Whether the next segment in order is acknowledged at once, however small it is: so it is at the beginning, after
+    /// idleness, after trouble, and after [`set_quickack`](Self::set_quickack).
+    #[must_use]
+    pub fn quickack(&self) -> bool {
+        matches!(&self.state, State::Open(open) if open.rcv.acks.is_quick())
+    }
+
     /// Acknowledges the next 16 segments at once, and what waits now (true), or leaves ACKs to ride on text of
     /// our own (false). Like Linux's `TCP_QUICKACK` it lasts until the conversation teaches otherwise.
     /// Afterwards, drain.
@@ -85,6 +117,12 @@ impl Connection {
         self.link.dscp = dscp.min(63);
     }
 
+    /// The differentiated services code point of what is sent, 0 to 63.
+    #[must_use]
+    pub const fn dscp(&self) -> u8 {
+        self.link.dscp
+    }
+
     /// The differentiated services code point of the last segment that was received (RFC 9293 MAY-9).
     #[must_use]
     pub const fn received_dscp(&self) -> u8 {
@@ -94,6 +132,28 @@ impl Connection {
     /// Sets the time to live of what is sent from now on (RFC 9293 §3.9.2).
     pub const fn set_hop_limit(&mut self, hop_limit: NonZeroU8) {
         self.link.hop_limit = hop_limit.get();
+    }
+
+    /// The time to live of what is sent, 1 to 255.
+    #[must_use]
+    pub const fn hop_limit(&self) -> u8 {
+        self.link.hop_limit
+    }
+
+    /// Whether the peer has said that it sends no more, or nothing more can come.
+    #[must_use]
+    pub const fn receive_closed(&self) -> bool {
+        match &self.state {
+            State::SynSent(_) | State::SynReceived(..) => false,
+            State::Open(open) => !open.phase.receives(),
+            State::TimeWait(_) | State::Closed(_) => true,
+        }
+    }
+
+    /// Whether the application has said that it sends no more, or nothing more can be sent.
+    #[must_use]
+    pub fn send_closed(&self) -> bool {
+        self.may_send().is_err()
     }
 
     /// How many bytes are to be read until the end of the urgent text that the peer has announced; none when

@@ -319,6 +319,10 @@ impl Connection {
             }
             (State::Open(open), Kind::Segment) => {
                 let again = plan.seq != open.snd.nxt;
+                if again && (len > 0 || fin) {
+                    let segments = len.div_ceil(usize::from(plan.mss.max(1))).max(1);
+                    self.sent_again = self.sent_again.wrapping_add(u32::try_from(segments).unwrap_or(1));
+                }
                 let sent = Sendable { seq: plan.seq, len, fin };
                 if open.snd.on_sent(sent, plan.mss.into(), plan.now) {
                     self.timers.restart_retransmission();
@@ -338,6 +342,9 @@ impl Connection {
                 let text = plan.segment_size.map_or(len, |size| len.min(usize::from(size.get())));
                 let size = u16::try_from(plan.header_len.saturating_add(text)).unwrap_or(u16::MAX);
                 self.note_size(size, plan.seq + u32::try_from(text).unwrap_or(0), again);
+                if self.config.notsent_lowat.is_some() {
+                    self.offer_room();
+                }
             }
             (State::SynReceived(..) | State::TimeWait(_), Kind::Ack) => self.acks_due = 0,
             (State::Closed(closed), Kind::Last) => closed.last = None,

@@ -35,11 +35,14 @@ pub(super) struct Listeners {
     by_address: HashMap<ListenAddr, u32, Keys>,
     slots: Vec<Option<Listener>>,
     generation: u32,
+    /// What is kept for somebody, and for how many who share it; 0 for one who does not.
+    reserved: HashMap<ListenAddr, u32, Keys>,
 }
 
 impl Listeners {
     pub(super) fn new(keys: Keys) -> Self {
-        Self { by_address: HashMap::with_hasher(keys), slots: Vec::new(), generation: 0 }
+        let reserved = HashMap::with_hasher(keys.clone());
+        Self { by_address: HashMap::with_hasher(keys), slots: Vec::new(), generation: 0, reserved }
     }
 
     pub(super) fn get(&self, id: ListenerId) -> Option<&Listener> {
@@ -57,7 +60,8 @@ impl Listeners {
         address: ListenAddr,
         config: ListenConfig,
     ) -> Result<ListenerId, BindError> {
-        if self.by_address.contains_key(&address) {
+        // Those who share it are not there to listen.
+        if self.by_address.contains_key(&address) || self.reserved.get(&address) == Some(&0) {
             return Err(BindError::AddrInUse);
         }
         let vacant = self.slots.iter().position(Option::is_none);
@@ -74,6 +78,29 @@ impl Listeners {
         }
         self.by_address.insert(address, number);
         Ok(ListenerId { index: number, generation })
+    }
+
+    pub(super) fn reserve(&mut self, address: ListenAddr, shared: bool) -> Result<(), BindError> {
+        if self.by_address.contains_key(&address) {
+            return Err(BindError::AddrInUse);
+        }
+        match (self.reserved.get_mut(&address), shared) {
+            (Some(holders), true) if *holders > 0 => *holders = holders.saturating_add(1),
+            (Some(_), _) => return Err(BindError::AddrInUse),
+            (None, _) => {
+                self.reserved.insert(address, u32::from(shared));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn unreserve(&mut self, address: ListenAddr) {
+        match self.reserved.get_mut(&address) {
+            Some(holders) if *holders > 1 => *holders = holders.saturating_sub(1),
+            _ => {
+                self.reserved.remove(&address);
+            }
+        }
     }
 
     pub(super) fn remove(&mut self, id: ListenerId) -> bool {
@@ -96,17 +123,19 @@ impl Listeners {
         })
     }
 
-    /// Whether a listener could get SYNs for that local address and port.
+    /// Whether a listener could get SYNs for that local address and port, or somebody keeps them.
     pub(super) fn uses_port(&self, address: IpAddr, port: u16) -> bool {
         let port = NonZeroU16::new(port);
-        [Some(address), None]
-            .into_iter()
-            .any(|address| self.by_address.contains_key(&ListenAddr { address, port }))
+        [Some(address), None].into_iter().any(|address| {
+            let local = ListenAddr { address, port };
+            self.by_address.contains_key(&local) || self.reserved.contains_key(&local)
+        })
     }
 
     pub(super) fn digest(&self, state: &mut impl Hasher) {
         for listener in self.slots.iter().flatten() {
             (listener.address, listener.pending).hash(state);
         }
+        self.reserved.len().hash(state);
     }
 }

@@ -33,6 +33,7 @@ use carrick_wire::{IpView, Protocol, TcpFlags, TcpView, martian};
 use cookies::Cookies;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
+use core::num::NonZeroU8;
 use demux::{Demux, Entry};
 use keys::Keys;
 use limits::Bucket;
@@ -145,6 +146,41 @@ impl Endpoint {
             return Err(BindError::AddrNotAvailable);
         }
         self.listeners.insert(local, config)
+    }
+
+    /// Keeps an address and port for a connection or a listener of the caller's to come: nobody else gets it until
+    /// [`unreserve`](Self::unreserve), but those who reserve it too, if all of them say `shared`.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError::AddrInUse`] if a listener has it or somebody has reserved it,
+    /// [`BindError::AddrNotAvailable`] if packets to the address are not for the endpoint.
+    pub fn reserve(&mut self, local: ListenAddr, shared: bool) -> Result<(), BindError> {
+        if local.address.is_some_and(|address| !self.may_listen_on(address)) {
+            return Err(BindError::AddrNotAvailable);
+        }
+        self.listeners.reserve(local, shared)
+    }
+
+    /// Takes one [`reserve`](Self::reserve) back: to be called before the listener or connection is made, or when
+    /// there will be none.
+    pub fn unreserve(&mut self, local: ListenAddr) {
+        self.listeners.unreserve(local);
+    }
+
+    /// Sets the time to live of connections that come of a listener from now on.
+    pub fn set_listener_hop_limit(&mut self, id: ListenerId, hop_limit: NonZeroU8) {
+        if let Some(listener) = self.listeners.get_mut(id) {
+            Arc::make_mut(&mut listener.connection).hop_limit = Some(hop_limit);
+        }
+    }
+
+    /// The time to live of connections that come of a listener from now on, 1 to 255; none if there is no such
+    /// listener.
+    #[must_use]
+    pub fn listener_hop_limit(&self, id: ListenerId) -> Option<u8> {
+        let listener = self.listeners.get(id)?;
+        Some(listener.connection.hop_limit.map_or(self.config.hop_limit, NonZeroU8::get))
     }
 
     /// Stops listening. Half-open records are reset, parked SYNs too, where there are many not all at once: what is

@@ -63,6 +63,11 @@ impl Rtt {
         (self.srtt > 0).then(|| duration(self.srtt))
     }
 
+    /// RTTVAR, once known.
+    pub(crate) fn rttvar(&self) -> Option<Duration> {
+        (self.srtt > 0).then(|| duration(self.rttvar))
+    }
+
     /// The floor is for the timeout itself, so doubling starts from there.
     fn backed_off(&self) -> u32 {
         let factor = 1u32.checked_shl(u32::from(self.backoff)).unwrap_or(u32::MAX);

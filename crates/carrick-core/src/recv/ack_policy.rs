@@ -51,8 +51,12 @@ impl AckPolicy {
             self.quick = QUICK;
         }
         let two_full = self.bytes >= u32::from(mss).saturating_mul(2);
-        let eager = self.quick > 0 && !self.interactive;
-        arrival.filled || self.segments >= 2 || two_full || eager
+        arrival.filled || self.segments >= 2 || two_full || self.is_quick()
+    }
+
+    /// Whether the next segment is acknowledged at once, whatever it brings.
+    pub(crate) const fn is_quick(&self) -> bool {
+        self.quick > 0 && !self.interactive
     }
 
     /// Text came twice or out of order: the peer has lost something, and recovers by our ACKs.

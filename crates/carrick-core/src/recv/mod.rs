@@ -112,6 +112,11 @@ impl Receiver {
         u32::try_from(self.edge - self.nxt).unwrap_or(0)
     }
 
+    /// Bytes of text received in order.
+    pub(crate) fn text_received(&self) -> u64 {
+        self.fin.map_or(self.offset, |fin| self.offset.min(fin))
+    }
+
     pub(crate) fn memory(&self) -> usize {
         self.disorder.as_ref().map_or(0, |disorder| {
             let Disorder { ranges, duplicates } = &**disorder;

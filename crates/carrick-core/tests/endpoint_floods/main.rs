@@ -11,6 +11,7 @@ mod listeners;
 mod numbers;
 mod parked;
 mod ports;
+mod reserved;
 mod strangers;
 mod support;
 mod time_wait;

@@ -4,6 +4,7 @@ mod acks;
 mod duplicates;
 mod edges;
 mod ends;
+mod info;
 mod keep_alive;
 mod memory;
 mod packets;

@@ -1,15 +1,20 @@
 //! A connection as the application sees it.
 
+mod buffered;
+mod half;
+pub(crate) mod options;
 mod owned;
+mod readiness;
 mod split;
 
+pub use buffered::BufferedReadHalf;
 pub use owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use split::{ReadHalf, WriteHalf};
 
 use crate::Stack;
 use crate::capture::Capture;
 use crate::cell::{Cell, State, register};
-use crate::error::io_error;
+use crate::error::{io_error, not_connected};
 use crate::shared::{Handle, is_over};
 use carrick_core::{Connection, Cx, SendError};
 use std::future::poll_fn;
@@ -20,7 +25,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{ToSocketAddrs, lookup_host};
-use tokio::sync::Notify;
 use tokio::task::coop::poll_proceed;
 
 /// A TCP connection between this stack and a peer.
@@ -57,6 +61,21 @@ impl TcpStream {
     /// family, [`AddrInUse`](io::ErrorKind::AddrInUse) if no local port is free,
     /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) at the stack's limits, and
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the stack has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// # let _listener = carrick::TcpListener::bind(&server, "192.0.2.1:80").await?;
+    /// use carrick::TcpStream;
+    ///
+    /// let stream = TcpStream::connect(&client, ("192.0.2.1", 80)).await?;
+    /// assert_eq!(stream.peer_addr()?.port(), 80);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn connect<A: ToSocketAddrs>(stack: &Stack, addr: A) -> io::Result<Self> {
         let mut last = None;
         for addr in lookup_host(addr).await? {
@@ -69,7 +88,14 @@ impl TcpStream {
     }
 
     async fn connect_to(stack: &Stack, addr: SocketAddr) -> io::Result<Self> {
-        let stream = Self::new(stack.handle().connect(addr)?, stack.handle().clone());
+        let config = Arc::clone(&stack.handle().connection_config);
+        let cell = stack.handle().connect(None, addr, config, None)?;
+        Self::when_connected(cell, stack.handle()).await
+    }
+
+    /// Waits until the attempt has succeeded; dropped before that, it ends the attempt.
+    pub(crate) async fn when_connected(cell: Arc<Cell>, stack: &Handle) -> io::Result<Self> {
+        let stream = Self::new(cell, stack.clone());
         poll_fn(|cx| stream.poll_connected(cx)).await?;
         Ok(stream)
     }
@@ -106,29 +132,8 @@ impl TcpStream {
         self.look(Connection::remote_addr)
     }
 
-    /// Whether Nagle's rule is off.
-    ///
-    /// # Errors
-    /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.look(Connection::nodelay)
-    }
-
-    /// Switches Nagle's rule off or on, for this stream. On, as it is by default, small writes wait for up to a round
-    /// trip while an earlier one is not acknowledged, and leave together; off, each leaves at once, in a packet of
-    /// its own. [`ConnectionConfig::nodelay`](crate::ConnectionConfig::nodelay) is for all streams of a stack.
-    ///
-    /// # Errors
-    /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        let done = self
-            .stack
-            .enter(&self.cell, |state, cx| state.run(|connection| connection.set_nodelay(cx, nodelay)));
-        done.ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
     fn look<R>(&self, f: impl FnOnce(&Connection) -> R) -> io::Result<R> {
-        self.cell.lock().connection().map(f).ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.cell.lock().connection().map(f).ok_or_else(not_connected)
     }
 
     /// Waits until both sides have closed and the peer has acknowledged all that was written.
@@ -140,25 +145,32 @@ impl TcpStream {
     ///
     /// # Errors
     /// Why the connection ended, if not in that way.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// stream.write_all(b"goodbye").await?;
+    /// stream.shutdown().await?;
+    /// # let (mut read, mut write) = peer.split();
+    /// # tokio::io::copy(&mut read, &mut write).await?;
+    /// # drop(peer);
+    /// # let _answer = stream.read_chunk(usize::MAX).await?;
+    /// stream.closed().await?; // delivered to the last byte
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn closed(&self) -> io::Result<()> {
-        loop {
-            let watchers = {
-                let mut state = self.cell.lock();
-                Arc::clone(state.watchers.get_or_insert_with(|| Arc::new(Notify::new())))
-            };
-            let mut changed = std::pin::pin!(watchers.notified());
-            changed.as_mut().enable();
-            {
-                let state = self.cell.lock();
-                if let Some(error) = state.error(self.stack.failure()) {
-                    return Err(error);
-                }
-                if state.connection().is_none_or(is_over) {
-                    return Ok(());
-                }
-            }
-            changed.await;
-        }
+        self.wait(|state, _| match state.error(self.stack.failure()) {
+            Some(error) => Poll::Ready(Err(error)),
+            None if state.connection().is_none_or(is_over) => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        })
+        .await
     }
 
     /// Writes every packet of this connection that comes or goes from now on to `writer`, as [`Stack::capture`] does.
@@ -178,6 +190,23 @@ impl TcpStream {
 
     /// Splits into halves that can be moved to different tasks. Dropping the write half closes the sending
     /// direction; the connection is let go of when both are dropped.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (stream, _peer) = connected().await?;
+    /// let (read, write) = stream.into_split();
+    /// let reading = tokio::spawn(async move {
+    ///     // ... read from it in a task of its own, then give it back
+    ///     read
+    /// });
+    /// let stream = write.reunite(reading.await?).expect("two halves of one stream");
+    /// # drop(stream);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         owned::split(self)
@@ -192,9 +221,9 @@ impl TcpStream {
         let readable = state.connection().is_some_and(|connection| connection.readable_len() > 0);
         // Bytes that came before an error are still the application's.
         let result = if readable {
-            self.stack.enter_locked(&self.cell, state, |state, core_cx| match take(state, core_cx, buf) {
-                Some(()) => Poll::Ready(Ok(())),
-                None => self.nothing_received(state),
+            self.stack.enter_locked(&self.cell, state, |state, core_cx| {
+                let took = self.take(state, core_cx, |connection, cx| move_into(connection, cx, buf));
+                took.map_ok(|_| ())
             })
         } else {
             let result = self.nothing_received(&state);
@@ -207,6 +236,32 @@ impl TcpStream {
             coop.made_progress();
         }
         result
+    }
+
+    /// Lets `take` have what can be read; none at the end of the stream.
+    fn take<R>(
+        &self,
+        state: &mut State,
+        cx: &Cx,
+        take: impl FnOnce(&mut Connection, &Cx) -> R,
+    ) -> Poll<io::Result<Option<R>>> {
+        if !ready!(self.received(state))? {
+            return Poll::Ready(Ok(None));
+        }
+        match state.run(|connection| take(connection, cx)) {
+            Some(taken) => Poll::Ready(Ok(Some(taken))),
+            // It panicked, and has an error now.
+            None => self.nothing_received(state).map_ok(|()| None),
+        }
+    }
+
+    /// Whether there is something to read (true) or the end of the stream has come (false).
+    fn received(&self, state: &State) -> Poll<io::Result<bool>> {
+        // Bytes that came before an error are still the application's.
+        if state.connection().is_some_and(|connection| connection.readable_len() > 0) {
+            return Poll::Ready(Ok(true));
+        }
+        self.nothing_received(state).map_ok(|()| false)
     }
 
     /// What a reader is told whom no bytes wait for.
@@ -288,20 +343,24 @@ impl TcpStream {
     }
 }
 
-/// Moves received bytes into `buf`; none if the connection panicked.
-fn take(state: &mut State, cx: &Cx, buf: &mut ReadBuf<'_>) -> Option<()> {
-    state.run(|connection| {
-        let mut n = 0;
-        for part in connection.readable() {
-            let part = part.get(..buf.remaining()).unwrap_or(part);
-            buf.put_slice(part);
-            n += part.len();
-            if buf.remaining() == 0 {
-                break;
-            }
+impl AsRef<Self> for TcpStream {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+/// Moves received bytes into `buf`.
+fn move_into(connection: &mut Connection, cx: &Cx, buf: &mut ReadBuf<'_>) {
+    let mut n = 0;
+    for part in connection.readable() {
+        let part = part.get(..buf.remaining()).unwrap_or(part);
+        buf.put_slice(part);
+        n += part.len();
+        if buf.remaining() == 0 {
+            break;
         }
-        connection.consume(cx, n);
-    })
+    }
+    connection.consume(cx, n);
 }
 
 impl AsyncRead for TcpStream {

@@ -1,12 +1,15 @@
 //! Halves that own their stream together.
 
-use super::TcpStream;
-use std::io::{self, IoSlice};
+use super::half::{read_half, write_half};
+use super::{BufferedReadHalf, TcpStream};
+use bytes::{BufMut, Bytes};
+use std::future::poll_fn;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 
 /// The reading half of a [`TcpStream`], from [`TcpStream::into_split`].
 #[derive(Debug)]
@@ -47,20 +50,10 @@ impl OwnedReadHalf {
         reunite(self, other)
     }
 
-    /// As [`TcpStream::local_addr`].
-    ///
-    /// # Errors
-    /// As [`TcpStream::local_addr`].
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-
-    /// As [`TcpStream::peer_addr`].
-    ///
-    /// # Errors
-    /// As [`TcpStream::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.0.peer_addr()
+    /// Makes it an [`AsyncBufRead`](tokio::io::AsyncBufRead), which reads from the received buffers themselves.
+    #[must_use]
+    pub fn buffered(self) -> BufferedReadHalf {
+        BufferedReadHalf::new(self)
     }
 }
 
@@ -81,22 +74,6 @@ impl OwnedWriteHalf {
     pub fn forget(mut self) {
         drop(self.stream.take());
     }
-
-    /// As [`TcpStream::local_addr`].
-    ///
-    /// # Errors
-    /// As [`TcpStream::local_addr`].
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream().local_addr()
-    }
-
-    /// As [`TcpStream::peer_addr`].
-    ///
-    /// # Errors
-    /// As [`TcpStream::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream().peer_addr()
-    }
 }
 
 impl Drop for OwnedWriteHalf {
@@ -108,34 +85,17 @@ impl Drop for OwnedWriteHalf {
     }
 }
 
-impl AsyncRead for OwnedReadHalf {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_read_shared(cx, buf)
+impl AsRef<TcpStream> for OwnedReadHalf {
+    fn as_ref(&self) -> &TcpStream {
+        &self.0
     }
 }
 
-impl AsyncWrite for OwnedWriteHalf {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_shared(cx, &[IoSlice::new(buf)])
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_shared(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.stream().shutdown_write())
+impl AsRef<TcpStream> for OwnedWriteHalf {
+    fn as_ref(&self) -> &TcpStream {
+        self.stream()
     }
 }
+
+read_half!(OwnedReadHalf);
+write_half!(OwnedWriteHalf);

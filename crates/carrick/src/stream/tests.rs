@@ -61,6 +61,7 @@ async fn contained(by_packet: bool) {
 #[tokio::test(start_paused = true)]
 async fn t_asy_12_a_panic_on_a_packet_is_contained() {
     contained(true).await;
+    carrick_covers::covers!("T-ASY-12");
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,4 +85,5 @@ async fn t_asy_12_a_waiting_reader_is_told() {
         tokio::join!(async move { broken.read(&mut byte).await }, writing)
     };
     assert_eq!(read.unwrap_err().kind(), ErrorKind::Other);
+    carrick_covers::covers!("T-ASY-12");
 }

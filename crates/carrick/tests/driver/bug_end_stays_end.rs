@@ -44,4 +44,5 @@ fn t_asy_11_an_end_that_was_seen_stays_when_the_runtime_ends() {
         assert_eq!(error.kind(), ErrorKind::BrokenPipe, "this side never closed");
         assert_eq!(c.accepted.read(&mut [0; 1]).await.unwrap_err().kind(), ErrorKind::BrokenPipe);
     });
+    carrick_covers::covers!("T-ASY-11");
 }

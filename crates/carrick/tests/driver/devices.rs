@@ -128,6 +128,7 @@ async fn t_dev_1_a_device_stuck_for_long_costs_nothing_and_then_goes_on() {
     fault.waker.lock().unwrap().take().expect("somebody waits").wake();
     assert_eq!(within(60, read_pattern(&mut c.accepted)).await.unwrap(), 3_000_000);
     within(60, writer).await.unwrap();
+    carrick_covers::covers!("T-DEV-1");
 }
 
 /// Fails one send.
@@ -161,6 +162,7 @@ async fn t_dev_2_each_passing_error_at_each_call() {
             assert!(failed || kind == ErrorKind::Interrupted || at > 10);
         }
     }
+    carrick_covers::covers!("T-DEV-2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,6 +248,7 @@ async fn t_dev_3_the_device_ends() {
 #[tokio::test(start_paused = true)]
 async fn t_dev_7_the_device_panics() {
     everyone_is_told(true, ErrorKind::Other).await;
+    carrick_covers::covers!("T-DEV-7");
 }
 
 #[tokio::test(start_paused = true)]

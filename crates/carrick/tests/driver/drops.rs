@@ -19,6 +19,7 @@ async fn t_asy_2_unsent_data_is_still_delivered() {
     drop(c.accepted);
     within(60, c.client.shutdown()).await;
     assert_eq!(c.client.memory_used(), 0);
+    carrick_covers::covers!("T-ASY-2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -31,6 +32,7 @@ async fn t_asy_2_unread_data_means_reset() {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     settle().await;
     assert_eq!((c.server.memory_used(), c.server.connections()), (0, 0));
+    carrick_covers::covers!("T-ASY-2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,6 +64,7 @@ async fn t_asy_11_the_error_is_not_lost_between_the_halves() {
     }
     let stream = read.reunite(write).unwrap();
     assert_eq!(stream.closed().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    carrick_covers::covers!("T-ASY-11");
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,4 +238,5 @@ async fn t_asy_9_a_panic_in_a_task_that_holds_a_stream() {
     other.write_all(b"on we go").await.unwrap();
     let mut buf = [0; 8];
     within(5, second.read_exact(&mut buf)).await.unwrap();
+    carrick_covers::covers!("T-ASY-9");
 }

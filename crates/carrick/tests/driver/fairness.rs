@@ -53,6 +53,7 @@ async fn t_asy_8_a_hundred_streams_get_equal_shares() {
         let mixed = index_of(config, |stream| if stream % 2 == 0 { 16 << 10 } else { 256 << 10 }).await;
         assert!(mixed >= 0.90, "{mixed}");
     }
+    carrick_covers::covers!("T-ASY-8");
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,4 +96,5 @@ async fn t_asy_8_a_greedy_stream_does_not_hold_up_a_small_one() {
     for task in [greedy, reader, echo] {
         task.abort();
     }
+    carrick_covers::covers!("T-ASY-8");
 }

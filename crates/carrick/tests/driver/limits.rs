@@ -20,6 +20,7 @@ async fn t_asy_7_a_slow_reader_bounds_memory_and_loses_nothing() {
     assert!(c.client.memory_used() <= 640 << 10, "{}", c.client.memory_used());
     assert_eq!(within(600, read_pattern(&mut c.accepted)).await.unwrap(), len);
     drop(within(60, writer).await.unwrap());
+    carrick_covers::covers!("T-ASY-7");
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,6 +61,7 @@ async fn storm(config: MemoryConfig) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn t_asy_10_a_storm_on_four_threads() {
     within(60, storm(MemoryConfig::default())).await;
+    carrick_covers::covers!("T-ASY-10");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -71,4 +72,5 @@ async fn t_asy_10_a_storm_of_small_packets_through_a_small_ring() {
 #[tokio::test(start_paused = true)]
 async fn t_asy_10_the_same_on_one_thread_and_a_paused_clock() {
     within(600, storm(MemoryConfig::default())).await;
+    carrick_covers::covers!("T-ASY-10");
 }

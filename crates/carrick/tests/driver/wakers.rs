@@ -67,6 +67,7 @@ async fn t_asy_5_the_latest_waker_of_each_direction_fires() {
         settle().await;
     }
     assert_eq!((old.count(), new.count(), writing.count()), (0, 1, 1));
+    carrick_covers::covers!("T-ASY-5");
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,6 +84,7 @@ async fn t_asy_5_split_halves_in_two_tasks() {
     within(60, writer).await.unwrap();
     within(60, other).await.unwrap();
     assert_eq!(within(60, reader).await.unwrap(), 3_000_000);
+    carrick_covers::covers!("T-ASY-5");
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,6 +110,7 @@ async fn t_asy_6_a_waker_that_comes_back_in_and_panics() {
     // The device task goes on.
     c.accepted.write_all(b"y").await.unwrap();
     assert_eq!(within(5, c.connected.read(&mut [0; 1])).await.unwrap(), 1);
+    carrick_covers::covers!("T-ASY-6");
 }
 
 #[tokio::test(start_paused = true)]

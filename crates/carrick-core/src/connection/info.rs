@@ -1,0 +1,104 @@
+//! What a connection can tell of itself, as Linux's `TCP_INFO` does.
+
+use super::{Connection, State};
+use crate::{ConnectionError, TcpState};
+use core::time::Duration;
+
+/// How a connection is doing: [`Connection::tcp_info`].
+///
+/// Everything in it is known; what this stack does not keep, such as counts of segments or the least round-trip time,
+/// is not there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct TcpInfo {
+    /// The state by its RFC name.
+    pub state: TcpState,
+    /// Whether timestamps were agreed on (RFC 7323 §3).
+    pub timestamps: bool,
+    /// Whether selective acknowledgments were agreed on (RFC 2018).
+    pub sack: bool,
+    /// Whether we send ECN-capable packets, as agreed with the peer (RFC 3168).
+    pub ecn: bool,
+    /// By how many bits the windows that the peer sends are shifted (RFC 7323 §2); 0 where that was not agreed on.
+    pub send_window_scale: u8,
+    /// By how many bits the windows that we send are shifted.
+    pub receive_window_scale: u8,
+    /// Text of the largest segment that we send, in bytes: what the peer takes and the path carries, less options.
+    pub send_mss: u16,
+    /// The MSS that we told the peer, in bytes.
+    pub receive_mss: u16,
+    /// The largest packet that the path is believed to carry, in bytes.
+    pub path_mtu: u16,
+    /// The retransmission timeout as it is now, backed off (RFC 6298).
+    pub rto: Duration,
+    /// The smoothed round-trip time (SRTT); none before the first measurement.
+    pub rtt: Option<Duration>,
+    /// Its variation (RTTVAR); none before the first measurement.
+    pub rtt_variation: Option<Duration>,
+    /// Bytes that the congestion controller lets be in flight (cwnd).
+    pub congestion_window: u32,
+    /// The slow-start threshold in bytes (ssthresh); none before the first loss, or if the controller has none.
+    pub slow_start_threshold: Option<u32>,
+    /// Bytes that the peer is ready to take beyond SND.UNA (SND.WND).
+    pub send_window: u32,
+    /// Bytes that the peer may still send (RCV.WND).
+    pub receive_window: u32,
+    /// Bytes sent and not acknowledged, a FIN counted as one; without what is to be sent again.
+    pub in_flight: u32,
+    /// Bytes written and not acknowledged, sent or not.
+    pub unacknowledged: usize,
+    /// Bytes written and never sent.
+    pub unsent: usize,
+    /// Bytes received in order and not read.
+    pub unread: usize,
+    /// Bytes that the peer has acknowledged since the connection was made.
+    pub bytes_acknowledged: u64,
+    /// Bytes received in order since the connection was made.
+    pub bytes_received: u64,
+    /// Segments sent again since the connection was established, modulo 2^32.
+    pub retransmitted: u32,
+    /// Timeouts in a row without an answer.
+    pub timeouts: u8,
+    /// Keep-alive probes in a row without an answer.
+    pub keep_alive_probes: u8,
+    /// What the network has said of our segments without ending the connection.
+    pub soft_error: Option<ConnectionError>,
+}
+
+impl Connection {
+    /// How the connection is doing; none before it is established and after it is over, TIME-WAIT included.
+    #[must_use]
+    pub fn tcp_info(&self) -> Option<TcpInfo> {
+        let State::Open(open) = &self.state else { return None };
+        let (snd, rcv) = (&open.snd, &open.rcv);
+        let congestion = snd.congestion.get();
+        Some(TcpInfo {
+            state: self.state(),
+            timestamps: rcv.ts_recent.is_some(),
+            sack: rcv.sack,
+            ecn: snd.ecn.on,
+            send_window_scale: snd.scale.get(),
+            receive_window_scale: rcv.scale.get(),
+            send_mss: open.segment_size(self.tuple.local, self.path.mtu, 0),
+            receive_mss: rcv.mss,
+            path_mtu: self.path.mtu,
+            rto: snd.rtt.rto(),
+            rtt: snd.rtt.srtt(),
+            rtt_variation: snd.rtt.rttvar(),
+            congestion_window: congestion.window(),
+            slow_start_threshold: congestion.threshold(),
+            send_window: snd.wnd,
+            receive_window: rcv.window(),
+            in_flight: snd.in_flight(),
+            unacknowledged: self.to_send.len(),
+            unsent: self.unsent(),
+            unread: self.received.len(),
+            bytes_acknowledged: self.to_send.taken(),
+            bytes_received: rcv.text_received(),
+            retransmitted: self.sent_again,
+            timeouts: snd.retries,
+            keep_alive_probes: self.keep_alive_probes,
+            soft_error: self.soft_error,
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! What a connection tells of itself.
+
+use carrick_core::{Connection, KeepAlive, TcpInfo, TcpState};
+use carrick_sim::{Scene, Span, seg};
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+fn info(s: &mut Scene) -> Option<TcpInfo> {
+    s.with("tcp_info", |connection, _| connection.tcp_info())
+}
+
+#[test]
+fn numbers_agree_with_what_happened() {
+    let builder = Scene::builder().mss(1000).timestamps(true).sack(true).window_scale(3).window(8000);
+    let mut s = builder.config(|c| c.nodelay = true).established();
+    let first = info(&mut s).unwrap();
+    assert_eq!(first.state, TcpState::Established);
+    assert!(first.timestamps && first.sack && !first.ecn);
+    assert_eq!((first.send_window_scale, first.receive_mss, first.path_mtu), (3, 1460, 1500));
+    // RFC 6691: the MSS is without options, a segment's text is not.
+    assert_eq!(first.send_mss, 988);
+    assert_eq!((first.bytes_acknowledged, first.bytes_received, first.retransmitted), (0, 0, 0));
+    assert_eq!(first.slow_start_threshold, None);
+
+    s.send([1; 2500]);
+    for _ in 0..3 {
+        assert!(s.take().is_some());
+    }
+    s.inject(seg().seq(1).ack(989).data(b"hello").window(4000));
+    let now = info(&mut s).unwrap();
+    assert_eq!((now.in_flight, now.unacknowledged, now.unsent, now.unread), (1512, 1512, 0, 5));
+    assert_eq!((now.bytes_acknowledged, now.bytes_received, now.send_window), (988, 5, 32_000));
+    assert_eq!(now.congestion_window, first.congestion_window, "it was not used");
+    assert_eq!(s.read(), b"hello");
+    while s.take().is_some() {}
+
+    // A timeout: two segments are sent again, one now and one when that is acknowledged.
+    let rto = now.rto;
+    s.advance(rto);
+    assert!(s.take().is_some());
+    let late = info(&mut s).unwrap();
+    assert_eq!((late.timeouts, late.retransmitted), (1, 1));
+    assert_eq!(late.rto, rto * 2);
+    assert_eq!(late.slow_start_threshold, Some(1976), "two segments at least");
+    s.inject(seg().seq(6).ack(1977).window(4000));
+    assert!(s.take().is_some());
+    s.inject(seg().seq(6).ack(2501).window(4000));
+    let end = info(&mut s).unwrap();
+    assert_eq!((end.retransmitted, end.timeouts, end.in_flight), (2, 0, 0));
+    assert_eq!((end.bytes_acknowledged, end.unread), (2500, 0));
+
+    // A FIN is no byte.
+    s.inject(seg().fin().seq(6).ack(2501));
+    let closing = info(&mut s).unwrap();
+    assert_eq!((closing.state, closing.bytes_received), (TcpState::CloseWait, 5));
+    while s.take().is_some() {}
+    s.finish();
+    s.inject(seg().seq(7).ack(2502));
+    assert_eq!(s.state(), TcpState::Closed);
+}
+
+#[test]
+fn a_round_trip_is_measured() {
+    let mut s = Scene::builder().config(|c| c.nodelay = true).established();
+    s.send(b"x");
+    assert!(s.take().is_some());
+    s.advance(80.ms());
+    s.inject(seg().seq(1).ack(2));
+    let info = info(&mut s).unwrap();
+    let rtt = info.rtt.unwrap();
+    assert!(rtt > Duration::ZERO && rtt <= 80.ms(), "{rtt:?}");
+    assert!(info.rtt_variation.is_some());
+}
+
+#[test]
+fn before_and_after_there_is_nothing_to_tell() {
+    let mut s = Scene::connecting();
+    assert_eq!(info(&mut s), None);
+    let mut s = Scene::established();
+    s.finish();
+    s.inject(seg().fin().seq(1).ack(2));
+    assert_eq!(s.state(), TcpState::TimeWait);
+    assert_eq!(info(&mut s), None);
+    assert!(s.with("look", |connection, _| connection.receive_closed() && connection.send_closed()));
+}
+
+#[test]
+fn what_was_set_can_be_asked_for() {
+    let mut s = Scene::established();
+    let defaults = |c: &mut Connection| {
+        (c.keep_alive(), c.linger(), c.dscp(), c.hop_limit(), c.receive_closed(), c.send_closed())
+    };
+    assert_eq!(s.with("look", |c, _| defaults(c)), (None, None, 0, 64, false, false));
+    let keep_alive = KeepAlive { retries: 3, ..KeepAlive::default() };
+    s.with("set", |c, cx| {
+        c.set_keep_alive(cx, Some(keep_alive));
+        c.set_linger(Some(Duration::ZERO));
+        c.set_dscp(46);
+        c.set_hop_limit(NonZeroU8::new(7).unwrap());
+    });
+    let set = (Some(keep_alive), Some(Duration::ZERO), 46, 7, false, false);
+    assert_eq!(s.with("look", |c, _| defaults(c)), set);
+}
+
+#[test]
+fn quick_is_what_it_says() {
+    let mut s = crate::settled(Scene::builder());
+    let quick = |s: &mut Scene| s.with("quickack", |connection, _| connection.quickack());
+    assert!(!quick(&mut s));
+    s.with("set", |connection, cx| connection.set_quickack(cx, true));
+    assert!(quick(&mut s));
+    s.inject(seg().seq(17).ack(1).len(1));
+    s.expect(seg().seq(1).ack(18));
+    s.with("set", |connection, cx| connection.set_quickack(cx, false));
+    assert!(!quick(&mut s));
+    s.inject(seg().seq(18).ack(1).len(1));
+    s.expect_nothing();
+}

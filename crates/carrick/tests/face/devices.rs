@@ -1,0 +1,230 @@
+//! T-DEV-3: what becomes of a device reaches everybody who waits, whatever for, within a second.
+
+use crate::common::*;
+use carrick::device::memory::{MemoryConfig, pair};
+use carrick::device::{Capabilities, Device, Inbox, Packet};
+use carrick::{ConnectionConfig, TcpListener, TcpStream};
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::task::JoinHandle;
+
+/// How a device goes wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Wrong {
+    /// Reading says so.
+    Receiving,
+    /// Sending would block, and asking when it may be tried again says so.
+    Asking,
+    /// Sending fails, every time; reading gives nothing any more.
+    Sending,
+    /// Nothing moves any more.
+    Blocked,
+}
+
+#[derive(Default)]
+struct State {
+    wrong: Option<Wrong>,
+    wakers: Vec<Waker>,
+}
+
+struct Breaks<D>(D, Arc<Mutex<State>>);
+
+fn gone() -> io::Error {
+    io::Error::new(ErrorKind::NotFound, "unplugged")
+}
+
+impl<D: Device> Device for Breaks<D> {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+    fn description(&self) -> String {
+        "breaks".to_owned()
+    }
+    fn poll_recv(&self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.1.lock().unwrap();
+        state.wakers.push(cx.waker().clone());
+        match state.wrong {
+            None => self.0.poll_recv(cx, inbox),
+            Some(Wrong::Receiving) => Poll::Ready(Err(gone())),
+            Some(_) => Poll::Pending,
+        }
+    }
+    fn send(&self, packet: &Packet<'_>) -> io::Result<()> {
+        match self.1.lock().unwrap().wrong {
+            None => self.0.send(packet),
+            Some(Wrong::Sending) => Err(ErrorKind::NetworkDown.into()),
+            Some(_) => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+    fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.1.lock().unwrap();
+        state.wakers.push(cx.waker().clone());
+        match state.wrong {
+            None => self.0.poll_send_ready(cx),
+            Some(Wrong::Asking) => Poll::Ready(Err(gone())),
+            Some(_) => Poll::Pending,
+        }
+    }
+}
+
+/// A client's stack whose device goes wrong, and tasks that wait there in every way that there is.
+struct Waiting {
+    c: Connected,
+    tasks: Vec<(&'static str, JoinHandle<io::Error>)>,
+    state: Arc<Mutex<State>>,
+}
+
+impl Waiting {
+    async fn new() -> Self {
+        let (a, b) = pair(MemoryConfig::default());
+        let state = Arc::new(Mutex::new(State::default()));
+        let config =
+            ConnectionConfig { send_buffer: 4096, receive_buffer: 4096, ..ConnectionConfig::default() };
+        let server = builder(1).connection_config(config.clone()).device(a).build().unwrap();
+        let device = Breaks(b, Arc::clone(&state));
+        let client = builder(2).connection_config(config).device(device).build().unwrap();
+        let mut c = connect(server, client).await;
+        let mut tasks: Vec<(&'static str, JoinHandle<io::Error>)> = Vec::new();
+        macro_rules! waits {
+            ($name:literal, $stream:ident, $future:expr) => {
+                let (accepted, connected) =
+                    tokio::join!(c.listener.accept(), TcpStream::connect(&c.client, SERVER));
+                std::mem::forget(accepted.unwrap());
+                #[allow(unused_mut, reason = "some need it")]
+                let mut $stream = connected.unwrap();
+                tasks.push(($name, tokio::spawn(async move { $future })));
+            };
+        }
+        waits!("read", s, s.read(&mut [0]).await.unwrap_err());
+        waits!("peek", s, s.peek(&mut [0]).await.unwrap_err());
+        waits!("read_chunk", s, s.read_chunk(1).await.unwrap_err());
+        waits!("fill_buf", s, s.into_split().0.buffered().fill_buf().await.unwrap_err());
+        waits!("closed", s, s.closed().await.unwrap_err());
+        waits!("readable", s, {
+            s.readable().await.unwrap();
+            s.try_read(&mut [0]).unwrap_err()
+        });
+        waits!("error", s, {
+            assert!(s.ready(Interest::ERROR).await.unwrap().is_error());
+            s.take_error().unwrap().unwrap()
+        });
+        waits!("async_io", s, s.async_io(Interest::READABLE, || s.try_read(&mut [0])).await.unwrap_err());
+        waits!(
+            "write",
+            s,
+            loop {
+                if let Err(error) = s.write(&[0; 1000]).await {
+                    break error;
+                }
+            }
+        );
+        waits!(
+            "writable",
+            s,
+            loop {
+                s.writable().await.unwrap();
+                if let Err(error) = s.try_write(&[0; 1000])
+                    && error.kind() != ErrorKind::WouldBlock
+                {
+                    break error;
+                }
+            }
+        );
+        let own = TcpListener::bind(&c.client, "192.0.2.2:99").await.unwrap();
+        tasks.push(("accept", tokio::spawn(async move { own.accept().await.unwrap_err() })));
+        let client = c.client.clone();
+        tasks.push((
+            "connect",
+            tokio::spawn(async move { TcpStream::connect(&client, "192.0.2.77:1").await.unwrap_err() }),
+        ));
+        settle().await;
+        for (name, task) in &tasks {
+            assert!(!task.is_finished(), "{name} waits");
+        }
+        // Something to be sent, so that sending is tried.
+        c.connected.write_all(b"x").await.unwrap();
+        Self { c, tasks, state }
+    }
+
+    async fn go_wrong(&mut self, wrong: Wrong) {
+        let wakers = {
+            let mut state = self.state.lock().unwrap();
+            state.wrong = Some(wrong);
+            std::mem::take(&mut state.wakers)
+        };
+        let _ = self.c.connected.write(b"y").await;
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    async fn all_are_told(self, kind: ErrorKind) {
+        for (name, task) in self.tasks {
+            let error = within(1, task).await.unwrap();
+            assert_eq!(error.kind(), kind, "{name}: {error}");
+        }
+        within(1, self.c.client.shutdown()).await;
+        drop(self.c.connected);
+        assert_eq!((self.c.client.connections(), self.c.client.memory_used()), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_dev_3_a_device_that_ends_is_told_to_everybody_within_a_second() {
+    for wrong in [Wrong::Receiving, Wrong::Asking] {
+        let mut waiting = Waiting::new().await;
+        waiting.go_wrong(wrong).await;
+        waiting.all_are_told(ErrorKind::NotFound).await;
+    }
+    carrick_covers::covers!("T-DEV-3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_dev_3_a_device_that_moves_nothing_is_an_outage_that_can_be_ended_at_once() {
+    // That it will never move again nobody can know: until somebody ends it, it is loss.
+    for wrong in [Wrong::Sending, Wrong::Blocked] {
+        let mut waiting = Waiting::new().await;
+        waiting.go_wrong(wrong).await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        for (name, task) in &waiting.tasks {
+            assert!(!task.is_finished(), "{wrong:?}: {name} waits");
+        }
+        waiting.c.client.abort();
+        waiting.all_are_told(ErrorKind::ConnectionAborted).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_dev_3_patience_runs_out_also_where_nothing_moves() {
+    for wrong in [Wrong::Sending, Wrong::Blocked] {
+        let mut waiting = Waiting::new().await;
+        waiting.c.connected.set_user_timeout(Some(Duration::from_secs(10))).unwrap();
+        waiting.go_wrong(wrong).await;
+        let began = tokio::time::Instant::now();
+        let error = within(13, waiting.c.connected.read(&mut [0])).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{wrong:?}");
+        assert!(began.elapsed() >= Duration::from_secs(9));
+        waiting.c.client.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_dev_3_a_short_outage_is_loss() {
+    for wrong in [Wrong::Sending, Wrong::Blocked] {
+        let mut waiting = Waiting::new().await;
+        waiting.go_wrong(wrong).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let wakers = {
+            let mut state = waiting.state.lock().unwrap();
+            state.wrong = None;
+            std::mem::take(&mut state.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        let mut buf = [0; 2];
+        within(20, waiting.c.accepted.read_exact(&mut buf)).await.unwrap();
+        assert_eq!(&buf, b"xy");
+        waiting.c.client.abort();
+    }
+    carrick_covers::covers!("T-DEV-3");
+}
