@@ -65,6 +65,30 @@ async fn any_number_of_tasks_wait_to_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_to_write_learns_of_the_shutdown() {
+    let c = small().await;
+    let (read, write) = c.connected.into_split();
+    let stream: &TcpStream = read.as_ref();
+    while {
+        settle().await;
+        poll_once(&mut Box::pin(stream.writable())).await.is_ready()
+    } {
+        fill(stream);
+    }
+    let ready = async {
+        let (ready, writable) = tokio::join!(stream.ready(Interest::WRITABLE), stream.writable());
+        writable.unwrap();
+        ready.unwrap()
+    };
+    let mut ready = Box::pin(ready);
+    assert!(poll_once(&mut ready).await.is_pending());
+    drop(write);
+    assert!(within(1, ready).await.is_write_closed());
+    assert_eq!(stream.try_write(&[0]).unwrap_err().kind(), ErrorKind::BrokenPipe);
+    drop(c.accepted);
+}
+
+#[tokio::test(start_paused = true)]
 async fn any_number_of_tasks_wait_to_write() {
     let mut c = small().await;
     let stream = Arc::new(c.connected);
