@@ -291,6 +291,26 @@ async fn peeking_takes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn peeking_touches_only_what_it_fills() {
+    let mut c = connected(MemoryConfig::default()).await;
+    let mut bytes = [std::mem::MaybeUninit::uninit(); 100];
+    let mut buf = ReadBuf::uninit(&mut bytes);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(c.accepted.poll_peek(&mut cx, &mut buf).is_pending());
+    assert_eq!(buf.initialized().len(), 0);
+    c.connected.write_all(b"abcdef").await.unwrap();
+    settle().await;
+    assert!(matches!(c.accepted.poll_peek(&mut cx, &mut buf), Poll::Ready(Ok(6))));
+    assert_eq!((buf.filled(), buf.initialized().len()), (&b"abcdef"[..], 6));
+    let mut few = [0; 4];
+    let mut few = ReadBuf::new(&mut few);
+    few.put_slice(b">");
+    assert!(matches!(c.accepted.poll_peek(&mut cx, &mut few), Poll::Ready(Ok(3))));
+    assert!(matches!(c.accepted.poll_peek(&mut cx, &mut few), Poll::Ready(Ok(0))));
+    assert_eq!(few.filled(), b">abc");
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_buffers_are_filled_in_turn() {
     let mut c = connected(MemoryConfig::plain(1280)).await;
     // Several segments, so that the bytes lie in several places.
