@@ -187,6 +187,8 @@ async fn buffers_are_as_large_as_asked_for_within_reason() {
         assert_eq!(socket.recv_buffer_size().unwrap(), becomes);
         assert_eq!(socket.send_buffer_size().unwrap(), becomes);
     }
+    socket.set_user_timeout(Some(Duration::ZERO)).unwrap();
+    assert_eq!(socket.user_timeout().unwrap(), None);
     let mut config = socket.connection_config();
     assert_eq!(config.send_buffer, (1 << 30) - 1);
     config.nodelay = true;
