@@ -2,8 +2,9 @@
 #![cfg(feature = "smoltcp")]
 #![allow(missing_docs, reason = "tests")]
 
-use carrick::device::memory::{MemoryConfig, MemoryDevice, pair};
+use carrick::device::memory::{MemoryConfig, pair};
 use carrick::device::smoltcp::{DevicePhy, PhyDevice};
+use carrick::device::{Device, PacketFd};
 use carrick::{Stack, TcpListener, TcpStream};
 use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::phy::{self, DeviceCapabilities, Loopback, Medium, RxToken, TxToken};
@@ -36,18 +37,18 @@ fn check(buf: &[u8], at: usize) {
 }
 
 /// smoltcp's interface, one socket, and the loop around them.
-struct Smoltcp {
+struct Smoltcp<D: Device> {
     iface: Interface,
     sockets: SocketSet<'static>,
-    phy: DevicePhy<MemoryDevice>,
+    phy: DevicePhy<D>,
     began: Instant,
     handle: smoltcp::iface::SocketHandle,
     sent: usize,
     received: usize,
 }
 
-impl Smoltcp {
-    fn new(device: MemoryDevice, address: IpAddr) -> Self {
+impl<D: Device> Smoltcp<D> {
+    fn new(device: D, address: IpAddr) -> Self {
         let mut phy = DevicePhy::new(device).expect("a plain device");
         let began = Instant::now();
         let mut iface = Interface::new(Config::new(HardwareAddress::Ip), &mut phy, PhyInstant::ZERO);
@@ -156,7 +157,7 @@ fn addresses(v6: bool) -> [IpAddr; 2] {
     text.map(|text| text.parse().unwrap())
 }
 
-fn stack(device: impl carrick::device::Device, address: IpAddr) -> Stack {
+fn stack(device: impl Device, address: IpAddr) -> Stack {
     let prefix = if address.is_ipv4() { 24 } else { 64 };
     Stack::builder().address(carrick::Cidr::new(address, prefix)).device(device).build().unwrap()
 }
@@ -188,6 +189,19 @@ async fn smoltcp_accepts_and_both_move_64_mib_and_close() {
     exchange(TcpStream::connect(&stack, (theirs, 80)).await.unwrap()).await;
     peer.await.unwrap();
     assert_eq!(stack.memory_used(), 0);
+}
+
+#[tokio::test]
+async fn smoltcp_gets_packets_one_by_one_from_a_device_that_merges_for_a_stack() {
+    let [ours, theirs] = addresses(false);
+    let (left, right) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let stack = stack(PacketFd::new(left.into(), 1500).unwrap(), ours);
+    let listener = TcpListener::bind(&stack, (ours, 80)).await.unwrap();
+    let mut peer = Smoltcp::new(PacketFd::new(right.into(), 1500).unwrap(), theirs);
+    peer.connect((ours, 80).into());
+    let peer = tokio::spawn(peer.exchange());
+    exchange(listener.accept().await.unwrap().0).await;
+    peer.await.unwrap();
 }
 
 /// One end of a cable, as smoltcp's devices are: nothing says when there are packets.

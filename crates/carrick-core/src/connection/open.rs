@@ -75,6 +75,6 @@ impl Connection {
         let State::Open(open) = &mut self.state else { return };
         let scaled = scaled || fault!(self.config, SynWindowScaled);
         let scale = if scaled { open.snd.scale } else { WindowScale::ZERO };
-        open.snd.set_window(segment.seq, segment.ack, segment.window.scaled(scale));
+        open.snd.set_window(segment.last_seq(), segment.ack, segment.window.scaled(scale));
     }
 }

@@ -217,7 +217,7 @@ mod tests {
 
     /// What a device that reads these packets delivers.
     fn deliver(packets: &[Vec<u8>]) -> Vec<(Bytes, Checksum, Option<u16>)> {
-        let mut into = Collected::default();
+        let mut into = Collected { merges: true, ..Collected::default() };
         into.collect(|inbox| {
             for packet in packets {
                 // Nothing to read at first, and somebody has written into the buffer.
@@ -374,5 +374,29 @@ mod tests {
             assert!(back == without_names(packets));
         }
         assert!(merged > 10_000, "{merged}");
+    }
+
+    #[test]
+    fn whoever_has_enough_stops_the_device_whatever_the_mtu() {
+        for mtu in [1500, 9000, 65_535] {
+            for ports in [1, 7] {
+                let mut into = Collected { merges: true, limit: 3, ..Collected::default() };
+                let mut read = 0;
+                into.collect(|inbox| {
+                    loop {
+                        let packet =
+                            packet(80 + read % ports, usize::from(read / ports) * 1000, 1000, TcpFlags::ACK);
+                        inbox.packet_buffer(mtu)[..packet.len()].copy_from_slice(&packet);
+                        read += 1;
+                        assert!(read < 1000, "an MTU of {mtu}, {ports} streams");
+                        if inbox.received_packet(packet.len()).is_break() {
+                            break;
+                        }
+                    }
+                });
+                // What was read last is delivered as well.
+                assert!((3..=4).contains(&into.frames.len()), "{} frames", into.frames.len());
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@
 
 use super::Checksum;
 use super::memory::{MemoryConfig, MemoryDevice};
-use super::ring::{Popped, Queued, Ring};
+use super::ring::{Popped, Pushed, Queued, Ring};
 use bytes::{Bytes, BytesMut};
 use std::fmt;
 use std::future::poll_fn;
@@ -105,9 +105,6 @@ impl PacketSender {
     /// The packet, if there is none or the stack has ended.
     pub fn try_send(&self, packet: impl Into<Bytes>) -> Result<(), TrySendError<Bytes>> {
         let head = packet.into();
-        if self.inner.ring.is_closed() {
-            return Err(TrySendError::Closed(head));
-        }
         let queued = || Queued {
             len: head.len(),
             head: head.clone(),
@@ -115,7 +112,11 @@ impl PacketSender {
             checksum: Checksum::Unknown,
             segment_size: None,
         };
-        if self.inner.ring.push_with(head.len(), queued) { Ok(()) } else { Err(TrySendError::Full(head)) }
+        match self.inner.ring.push_with(head.len(), queued) {
+            Pushed::Taken => Ok(()),
+            Pushed::Full => Err(TrySendError::Full(head)),
+            Pushed::Closed => Err(TrySendError::Closed(head)),
+        }
     }
 }
 
@@ -180,7 +181,7 @@ impl PacketReceiver {
 
 impl Drop for PacketReceiver {
     fn drop(&mut self) {
-        self.ring.close();
+        self.ring.abandon();
     }
 }
 

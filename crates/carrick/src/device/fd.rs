@@ -2,11 +2,15 @@
 //! Unix socket that keeps packets apart.
 
 use super::{Capabilities, Device, Inbox, Packet};
+use parking_lot::Mutex;
 use rustix::io::Errno;
+use rustix::net::SocketType;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -18,7 +22,8 @@ const MOST_SLICES: usize = 10;
 ///
 /// Each read gives a whole packet and each write takes one, beginning with its IP header, with finished checksums. So do the
 /// descriptor of Android's `VpnService`, a TUN interface opened elsewhere with `IFF_TUN | IFF_NO_PI`, and Unix sockets of
-/// the kinds `SOCK_SEQPACKET` and `SOCK_DGRAM`. A pair of those joins two processes:
+/// the kinds `SOCK_SEQPACKET` and `SOCK_DGRAM`. The device ends when an interface is deleted or the other end of a
+/// `SOCK_SEQPACKET` closed; that the other end of a `SOCK_DGRAM` is gone, nobody tells. A pair of those joins two processes:
 ///
 /// ```
 /// use carrick::device::PacketFd;
@@ -43,8 +48,10 @@ const MOST_SLICES: usize = 10;
 /// # Ok(()) }
 /// ```
 pub struct PacketFd {
-    fd: AsyncFd<OwnedFd>,
+    fd: Descriptor,
     mtu: u16,
+    /// A packet of no bytes is one like any other.
+    datagrams: bool,
 }
 
 impl PacketFd {
@@ -61,7 +68,8 @@ impl PacketFd {
         tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         let flags = rustix::fs::fcntl_getfl(&fd)?;
         rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)?;
-        Ok(Self { fd: register(fd)?, mtu })
+        let datagrams = rustix::net::sockopt::socket_type(&fd) == Ok(SocketType::DGRAM);
+        Ok(Self { fd: Descriptor::new(fd)?, mtu, datagrams })
     }
 }
 
@@ -75,21 +83,19 @@ impl Device for PacketFd {
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Poll<io::Result<()>> {
-        poll_recv(&self.fd, cx, |fd| {
-            match rustix::io::read(fd, inbox.packet_buffer(usize::from(self.mtu)))? {
-                0 => Err(Errno::NOTCONN),
-                len => Ok(inbox.received_packet(len)),
-            }
+        self.fd.poll_recv(cx, |fd| match rustix::io::read(fd, inbox.packet_buffer(usize::from(self.mtu)))? {
+            0 if self.datagrams => Ok(inbox.refuse()),
+            0 => Err(Errno::NOTCONN),
+            len => Ok(inbox.received_packet(len)),
         })
-        .map_err(io::Error::from)
     }
 
     fn send(&self, packet: &Packet<'_>) -> io::Result<()> {
-        send(&self.fd, [packet.header].into_iter().chain(packet.payload.iter().copied()))
+        self.fd.send([packet.header].into_iter().chain(packet.payload.iter().copied()))
     }
 
     fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        poll_send_ready(&self.fd, cx)
+        self.fd.poll_send_ready(cx)
     }
 }
 
@@ -99,71 +105,93 @@ impl fmt::Debug for PacketFd {
     }
 }
 
-/// Registers the descriptor with the current runtime.
-#[allow(unsafe_code, reason = "AsyncFd cannot know that an arbitrary type keeps its descriptor open")]
-pub(super) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` is open, stays the same number for its life and closes only when dropped.
-    unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)
+/// A registered descriptor, and a watch for its end.
+pub(super) struct Descriptor {
+    fd: Arc<AsyncFd<OwnedFd>>,
+    failed: Mutex<Option<Failed>>,
 }
 
-/// Reads packets with `read` until there are none or it says that it is enough; pending if there was none at all.
-pub(super) fn poll_recv(
-    fd: &AsyncFd<OwnedFd>,
-    cx: &mut Context<'_>,
-    mut read: impl FnMut(&OwnedFd) -> Result<ControlFlow<()>, Errno>,
-) -> Poll<Result<(), Errno>> {
-    let mut delivered = false;
-    loop {
-        // After a delivery the caller comes again anyway; registering its waker can wait until then.
-        let mut ready = match fd.poll_read_ready(cx) {
-            Poll::Ready(Ok(ready)) => ready,
-            Poll::Ready(Err(error)) => {
-                return Poll::Ready(Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)));
-            }
-            Poll::Pending if delivered => return Poll::Ready(Ok(())),
-            Poll::Pending => return Poll::Pending,
-        };
+/// Completes when the descriptor signals an error, and is then dropped. A TUN interface that is deleted signals that alone,
+/// neither readable nor closed, and `AsyncFd` has no form of waiting for an error that could be polled through a reference.
+type Failed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Descriptor {
+    /// Registers it with the current runtime.
+    #[allow(unsafe_code, reason = "AsyncFd cannot know that an arbitrary type keeps its descriptor open")]
+    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
+        // SAFETY: an `OwnedFd` is open, stays the same number for its life and closes only when dropped.
+        let fd = Arc::new(unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)?);
+        let watched = Arc::clone(&fd);
+        let failed: Failed = Box::pin(async move {
+            // It fails only when the runtime is gone, and the device with it.
+            let _ = watched.ready(Interest::ERROR).await;
+        });
+        Ok(Self { fd, failed: Mutex::new(Some(failed)) })
+    }
+
+    /// Reads packets with `read` until there are none or it says that it is enough; pending if there was none at all.
+    ///
+    /// # Errors
+    /// What `read` or the runtime said; [`Errno::NOTCONN`] when the descriptor has signalled an error.
+    pub(super) fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        mut read: impl FnMut(&OwnedFd) -> Result<ControlFlow<()>, Errno>,
+    ) -> Poll<io::Result<()>> {
         loop {
-            match read(fd.get_ref()) {
-                Ok(flow) => {
-                    delivered = true;
-                    if flow.is_break() {
-                        return Poll::Ready(Ok(()));
-                    }
+            let Poll::Ready(ready) = self.fd.poll_read_ready(cx) else {
+                let mut failed = self.failed.lock();
+                if let Some(waits) = &mut *failed {
+                    ready!(waits.as_mut().poll(cx));
+                    *failed = None;
                 }
-                Err(Errno::AGAIN) => break,
-                Err(Errno::INTR) => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                return Poll::Ready(Err(Errno::NOTCONN.into()));
+            };
+            let mut ready = ready?;
+            let mut delivered = false;
+            loop {
+                match read(self.fd.get_ref()) {
+                    Ok(flow) => {
+                        delivered = true;
+                        if flow.is_break() {
+                            return Poll::Ready(Ok(()));
+                        }
+                    }
+                    Err(Errno::AGAIN) => break,
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                }
+            }
+            ready.clear_ready();
+            // After a delivery the caller comes again anyway; registering its waker can wait until then.
+            if delivered {
+                return Poll::Ready(Ok(()));
             }
         }
-        ready.clear_ready();
-        if delivered {
-            return Poll::Ready(Ok(()));
+    }
+
+    /// Writes one packet, in at most [`MOST_SLICES`] parts.
+    pub(super) fn send<'p>(&self, parts: impl Iterator<Item = &'p [u8]>) -> io::Result<()> {
+        let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+        let mut count = 0;
+        for part in parts {
+            *slices.get_mut(count).ok_or(io::ErrorKind::InvalidInput)? = IoSlice::new(part);
+            count += 1;
+        }
+        let slices = slices.get(..count).unwrap_or_default();
+        match write(self.fd.get_ref(), slices) {
+            // Only a call made through the registration may clear its readiness without losing a wake-up.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.fd.try_io(Interest::WRITABLE, |fd| write(fd, slices))
+            }
+            outcome => outcome,
         }
     }
-}
 
-/// Writes one packet, in at most [`MOST_SLICES`] parts.
-pub(super) fn send<'p>(fd: &AsyncFd<OwnedFd>, parts: impl Iterator<Item = &'p [u8]>) -> io::Result<()> {
-    let mut slices = [IoSlice::new(&[]); MOST_SLICES];
-    let mut count = 0;
-    for part in parts {
-        *slices.get_mut(count).ok_or(io::ErrorKind::InvalidInput)? = IoSlice::new(part);
-        count += 1;
+    pub(super) fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.fd.poll_write_ready(cx))?.retain_ready();
+        Poll::Ready(Ok(()))
     }
-    let slices = slices.get(..count).unwrap_or_default();
-    match write(fd.get_ref(), slices) {
-        // Only a call made through the registration may clear its readiness without losing a wake-up.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            fd.try_io(Interest::WRITABLE, |fd| write(fd, slices))
-        }
-        outcome => outcome,
-    }
-}
-
-pub(super) fn poll_send_ready(fd: &AsyncFd<OwnedFd>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-    ready!(fd.poll_write_ready(cx))?.retain_ready();
-    Poll::Ready(Ok(()))
 }
 
 fn write(fd: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<()> {
@@ -190,6 +218,7 @@ mod tests {
     #[tokio::test]
     async fn packets_stay_whole_and_a_full_socket_waits() {
         let (left, right) = UnixDatagram::pair().unwrap();
+        let raw = left.try_clone().unwrap();
         let (left, right) = (device(left), device(right));
         assert_eq!(left.description(), "packet descriptor (MTU 1500)");
         let packet = Packet::new(b"head", &[b"pay", b"load"], None);
@@ -205,6 +234,12 @@ mod tests {
         assert!(received.frames.iter().all(|(frame, ..)| frame == &b"headpayload"[..]));
         poll_fn(|cx| left.poll_send_ready(cx)).await.unwrap();
         left.send(&packet).unwrap();
+        // Nothing is a packet too, and not the end.
+        raw.send(b"").unwrap();
+        while received.refused == 0 {
+            poll_fn(|cx| received.collect(|inbox| right.poll_recv(cx, inbox))).await.unwrap();
+        }
+        assert_eq!(received.frames.len(), sent + 1);
     }
 
     #[tokio::test]

@@ -36,11 +36,13 @@ pub struct Inbox<'a> {
     buffers: &'a mut Buffers,
     sink: &'a mut dyn Sink,
     merges: bool,
+    /// What was flushed before the device had anything to be told: it is to stop.
+    stops: bool,
 }
 
 impl<'a> Inbox<'a> {
     pub(crate) fn new(buffers: &'a mut Buffers, sink: &'a mut dyn Sink) -> Self {
-        Self { buffers, sink, merges: true }
+        Self { buffers, sink, merges: true, stops: false }
     }
 
     /// Whether packets of a stream may be put together. Default: yes.
@@ -50,8 +52,7 @@ impl<'a> Inbox<'a> {
 
     /// A buffer of at least 65,536 bytes to read one packet into; what is in it means nothing.
     pub fn buffer(&mut self) -> &mut [u8] {
-        // Whoever is to stop hears of it with the next packet.
-        let _ = self.flush();
+        self.flush_first();
         self.buffers.current()
     }
 
@@ -68,8 +69,7 @@ impl<'a> Inbox<'a> {
     /// knows nothing of them. What is in it means nothing.
     pub(crate) fn packet_buffer(&mut self, largest: usize) -> &mut [u8] {
         if !self.buffers.has_room(largest) {
-            // Whoever is to stop hears of it with the next packet.
-            let _ = self.flush();
+            self.flush_first();
         }
         self.buffers.behind()
     }
@@ -79,7 +79,7 @@ impl<'a> Inbox<'a> {
     ///
     /// [`Break`](ControlFlow::Break) as for [`received`](Self::received).
     pub(crate) fn received_packet(&mut self, len: usize) -> ControlFlow<()> {
-        match self.buffers.take(len) {
+        let flow = match self.buffers.take(len) {
             Next::Waits if self.merges => ControlFlow::Continue(()),
             Next::Waits | Next::Whole => self.flush(),
             Next::Alone(len) => self.deliver(len, Meta::default()),
@@ -91,7 +91,13 @@ impl<'a> Inbox<'a> {
                 };
                 if before.is_break() { before } else { then }
             }
-        }
+        };
+        if self.stops { ControlFlow::Break(()) } else { flow }
+    }
+
+    /// As [`flush`](Self::flush), before the device reads; whether it is to stop it hears with what it has read.
+    fn flush_first(&mut self) {
+        self.stops |= self.flush().is_break();
     }
 
     /// Delivers what waits for more to come.
@@ -122,7 +128,7 @@ impl<'a> Inbox<'a> {
     ///
     /// [`Break`](ControlFlow::Break) as for [`received`](Self::received).
     pub fn received_frame(&mut self, frame: Bytes, meta: Meta) -> ControlFlow<()> {
-        let _ = self.flush();
+        self.flush_first();
         if frame.len() < KEEP_FROM {
             return self.sink.borrowed(&frame, meta);
         }
@@ -142,7 +148,7 @@ impl<'a> Inbox<'a> {
         pinned: usize,
         meta: Meta,
     ) -> ControlFlow<()> {
-        let _ = self.flush();
+        self.flush_first();
         self.sink.in_parts(head, parts, pinned, meta)
     }
 
@@ -169,7 +175,9 @@ pub struct Collected {
     pub refused: usize,
     /// Stop after this many frames. Default 0: never.
     pub limit: usize,
-    buffers: Buffers,
+    /// Put packets of a stream together, as for a stack.
+    pub(super) merges: bool,
+    pub(super) buffers: Buffers,
 }
 
 impl Collected {
@@ -182,7 +190,11 @@ impl Collected {
             }
             fn shared(&mut self, frame: &Bytes, _pinned: usize, meta: Meta) -> ControlFlow<()> {
                 self.0.push((frame.clone(), meta.checksum, meta.segment_size));
-                if self.0.len() == self.2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if self.2 > 0 && self.0.len() >= self.2 {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             }
             fn in_parts(
                 &mut self,
@@ -201,7 +213,7 @@ impl Collected {
             fn merged(&mut self, _packets: usize) {}
         }
         let mut sink = Into(&mut self.frames, &mut self.refused, self.limit);
-        let mut inbox = Inbox::new(&mut self.buffers, &mut sink);
+        let mut inbox = Inbox::new(&mut self.buffers, &mut sink).merging(self.merges);
         let result = receive(&mut inbox);
         let _ = inbox.flush();
         result

@@ -53,16 +53,24 @@ pub(crate) enum Popped {
     Closed,
 }
 
+/// What [`Ring::push_with`] did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Pushed {
+    Taken,
+    Full,
+    Closed,
+}
+
 impl Ring {
     /// A ring for `limit` bytes; one packet always fits an empty one.
     pub(crate) fn new(limit: usize) -> Self {
         Self { inner: Mutex::new(Inner::default()), limit }
     }
 
-    /// Adds a packet and wakes the reader. False if there is no room.
+    /// Adds a packet and wakes the reader. False if there is no room; a ring that was closed swallows it.
     pub(crate) fn push(&self, packet: &Packet<'_>, checksum: Checksum) -> bool {
         let len = packet.total_len();
-        self.push_with(len, || {
+        let pushed = self.push_with(len, || {
             let (head, parts) = if packet.payload_len() >= KEEP_FROM {
                 (Bytes::copy_from_slice(packet.header), packet.keep_payload())
             } else {
@@ -72,19 +80,20 @@ impl Ring {
             };
             let segment_size = packet.segment_size.map(std::num::NonZeroU16::get);
             Queued { head, parts, len, checksum, segment_size }
-        })
+        });
+        pushed != Pushed::Full
     }
 
-    /// The same of a packet of `len` bytes that is made only if there is room. A ring that was closed swallows it.
-    pub(crate) fn push_with(&self, len: usize, make: impl FnOnce() -> Queued) -> bool {
+    /// Adds a packet of `len` bytes, which is made only if there is room, and wakes the reader.
+    pub(crate) fn push_with(&self, len: usize, make: impl FnOnce() -> Queued) -> Pushed {
         {
             let mut inner = self.inner.lock();
             if inner.closed {
-                return true;
+                return Pushed::Closed;
             }
             if inner.bytes > 0 && inner.bytes.saturating_add(len + OVERHEAD) > self.limit {
                 inner.refused = true;
-                return false;
+                return Pushed::Full;
             }
             inner.bytes += len + OVERHEAD;
         }
@@ -98,7 +107,7 @@ impl Ring {
         if let Some(reader) = reader {
             reader.wake();
         }
-        true
+        Pushed::Taken
     }
 
     /// Takes the oldest packet. If there is none, leaves the waker, if one is given, for the next push.
@@ -139,9 +148,15 @@ impl Ring {
         false
     }
 
-    /// Whether it has been ended.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.inner.lock().closed
+    /// Ends the ring and forgets what is in it: nobody will take it.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        let forgotten = {
+            let mut inner = self.inner.lock();
+            inner.bytes = 0;
+            std::mem::take(&mut inner.packets)
+        };
+        drop(forgotten);
     }
 
     /// Ends the ring: what is in it can still be taken, what comes later is dropped.

@@ -172,8 +172,7 @@ impl<D: Device> DevicePhy<D> {
             let what = format!("{} has offloads", device.description());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        let mut batch = Collected::default();
-        batch.limit = FRAMES_PER_BATCH;
+        let batch = Collected { limit: FRAMES_PER_BATCH, ..Collected::default() };
         Ok(Self { device, batch, received: VecDeque::new(), waiting: None, ended: None })
     }
 

@@ -21,11 +21,11 @@ mod netlink;
 #[cfg(test)]
 mod tests;
 
-use super::{Capabilities, Device, Inbox, Meta, Packet, fd};
+use super::fd::Descriptor;
+use super::{Capabilities, Device, Inbox, Meta, Packet};
 use carrick_core::{Checksum, Cidr};
 use carrick_wire::offload;
 use netlink::Netlink;
-use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -33,12 +33,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 /// A TUN interface; it disappears when this is dropped, unless it was made persistent elsewhere.
 ///
@@ -50,17 +46,12 @@ use tokio::io::unix::AsyncFd;
 /// # Ok(()) }
 /// ```
 pub struct Tun {
-    fd: Arc<AsyncFd<OwnedFd>>,
-    deleted: Mutex<Option<Deleted>>,
+    fd: Descriptor,
     name: String,
     mtu: u16,
     /// What the kernel hands over unfinished, if there is a header that says so.
     offloads: Option<u32>,
 }
-
-/// Completes when the interface is deleted, and is then dropped. The kernel signals that as an error alone,
-/// neither readable nor closed, and `AsyncFd` has no form of waiting for an error that could be polled through a reference.
-type Deleted = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Tun {
     /// Starts with a name chosen by the kernel (`carrick0`, `carrick1`, ...), no address, an MTU of 1,500 bytes,
@@ -112,13 +103,7 @@ impl Tun {
     }
 
     fn new(fd: OwnedFd, name: String, mtu: u16, offloads: Option<u32>) -> io::Result<Self> {
-        let fd = Arc::new(fd::register(fd)?);
-        let watched = Arc::clone(&fd);
-        let deleted: Deleted = Box::pin(async move {
-            // It fails only when the runtime is gone, and the device with it.
-            let _ = watched.ready(Interest::ERROR).await;
-        });
-        Ok(Self { fd, deleted: Mutex::new(Some(deleted)), name, mtu, offloads })
+        Ok(Self { fd: Descriptor::new(fd)?, name, mtu, offloads })
     }
 
     /// Reads one packet.
@@ -317,20 +302,11 @@ impl Device for Tun {
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Poll<io::Result<()>> {
-        match fd::poll_recv(&self.fd, cx, |fd| self.read(fd, inbox)) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+        self.fd.poll_recv(cx, |fd| self.read(fd, inbox)).map_err(|error| match Errno::from_io_error(&error) {
             // The driver says so while an interface is being deleted, and afterwards.
-            Poll::Ready(Err(Errno::BADFD | Errno::IO)) => Poll::Ready(Err(self.ended())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
-            Poll::Pending => {
-                let mut deleted = self.deleted.lock();
-                if let Some(waits) = &mut *deleted {
-                    ready!(waits.as_mut().poll(cx));
-                    *deleted = None;
-                }
-                Poll::Ready(Err(self.ended()))
-            }
-        }
+            Some(Errno::BADFD | Errno::IO | Errno::NOTCONN) => self.ended(),
+            _ => error,
+        })
     }
 
     /// # Errors
@@ -343,11 +319,11 @@ impl Device for Tun {
             None => [0; offload::LEN],
         };
         let parts = [&before, packet.header].into_iter().chain(packet.payload.iter().copied());
-        fd::send(&self.fd, parts.skip(usize::from(self.offloads.is_none())))
+        self.fd.send(parts.skip(usize::from(self.offloads.is_none())))
     }
 
     fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        fd::poll_send_ready(&self.fd, cx)
+        self.fd.poll_send_ready(cx)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{Stack, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
