@@ -306,7 +306,7 @@ pub struct ConnectionConfig {
     /// How long text, a FIN or a SYN may wait for its acknowledgment, a closed window included, before the
     /// connection is given up (RFC 9293 §3.8.3, the user timeout). Below the retransmission timeout nothing is
     /// sent again before that.
-    /// Default none: `retries` and `syn_retries` decide, which this overrides.
+    /// Default none, and zero is none: `retries` and `syn_retries` decide, which this overrides.
     pub user_timeout: Option<Duration>,
     /// Tell the peer how long we are willing to wait, and wait as long as it wishes, within limits (RFC 5482).
     /// Default none.
@@ -400,10 +400,11 @@ pub enum EcnPolicy {
 /// Probes carry no text, and are sent only while nothing of ours waits for an acknowledgment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct KeepAlive {
-    /// Silence before the first probe. Default 2 h, the least default that RFC 9293 allows. Counts as the user
-    /// timeout where that is longer (RFC 5482 §4.2).
+    /// Silence before the first probe: at least 1 s, less counts as that. Default 2 h, the least default that RFC 9293
+    /// allows. Counts as the user timeout where that is longer (RFC 5482 §4.2).
     pub idle: Duration,
-    /// Time between probes. Default 75 s.
+    /// Time between probes: at least 1 s, less counts as that, for the answers of a healthy peer need time. Default
+    /// 75 s.
     pub interval: Duration,
     /// How many unanswered probes end the connection; at least 2, since one may be lost. Default 9.
     pub retries: u8,

@@ -7,6 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -34,7 +35,7 @@ impl Capture {
         let mut file = self.recorder.file.lock();
         match file.failed.take() {
             Some(error) => Err(error),
-            None => file.writer.flush().map(|()| file.packets),
+            None => contained(|| file.writer.flush()).map(|()| file.packets),
         }
     }
 }
@@ -44,7 +45,7 @@ impl Drop for Capture {
         self.captures.remove(&self.recorder);
         let mut file = self.recorder.file.lock();
         if file.failed.is_none() {
-            let _nobody_to_tell = file.writer.flush();
+            let _nobody_to_tell = contained(|| file.writer.flush());
         }
     }
 }
@@ -145,7 +146,8 @@ fn record<'p>(
     for recorder in recorders {
         let wanted = recorder.of.is_none_or(|(ours, theirs)| match direction {
             Direction::Inbound => ends == Some((theirs, ours)),
-            Direction::Outbound => ends == Some((ours, theirs)),
+            // What both ends within this stack send is never received.
+            Direction::Outbound => ends == Some((ours, theirs)) || ends == Some((theirs, ours)),
         });
         if wanted {
             recorder.record(direction, head, parts.clone());
@@ -172,7 +174,7 @@ impl Recorder {
             }
             file.writer.write_all(tail.get(..tail_len).unwrap_or_default())
         };
-        match write() {
+        match contained(write) {
             Ok(()) => file.packets += 1,
             Err(error) => {
                 tracing::warn!(%error, "capture stopped");
@@ -180,6 +182,12 @@ impl Recorder {
             }
         }
     }
+}
+
+/// Lets the writer do something. Its panic is an error, and none of whoever moves the packet, under whose locks it happens.
+fn contained(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let written = catch_unwind(AssertUnwindSafe(write));
+    written.unwrap_or_else(|_| Err(io::Error::other("the writer panicked")))
 }
 
 /// Source and destination of a TCP packet without extension headers.

@@ -60,6 +60,7 @@
 //! | `from_std`, `into_std`, `AsFd`, `AsRawFd` | there is no descriptor: set things on [`TcpSocket`] and [`TcpStream`], and hand on the stream itself |
 //! | `bind_device` | a stack has one device; build a stack for each |
 //! | `0.0.0.0` is any IPv4 address, `::` any of both | an unspecified address is any of the stack's, of both families |
+//! | IPv4 peers of a listener on `::` have addresses `::ffff:a.b.c.d`, and one connects to such | they have IPv4 addresses; connecting to `::ffff:a.b.c.d` is `InvalidInput` |
 //! | `set_reuseaddr` lets a server start again | not needed: connections that are left keep no port; it is for several connections from one port |
 //! | `set_reuseport` lets several listeners share a port | `Unsupported`: any number of tasks may wait for one listener |
 //! | `set_linger` blocks the thread that drops the stream | dropping never waits; what is not delivered in time is reset |

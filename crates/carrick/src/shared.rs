@@ -616,26 +616,18 @@ impl Net {
         self.listeners.get(&id)
     }
 
-    /// Tries the port of `addr`, or one after the other if that is 0.
+    /// Does something with the port of `addr`, or with a free one if that is 0.
     fn find_port<R>(
         &mut self,
         addr: SocketAddr,
-        mut with: impl FnMut(&mut Endpoint, ListenAddr) -> Result<R, BindError>,
+        with: impl FnOnce(&mut Endpoint, ListenAddr) -> Result<R, BindError>,
     ) -> Result<(R, u16), BindError> {
         let address = Some(addr.ip()).filter(|ip| !ip.is_unspecified());
-        let ports = if addr.port() == 0 { EPHEMERAL } else { addr.port()..=addr.port() };
-        for port in ports {
-            match with(&mut self.endpoint, ListenAddr { address, port: NonZeroU16::new(port) }) {
-                Err(BindError::AddrInUse) => {}
-                result => return result.map(|found| (found, port)),
-            }
-        }
-        Err(BindError::AddrInUse)
+        let named = NonZeroU16::new(addr.port());
+        let port = named.or_else(|| self.endpoint.free_port(address)).ok_or(BindError::AddrInUse)?;
+        with(&mut self.endpoint, ListenAddr { address, port: Some(port) }).map(|found| (found, port.get()))
     }
 }
-
-/// Ports for listeners and sockets that do not name one.
-const EPHEMERAL: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 
 /// What a connection asked for while it was drained.
 #[derive(Default)]

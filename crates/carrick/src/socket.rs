@@ -299,7 +299,7 @@ impl TcpSocket {
     /// # Errors
     /// None.
     pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.set(|c| c.user_timeout = timeout)
+        self.set(|c| c.user_timeout = timeout.filter(|timeout| !timeout.is_zero()))
     }
 
     /// As [`TcpStream::user_timeout`].
@@ -364,9 +364,9 @@ impl TcpSocket {
         Ok(bound.unwrap_or(SocketAddr::new(any, 0)))
     }
 
-    /// Keeps an address and port for this socket, to listen on or to connect from. Port 0 is any free one, from 49,152
-    /// on. They are kept until it connects or listens, or is dropped: a connection keeps its port for itself only
-    /// towards its peer.
+    /// Keeps an address and port for this socket, to listen on or to connect from. Port 0 is one that no
+    /// listener, socket or connection has, 1,024 or more. They are kept until it connects or listens, or is dropped: a
+    /// connection keeps its port for itself only towards its peer.
     ///
     /// # Errors
     /// [`AddrInUse`](io::ErrorKind::AddrInUse) if a listener or another socket has them, see

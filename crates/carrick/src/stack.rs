@@ -79,8 +79,8 @@ impl Stack {
     /// Writes every packet that comes or goes from now on to `writer`, as a pcapng file, until the [`Capture`] is dropped.
     ///
     /// The writer is called by whichever task moves the packet, which waits for it: let it be quick, a
-    /// [`BufWriter`](io::BufWriter) around a file or a `Vec`, and let it not use the stack itself. When it fails the capture
-    /// stops, and nothing else does. While there is none a packet pays for one look at a flag.
+    /// [`BufWriter`](io::BufWriter) around a file or a `Vec`, and let it not use the stack itself. When it fails or panics the
+    /// capture stops, and nothing else does. While there is none a packet pays for one look at a flag.
     ///
     /// # Errors
     /// What the writer said to the beginning of the file.

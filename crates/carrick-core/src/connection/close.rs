@@ -26,6 +26,10 @@ impl Connection {
             }
             State::Open(_) | State::TimeWait(_) | State::Closed(_) => {}
         }
+        // Whoever waits to write has nothing to wait for any more.
+        if core::mem::take(&mut self.wants_room) {
+            self.note(Event::Writable);
+        }
         self.trace(before);
         self.rearm(cx.now);
     }

@@ -51,12 +51,13 @@ impl Connection {
     /// agreed on with the peer (RFC 5482), else none.
     #[must_use]
     pub fn user_timeout(&self) -> Option<Duration> {
-        let State::Open(open) = &self.state else { return self.config.user_timeout };
+        let set = self.config.user_timeout.filter(|timeout| !timeout.is_zero());
+        let State::Open(open) = &self.state else { return set };
         let agreed = || {
             let (option, remote) = (self.config.user_timeout_option?, open.remote_timeout?);
             Some(option.adopt(remote, open.snd.rtt.rto()))
         };
-        self.config.user_timeout.or_else(agreed)
+        set.or_else(agreed)
     }
 
     /// How long the peer wishes us to wait for its acknowledgments, if it has said so (RFC 5482) and our

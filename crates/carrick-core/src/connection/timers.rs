@@ -9,6 +9,8 @@ use core::time::Duration;
 
 /// Timers that are served so late tell more of our own sleep than of the peer's.
 const LEAP: Duration = Duration::from_secs(1);
+/// The least time before and between keep-alive probes: the answers of a healthy peer need some.
+const LEAST_SILENCE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Timer {
@@ -213,7 +215,7 @@ impl Connection {
         }
         self.keep_alive_probes = self.keep_alive_probes.saturating_add(1);
         self.keep_alive_due = !fault!(self.config, KeepAliveSilent);
-        self.timers.set(Timer::KeepAlive, cx.now + keep_alive.interval);
+        self.timers.set(Timer::KeepAlive, cx.now + keep_alive.interval.max(LEAST_SILENCE));
     }
 
     /// Starts and stops the timers that follow from the state. Exactly one of retransmission and persist
@@ -253,7 +255,8 @@ impl Connection {
                 let waiting = snd.outstanding() || snd.pending(queued);
                 match self.config.keep_alive {
                     Some(keep_alive) if !waiting => {
-                        let idle = keep_alive.idle.max(self.user_timeout().unwrap_or_default());
+                        let least = self.user_timeout().unwrap_or_default().max(LEAST_SILENCE);
+                        let idle = keep_alive.idle.max(least);
                         self.timers.start(Timer::KeepAlive, now + idle);
                     }
                     _ => self.timers.stop(Timer::KeepAlive),

@@ -115,6 +115,14 @@ impl Demux {
         sources.and_then(|sources| sources.get(&source(remote))).copied().unwrap_or(0)
     }
 
+    /// Our side of each tuple.
+    pub(super) fn local_ends(&self) -> impl Iterator<Item = (IpAddr, u16)> {
+        let connections = self.connections.iter().map(|(_, place)| &place.tuple);
+        let half_open = self.half_open.iter().map(|(_, record)| &record.tuple);
+        let time_waits = self.time_waits.iter().map(|(_, record)| &record.tuple);
+        connections.chain(half_open).chain(time_waits).map(|tuple| (tuple.local, tuple.local_port))
+    }
+
     fn tuple(&self, entry: Entry) -> Option<&Tuple> {
         match entry {
             Entry::Connection(index) => self.connections.get(index).map(|place| &place.tuple),

@@ -35,6 +35,7 @@ enum Purpose {
     Class,
     Noise,
     Cookie,
+    BoundPort,
 }
 
 impl Keys {
@@ -98,6 +99,11 @@ impl Keys {
     /// Where the search for a port to that destination starts (RFC 6056 §3.3.3).
     pub(crate) fn port_offset(&self, local: IpAddr, remote: IpAddr, remote_port: u16) -> u32 {
         self.keyed(Purpose::Port, (local, remote, remote_port))
+    }
+
+    /// Where the search for the `n`th port without a destination starts: one says nothing of the next.
+    pub(super) fn bound_port(&self, n: u64) -> u32 {
+        self.keyed(Purpose::BoundPort, n)
     }
 }
 

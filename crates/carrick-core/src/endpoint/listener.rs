@@ -132,6 +132,12 @@ impl Listeners {
         })
     }
 
+    /// What listeners listen on and what is reserved, where that is one port.
+    pub(super) fn ports(&self) -> impl Iterator<Item = (Option<IpAddr>, u16)> {
+        let all = self.by_address.keys().chain(self.reserved.keys());
+        all.filter_map(|local| Some((local.address, local.port?.get())))
+    }
+
     pub(super) fn digest(&self, state: &mut impl Hasher) {
         for listener in self.slots.iter().flatten() {
             (listener.address, listener.pending).hash(state);

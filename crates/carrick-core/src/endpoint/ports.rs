@@ -4,17 +4,23 @@ use super::demux::Entry;
 use super::keys::Keys;
 use super::{Endpoint, time_wait};
 use crate::{ConnectError, Tuple};
+use alloc::vec;
 use carrick_wire::SeqNum;
 use core::net::{IpAddr, SocketAddr};
+use core::num::NonZeroU16;
 
 /// RFC 6056 §3.3.4: a counter steps on with every port chosen. There are many, and a keyed hash of the
 /// destination says which is its own, so that nobody learns from his own ports how many others there are.
 #[derive(Clone, Debug)]
-pub(super) struct Counters([u64; 64]);
+pub(super) struct Counters {
+    connects: [u64; 64],
+    /// Of ports that were chosen without a destination.
+    binds: u64,
+}
 
 impl Counters {
     pub(super) fn new(keys: &Keys) -> Self {
-        Self(core::array::from_fn(|counter| u64::from(keys.noise(counter))))
+        Self { connects: core::array::from_fn(|counter| u64::from(keys.noise(counter))), binds: 0 }
     }
 }
 
@@ -56,15 +62,13 @@ impl Endpoint {
 
     /// RFC 6056 §3.3.4: a counter plus a keyed offset for the destination, and on from there to a free one.
     fn ephemeral(&mut self, tuple: impl Fn(u16) -> Tuple) -> Result<Tuple, ConnectError> {
-        let range = self.config.ephemeral_ports.clone();
-        let first = u32::from((*range.start()).max(1));
-        let count = u32::from(*range.end()).saturating_add(1).saturating_sub(first);
+        let (first, count) = self.ephemeral_range();
         let any = tuple(0);
         let offset = self.keys.port_offset(any.local, any.remote, any.remote_port);
         let which = self.keys.port_counter(any.local, any.remote, any.remote_port) as usize;
-        let which = which.checked_rem(self.next_ports.0.len()).unwrap_or(0);
+        let which = which.checked_rem(self.next_ports.connects.len()).unwrap_or(0);
         for _ in 0..count {
-            let Some(counter) = self.next_ports.0.get_mut(which) else { break };
+            let Some(counter) = self.next_ports.connects.get_mut(which) else { break };
             // 64 bits do not come around, so that as many steps as there are ports meet each of them.
             let place = u64::from(offset).wrapping_add(*counter).checked_rem(u64::from(count)).unwrap_or(0);
             *counter = counter.wrapping_add(1);
@@ -75,6 +79,38 @@ impl Endpoint {
             }
         }
         Err(ConnectError::AddrInUse)
+    }
+
+    /// The first of the ephemeral ports, and how many there are.
+    fn ephemeral_range(&self) -> (u32, u32) {
+        let range = &self.config.ephemeral_ports;
+        let first = u32::from((*range.start()).max(1));
+        (first, u32::from(*range.end()).saturating_add(1).saturating_sub(first))
+    }
+
+    /// A port for a [`listen`](Self::listen) or [`reserve`](Self::reserve) that does not care which, of
+    /// [`EndpointConfig::ephemeral_ports`](crate::EndpointConfig::ephemeral_ports): one that on this address, none being
+    /// any, no listener, no reservation and no connection has, be it in TIME-WAIT. None if there is none. It cannot be
+    /// foreseen (RFC 6056 §3.3.1). Each connection is looked at once.
+    pub fn free_port(&mut self, address: Option<IpAddr>) -> Option<NonZeroU16> {
+        let mut used = vec![false; 1 << 16];
+        let ends = self.demux.local_ends().map(|(of, port)| (Some(of), port));
+        for (of, port) in ends.chain(self.listeners.ports()) {
+            if (of == address || of.is_none() || address.is_none())
+                && let Some(used) = used.get_mut(usize::from(port))
+            {
+                *used = true;
+            }
+        }
+        let (first, count) = self.ephemeral_range();
+        let offset = u64::from(self.keys.bound_port(self.next_ports.binds));
+        self.next_ports.binds = self.next_ports.binds.wrapping_add(1);
+        (0..u64::from(count)).find_map(|step| {
+            let place = offset.wrapping_add(step).checked_rem(u64::from(count))?;
+            let port = u16::try_from(place.saturating_add(u64::from(first))).ok()?;
+            let free = used.get(usize::from(port)) == Some(&false);
+            NonZeroU16::new(port).filter(|_| free)
+        })
     }
 
     /// Whether a new connection may use the tuple: nobody has it, or a TIME-WAIT record with timestamps

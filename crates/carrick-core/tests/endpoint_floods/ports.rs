@@ -118,6 +118,7 @@ fn port_4_a_tuple_in_use_is_passed_over_and_time_wait_taken_over_after_a_second(
     // Without timestamps the old connection keeps its tuple for 2 MSL.
     let (mut node, _) = after_close(false);
     assert_eq!(connect(&mut node, start() + 239.secs(), local, REMOTE).err(), Some(ConnectError::AddrInUse));
+    assert_eq!(node.endpoint.free_port(None).map(u16::from), Some(5001));
     assert_eq!(connect(&mut node, start() + 239.secs(), None, REMOTE).unwrap().1.local_addr().port(), 5001);
     node.wait_until(start() + 240.secs());
     assert!(connect(&mut node, start() + 240.secs(), local, REMOTE).is_ok());

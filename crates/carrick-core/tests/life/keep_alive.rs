@@ -4,12 +4,10 @@ use super::text_of_next;
 use carrick_core::{ConnectionError, KeepAlive};
 use carrick_covers::covers;
 use carrick_sim::{Builder, Scene, Span, TcpState, seg};
+use std::time::Duration;
 
-const MINUTE: KeepAlive = KeepAlive {
-    idle: std::time::Duration::from_secs(60),
-    interval: std::time::Duration::from_secs(10),
-    retries: 3,
-};
+const MINUTE: KeepAlive =
+    KeepAlive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), retries: 3 };
 
 fn minute() -> Builder {
     Scene::builder().config(|c| c.keep_alive = Some(MINUTE))
@@ -199,4 +197,30 @@ fn an_ack_that_is_due_anyway_does_not_stand_for_the_probe() {
     s.advance(60.secs());
     s.expect(seg().seq(0).ack(1));
     s.expect_nothing();
+}
+
+#[test]
+fn no_interval_is_shorter_than_a_second() {
+    // Zero would be the end of a healthy peer, its answer being under way.
+    let mut s = Scene::builder()
+        .config(|c| {
+            c.keep_alive = Some(KeepAlive { idle: Duration::ZERO, interval: Duration::ZERO, retries: 3 })
+        })
+        .established();
+    for _ in 0..100 {
+        for _ in 0..3 {
+            assert_eq!(s.advance_to_next_timer(), Some(1.secs()));
+            s.expect(seg().seq(0).ack(1));
+        }
+        s.inject(seg().seq(1).ack(1));
+        s.expect_nothing();
+        assert_eq!(s.state(), TcpState::Established);
+    }
+    // Nobody answers.
+    for _ in 0..3 {
+        assert_eq!(s.advance_to_next_timer(), Some(1.secs()));
+        s.expect(seg().seq(0).ack(1));
+    }
+    assert_eq!(s.advance_to_next_timer(), Some(1.secs()));
+    assert_eq!((s.state(), s.error()), (TcpState::Closed, Some(ConnectionError::TimedOut)));
 }

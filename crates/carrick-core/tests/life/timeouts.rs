@@ -80,6 +80,29 @@ fn must_21_the_application_says_how_long() {
 }
 
 #[test]
+fn a_user_timeout_of_nothing_is_none() {
+    let whole = until_the_end(&mut {
+        let mut s = Scene::established();
+        s.send(b"anybody?");
+        s
+    });
+    for set_later in [false, true] {
+        let zero = Some(Duration::ZERO);
+        let mut s = Scene::builder().config(|c| c.user_timeout = zero).established();
+        if set_later {
+            s = Scene::established();
+            s.with("user timeout 0", |c, cx| c.set_user_timeout(cx, zero));
+        }
+        assert_eq!(s.connection().and_then(Connection::user_timeout), None);
+        s.send(b"anybody?");
+        assert_eq!(until_the_end(&mut s), whole);
+    }
+    let mut s = Scene::builder().config(|c| c.user_timeout = Some(Duration::ZERO)).connecting();
+    s.advance(179.secs());
+    assert_eq!(s.state(), TcpState::SynSent);
+}
+
+#[test]
 fn the_user_timeout_counts_from_the_last_progress_and_a_closed_window_too() {
     let timeout = || Scene::builder().config(|c| c.user_timeout = Some(10.secs())).established();
     let mut s = timeout();

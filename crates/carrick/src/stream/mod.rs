@@ -59,7 +59,8 @@ impl TcpStream {
     /// for an attempt that failed, [`InvalidInput`](io::ErrorKind::InvalidInput) for an address that nobody can
     /// connect to, [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if the stack has no address of that
     /// family, [`AddrInUse`](io::ErrorKind::AddrInUse) if no local port is free,
-    /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) at the stack's limits, and
+    /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) at the stack's limits,
+    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if [`Stack::shutdown`] comes during the attempt, and
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the stack has ended.
     ///
     /// # Examples

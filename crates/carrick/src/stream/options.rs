@@ -140,8 +140,8 @@ impl TcpStream {
     }
 
     /// Sets how long what is written may wait for its acknowledgment, a peer that does not read included, before the
-    /// connection is given up ([`TimedOut`](io::ErrorKind::TimedOut)). Default none: some 15 min, and as long as it
-    /// takes for a peer that does not read.
+    /// connection is given up ([`TimedOut`](io::ErrorKind::TimedOut)). Default none, and zero is none: some 15 min, and as
+    /// long as it takes for a peer that does not read.
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.

@@ -4,7 +4,7 @@ use crate::common::{connected, pattern, read_pattern, write_pattern};
 use carrick::device::memory::MemoryConfig;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A file in memory that others can look at.
 #[derive(Clone, Default)]
@@ -133,4 +133,70 @@ async fn a_full_disk_ends_the_capture_and_nothing_else() {
     let ((), read) = tokio::join!(writes, read_pattern(&mut pair.accepted));
     assert_eq!(read.unwrap(), 100_000);
     assert_eq!(capture.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
+}
+
+/// Takes the file's beginning and so many bytes more, and panics.
+struct Fragile(usize);
+
+impl Write for Fragile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).expect("a writer that panics");
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        panic!("a writer that panics");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_panics_ends_the_capture_and_nothing_else() {
+    for config in [MemoryConfig::plain(1500), MemoryConfig::default()] {
+        let mut pair = connected(config).await;
+        // One panics in a task that writes or in the device task, one only at the end.
+        let captures =
+            [pair.client.capture(Fragile(5000)).unwrap(), pair.server.capture(Fragile(100)).unwrap()];
+        let patient = pair.client.capture(Fragile(usize::MAX)).unwrap();
+        let all = File::default();
+        let whole = pair.client.capture(all.clone()).unwrap();
+        let writes = async {
+            write_pattern(&mut pair.connected, 100_000).await.unwrap();
+            pair.connected.shutdown().await.unwrap();
+        };
+        let ((), read) = tokio::join!(writes, read_pattern(&mut pair.accepted));
+        assert_eq!(read.unwrap(), 100_000);
+        for capture in captures.into_iter().chain([patient]) {
+            let error = capture.finish().unwrap_err();
+            assert_eq!(
+                (error.kind(), error.to_string().as_str()),
+                (io::ErrorKind::Other, "the writer panicked")
+            );
+        }
+        drop(pair.client.capture(Fragile(100)).unwrap());
+        assert_eq!(whole.finish().unwrap(), all.packets().len() as u64);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_within_one_stack_is_captured_both_ways() {
+    const LEN: usize = 10_000;
+    let pair = connected(MemoryConfig::default()).await;
+    let connecting = carrick::TcpStream::connect(&pair.server, pair.listener.local_addr().unwrap());
+    let (connected, accepted) = tokio::join!(connecting, pair.listener.accept());
+    let (mut connected, mut accepted) = (connected.unwrap(), accepted.unwrap().0);
+    for swapped in [false, true] {
+        let file = File::default();
+        let capture = if swapped { &accepted } else { &connected }.capture(file.clone()).unwrap();
+        let mut buf = [0; LEN];
+        connected.write_all(&[1; LEN]).await.unwrap();
+        accepted.read_exact(&mut buf).await.unwrap();
+        accepted.write_all(&buf).await.unwrap();
+        connected.read_exact(&mut buf).await.unwrap();
+        let packets = file.packets();
+        assert_eq!(capture.finish().unwrap(), packets.len() as u64);
+        for from in [connected.local_addr().unwrap().port(), accepted.local_addr().unwrap().port()] {
+            let of_one = packets.iter().filter(|packet| packet.bytes[20..22] == from.to_be_bytes());
+            assert_eq!(of_one.map(|packet| payload(&packet.bytes).len()).sum::<usize>(), LEN);
+        }
+    }
 }

@@ -255,3 +255,37 @@ async fn a_device_that_ends_is_named() {
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     assert!(error.to_string().starts_with("the stack's device failed: "), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_differs_from_linux() {
+    let mut c = connected(MemoryConfig::default()).await;
+    let peer = c.connected.local_addr().unwrap();
+    c.connected.set_zero_linger().unwrap();
+    drop(c.connected);
+    settle().await;
+    check(&c.accepted.read(&mut [0; 1]).await.unwrap_err(), ErrorKind::ConnectionReset, 104);
+    c.accepted.shutdown().await.unwrap();
+    assert_eq!(c.accepted.peer_addr().unwrap(), peer);
+
+    let socket = TcpSocket::new_v4(&c.client).unwrap();
+    let error = socket.bind(addr("[2001:db8::2]:80")).unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::InvalidInput, None));
+    let error = socket.connect(addr("[2001:db8::1]:80")).await.unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::InvalidInput, None));
+
+    // A listener on any address gets IPv4 as IPv4, and nobody connects to an address that maps it.
+    let listener = TcpListener::bind(&c.server, "[::]:81").await.unwrap();
+    let _stream = within(5, TcpStream::connect(&c.client, "192.0.2.1:81")).await.unwrap();
+    assert!(within(5, listener.accept()).await.unwrap().1.is_ipv4());
+    let error = within(5, TcpStream::connect(&c.client, "[::ffff:192.0.2.1]:81")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+
+    // The attempt that is under way is ended; what comes later finds no stack.
+    let mut connecting = Box::pin(TcpStream::connect(&c.client, "192.0.2.99:80"));
+    assert!(poll_once(&mut connecting).await.is_pending());
+    let mut shutdown = Box::pin(c.client.shutdown());
+    let _closes = poll_once(&mut shutdown).await;
+    check(&within(5, connecting).await.unwrap_err(), ErrorKind::ConnectionAborted, 103);
+    let late = TcpStream::connect(&c.client, SERVER).await.unwrap_err();
+    assert_eq!((late.kind(), late.raw_os_error()), (ErrorKind::BrokenPipe, None));
+}

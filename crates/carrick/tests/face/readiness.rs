@@ -65,6 +65,30 @@ async fn any_number_of_tasks_wait_to_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_to_write_learns_of_the_shutdown() {
+    let c = small().await;
+    let (read, write) = c.connected.into_split();
+    let stream: &TcpStream = read.as_ref();
+    while {
+        settle().await;
+        poll_once(&mut Box::pin(stream.writable())).await.is_ready()
+    } {
+        fill(stream);
+    }
+    let ready = async {
+        let (ready, writable) = tokio::join!(stream.ready(Interest::WRITABLE), stream.writable());
+        writable.unwrap();
+        ready.unwrap()
+    };
+    let mut ready = Box::pin(ready);
+    assert!(poll_once(&mut ready).await.is_pending());
+    drop(write);
+    assert!(within(1, ready).await.is_write_closed());
+    assert_eq!(stream.try_write(&[0]).unwrap_err().kind(), ErrorKind::BrokenPipe);
+    drop(c.accepted);
+}
+
+#[tokio::test(start_paused = true)]
 async fn any_number_of_tasks_wait_to_write() {
     let mut c = small().await;
     let stream = Arc::new(c.connected);
@@ -264,6 +288,26 @@ async fn peeking_takes_nothing() {
     assert_eq!(read.peek(&mut [0; 3]).await.unwrap(), 3);
     assert_eq!(within(1, read_all(&mut read)).await.unwrap(), b"abcdef");
     assert_eq!(read.peek(&mut [0; 3]).await.unwrap(), 0, "the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn peeking_touches_only_what_it_fills() {
+    let mut c = connected(MemoryConfig::default()).await;
+    let mut bytes = [std::mem::MaybeUninit::uninit(); 100];
+    let mut buf = ReadBuf::uninit(&mut bytes);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(c.accepted.poll_peek(&mut cx, &mut buf).is_pending());
+    assert_eq!(buf.initialized().len(), 0);
+    c.connected.write_all(b"abcdef").await.unwrap();
+    settle().await;
+    assert!(matches!(c.accepted.poll_peek(&mut cx, &mut buf), Poll::Ready(Ok(6))));
+    assert_eq!((buf.filled(), buf.initialized().len()), (&b"abcdef"[..], 6));
+    let mut few = [0; 4];
+    let mut few = ReadBuf::new(&mut few);
+    few.put_slice(b">");
+    assert!(matches!(c.accepted.poll_peek(&mut cx, &mut few), Poll::Ready(Ok(3))));
+    assert!(matches!(c.accepted.poll_peek(&mut cx, &mut few), Poll::Ready(Ok(0))));
+    assert_eq!(few.filled(), b">abc");
 }
 
 #[tokio::test(start_paused = true)]

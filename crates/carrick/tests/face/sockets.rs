@@ -31,10 +31,42 @@ async fn a_bound_port_is_nobody_elses() {
     // Any port, and each only once.
     let (a, b) = (bind("0.0.0.0:0").unwrap(), bind("0.0.0.0:0").unwrap());
     let (a, b) = (a.local_addr().unwrap(), b.local_addr().unwrap());
-    assert!(a.port() >= 49_152 && b.port() >= 49_152 && a != b);
+    assert!(a.port() >= 1024 && b.port() >= 1024 && a != b);
     let unbound = TcpSocket::new_v6(&server).unwrap();
     assert_eq!(unbound.local_addr().unwrap(), addr("[::]:0"));
-    assert!(unbound.listen(1).unwrap().local_addr().unwrap().port() >= 49_152);
+    assert!(unbound.listen(1).unwrap().local_addr().unwrap().port() >= 1024);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_port_of_a_live_connection_is_not_handed_out() {
+    let (server, client) = stacks(MemoryConfig::default());
+    let listener = TcpListener::bind(&server, SERVER).await.unwrap();
+    let mut streams = Vec::new();
+    for at in ["0.0.0.0:0", "192.0.2.2:0"].repeat(10) {
+        let socket = TcpSocket::new_v4(&client).unwrap();
+        socket.bind(addr(at)).unwrap();
+        let bound = socket.local_addr().unwrap().port();
+        let stream = within(5, socket.connect(addr(SERVER))).await.unwrap();
+        assert_eq!(stream.local_addr().unwrap().port(), bound);
+        streams.push((stream, within(5, listener.accept()).await.unwrap()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_share_an_address_get_ports_of_their_own() {
+    let (server, _client) = stacks(MemoryConfig::default());
+    let bind = || {
+        let socket = TcpSocket::new_v4(&server).unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(addr("0.0.0.0:0")).unwrap();
+        socket
+    };
+    let (a, b) = (bind(), bind());
+    assert_ne!(a.local_addr().unwrap(), b.local_addr().unwrap());
+    // A port that is named can be shared still.
+    let c = TcpSocket::new_v4(&server).unwrap();
+    c.set_reuseaddr(true).unwrap();
+    c.bind(a.local_addr().unwrap()).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,6 +187,8 @@ async fn buffers_are_as_large_as_asked_for_within_reason() {
         assert_eq!(socket.recv_buffer_size().unwrap(), becomes);
         assert_eq!(socket.send_buffer_size().unwrap(), becomes);
     }
+    socket.set_user_timeout(Some(Duration::ZERO)).unwrap();
+    assert_eq!(socket.user_timeout().unwrap(), None);
     let mut config = socket.connection_config();
     assert_eq!(config.send_buffer, (1 << 30) - 1);
     config.nodelay = true;
