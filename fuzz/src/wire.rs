@@ -36,6 +36,7 @@ pub fn ip(data: &[u8]) {
 }
 
 fn packet(data: &[u8]) {
+    merge(merge(None, data), data);
     let mut buf = [0; 1280];
     let view = match IpView::parse(data) {
         Ok(view) => view,
@@ -77,6 +78,7 @@ fn packet(data: &[u8]) {
 
 /// Any bytes as a segment.
 pub fn tcp(data: &[u8]) {
+    in_a_row(data);
     let Ok(view) = TcpView::parse(data) else { return };
     assert_eq!(view.header_len() + view.payload().len(), data.len());
     let _ = view.verify_checksum(LOCAL_V4, PEER_V4);
@@ -92,6 +94,32 @@ pub fn tcp(data: &[u8]) {
         back.options.user_timeout = header.options.user_timeout;
     }
     assert_eq!(back, header);
+}
+
+/// The segment with its checksum made right, and then one that follows it.
+fn in_a_row(segment: &[u8]) {
+    let header = IpHeader { payload_len: segment.len(), ..IpHeader::new(LOCAL_V4, PEER_V4, Protocol::TCP) };
+    let mut packet = vec![0; header.header_len()];
+    if segment.len() < 20 || header.emit(&mut packet).is_err() {
+        return;
+    }
+    let at = packet.len();
+    packet.extend_from_slice(segment);
+    let make_right = |segment: &mut [u8]| {
+        tcp::set_checksum(segment, 0).unwrap();
+        let mut sum = Checksum::pseudo_header(LOCAL_V4, PEER_V4, Protocol::TCP, segment.len());
+        sum.add(segment);
+        tcp::set_checksum(segment, sum.finish()).unwrap();
+    };
+    make_right(&mut packet[at..]);
+    let first = merge(None, &packet);
+    let Some(len) = first.as_ref().map(|(_, payload)| payload.len()) else { return };
+    let [a, b, c, d] = [4, 5, 6, 7].map(|i| packet[at + i]);
+    let next = u32::from_be_bytes([a, b, c, d]).wrapping_add(u32::try_from(len).unwrap());
+    packet[at + 4..at + 8].copy_from_slice(&next.to_be_bytes());
+    make_right(&mut packet[at..]);
+    let (run, _) = merge(first, &packet).expect("what begins a run goes on with it");
+    assert_eq!(run.packets(), 2, "the next of the same size is taken");
 }
 
 fn header_of(view: &TcpView<&[u8]>) -> TcpHeader {

@@ -9,8 +9,9 @@ use carrick_core::{ConnectionConfig, ListenAddr, ListenConfig};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::net::{ToSocketAddrs, lookup_host};
+use tokio::task::coop::{consume_budget, poll_proceed};
 
 /// How many connections wait to be accepted unless the caller says otherwise.
 const BACKLOG: u32 = 1024;
@@ -128,6 +129,7 @@ impl TcpListener {
     /// # }
     /// ```
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        consume_budget().await;
         loop {
             let mut pushed = std::pin::pin!(self.listening.notify.notified());
             pushed.as_mut().enable();
@@ -143,7 +145,10 @@ impl TcpListener {
     /// # Errors
     /// As [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        self.take(Some(cx.waker()))
+        let coop = ready!(poll_proceed(cx));
+        let result = ready!(self.take(Some(cx.waker())));
+        coop.made_progress();
+        Poll::Ready(result)
     }
 
     fn take(&self, waker: Option<&Waker>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {

@@ -80,7 +80,8 @@ impl Stack {
     ///
     /// The writer is called by whichever task moves the packet, which waits for it: let it be quick, a
     /// [`BufWriter`](io::BufWriter) around a file or a `Vec`, and let it not use the stack itself. When it fails or panics the
-    /// capture stops, and nothing else does. While there is none a packet pays for one look at a flag.
+    /// capture stops, and nothing else does. While there is one, also of a single connection, the stack's packets leave one at a time;
+    /// while there is none a packet pays for one look at a flag.
     ///
     /// # Errors
     /// What the writer said to the beginning of the file.

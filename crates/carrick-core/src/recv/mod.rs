@@ -180,8 +180,9 @@ impl Receiver {
 
     /// Text wholly below RCV.NXT has come once more.
     pub(crate) fn note_old_text(&mut self, seq: SeqNum, len: u32) {
-        let duplicate = self.duplicate_in(seq, len);
-        self.note_duplicate(duplicate);
+        if let Some(duplicate) = self.duplicate_in(seq, len) {
+            self.note_duplicate(duplicate);
+        }
     }
 
     /// What of the text at `seq` has come before: below RCV.NXT, or else the first part of it that lies in text
@@ -211,8 +212,7 @@ impl Receiver {
         found
     }
 
-    fn note_duplicate(&mut self, duplicate: Option<SackBlock>) {
-        let Some(block) = duplicate else { return };
+    fn note_duplicate(&mut self, block: SackBlock) {
         self.acks.on_trouble();
         if !self.sack {
             return;
@@ -252,7 +252,7 @@ impl Receiver {
     ) -> Taken {
         let duplicates = self.duplicates_in(seq, u32::try_from(text.len()).unwrap_or(u32::MAX), segments);
         let taken = self.take_new_text(cx, seq, text, queue);
-        duplicates.into_iter().for_each(|duplicate| self.note_duplicate(Some(duplicate)));
+        duplicates.into_iter().for_each(|duplicate| self.note_duplicate(duplicate));
         self.tidy();
         taken
     }

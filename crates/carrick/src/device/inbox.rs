@@ -166,7 +166,7 @@ impl std::fmt::Debug for Inbox<'_> {
     }
 }
 
-/// Collects frames instead of handling them: for testing a device without a stack.
+/// Collects frames instead of handling them, for using a device without a stack.
 #[derive(Debug, Default)]
 pub struct Collected {
     /// What has been received: packet, checksum, segment size.

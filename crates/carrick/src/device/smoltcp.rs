@@ -205,9 +205,7 @@ impl<D: Device> DevicePhy<D> {
 
     /// Sends what waits. True if nothing does any more.
     fn has_room(&mut self) -> bool {
-        if let Some(packet) = self.waiting.take_if(|packet| send(&self.device, packet)) {
-            drop(packet);
-        }
+        drop(self.waiting.take_if(|packet| send(&self.device, packet)));
         self.waiting.is_none()
     }
 }

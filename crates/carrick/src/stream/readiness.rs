@@ -13,6 +13,7 @@ use bytes::{BufMut, Bytes};
 use carrick_core::{Connection, Cx};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::iter;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{Interest, ReadBuf, Ready};
@@ -201,20 +202,15 @@ impl TcpStream {
         if room == 0 {
             return Ok(0);
         }
-        let n = self.try_take(|connection, cx| {
-            let mut n = 0;
-            for part in connection.readable() {
-                let part = part.get(..room - n).unwrap_or(part);
-                buf.put_slice(part);
-                n += part.len();
-                if n == room {
-                    break;
-                }
-            }
-            connection.consume(cx, n);
-            n
-        });
-        n.map(Option::unwrap_or_default)
+        let chunks = self.try_take(|connection, cx| {
+            let mut left = room;
+            let next = || connection.take_chunk(cx, left).inspect(|chunk| left -= chunk.len());
+            iter::from_fn(next).collect::<Vec<_>>()
+        })?;
+        // The caller's buffer is the caller's code, and runs under no lock of ours.
+        let chunks = chunks.unwrap_or_default();
+        chunks.iter().for_each(|chunk| buf.put_slice(chunk));
+        Ok(chunks.iter().map(Bytes::len).sum())
     }
 
     /// Takes up to `max` bytes of what has been received, as the buffer that they lie in, without copying and without

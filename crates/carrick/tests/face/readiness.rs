@@ -4,6 +4,7 @@ use crate::common::*;
 use carrick::device::memory::{MemoryConfig, pair};
 use carrick::device::{Capabilities, Device, Inbox, Packet};
 use carrick::{ConnectionConfig, TcpStream};
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -442,6 +443,40 @@ async fn who_is_always_ready_lets_others_run() {
         c.accepted.readable().await.unwrap();
     }
     assert!(others.load(Ordering::Relaxed) > 10);
+    counting.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_accepts_one_after_the_other_lets_others_run() {
+    const CONNECTIONS: usize = 600;
+    let c = connected(MemoryConfig::default()).await;
+    let mut streams = Vec::new();
+    for _ in 0..CONNECTIONS {
+        streams.push(TcpStream::connect(&c.client, SERVER).await.unwrap());
+    }
+    settle().await;
+    let others = Arc::new(AtomicUsize::new(0));
+    let counting = tokio::spawn({
+        let others = Arc::clone(&others);
+        async move {
+            loop {
+                others.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    for polled in [false, true] {
+        let before = others.load(Ordering::Relaxed);
+        for _ in 0..CONNECTIONS / 2 {
+            let accepted = if polled {
+                poll_fn(|cx| c.listener.poll_accept(cx)).await
+            } else {
+                c.listener.accept().await
+            };
+            accepted.unwrap();
+        }
+        assert!(others.load(Ordering::Relaxed) > before, "polled: {polled}");
+    }
     counting.abort();
 }
 
