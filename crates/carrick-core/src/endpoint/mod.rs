@@ -175,6 +175,16 @@ impl Endpoint {
         }
     }
 
+    /// Settings of the connections that come of a listener from now on, handshakes under way included: all but
+    /// [`receive_buffer`](ConnectionConfig::receive_buffer), of which their peers have been told. Does nothing if there
+    /// is no such listener.
+    pub fn set_listener_connection(&mut self, id: ListenerId, connection: ConnectionConfig) {
+        if let Some(listener) = self.listeners.get_mut(id) {
+            let receive_buffer = listener.connection.receive_buffer;
+            listener.connection = Arc::new(ConnectionConfig { receive_buffer, ..connection });
+        }
+    }
+
     /// The time to live of connections that come of a listener from now on, 1 to 255; none if there is no such
     /// listener.
     #[must_use]
