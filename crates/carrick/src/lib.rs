@@ -116,8 +116,8 @@ pub mod tcp {
 
 pub use capture::Capture;
 pub use carrick_core::{
-    Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, KeepAlive, ListenAddr, TcpInfo,
-    TcpState, UserTimeoutOption,
+    Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, KeepAlive, ListenAddr, RecoveryState,
+    TcpInfo, TcpState, UserTimeoutOption,
 };
 pub use listener::TcpListener;
 pub use socket::TcpSocket;

@@ -35,7 +35,7 @@ use core::net::SocketAddr;
 use core::num::NonZeroU8;
 use core::time::Duration;
 use handshake::Peer;
-pub use info::TcpInfo;
+pub use info::{RecoveryState, TcpInfo};
 use path::Path;
 use timers::Timers;
 pub(crate) use transmit::{Plan, emit_header};
