@@ -112,12 +112,16 @@ impl Options {
             linger: self.core_linger(),
             dscp: self.tos >> 2,
             hop_limit: self.ttl.or(base.hop_limit),
-            fin_wait_2: match self.linger2 {
-                0 => base.fin_wait_2,
-                seconds => Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
-            },
+            fin_wait_2: self.fin_wait_2(settings),
             congestion: controller(&self.congestion),
             ..base.clone()
+        }
+    }
+
+    fn fin_wait_2(&self, settings: &Settings) -> Duration {
+        match self.linger2 {
+            0 => settings.connection.fin_wait_2,
+            seconds => Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
         }
     }
 
@@ -270,7 +274,7 @@ impl Sockets {
             return Ok(());
         }
         let streaming = matches!(self.socket_ref(fd)?.role, Role::Stream { .. });
-        let options = &mut self.socket_mut(fd)?.options;
+        let super::Socket { options, settings, .. } = self.socket_mut(fd)?;
         match name {
             libc::TCP_NODELAY => {
                 let on = value.flag()?;
@@ -315,7 +319,11 @@ impl Sockets {
                 options.user_timeout = timeout;
                 self.tell(fd, |connection, cx| connection.set_user_timeout(cx, some_time(timeout)));
             }
-            libc::TCP_LINGER2 => options.linger2 = value.int()?,
+            libc::TCP_LINGER2 => {
+                options.linger2 = value.int()?;
+                let limit = options.fin_wait_2(settings);
+                self.tell(fd, |connection, cx| connection.set_fin_wait_2(cx, limit));
+            }
             libc::TCP_SYNCNT => options.syn_count = u8::try_from(value.within(1, 127)?).ok(),
             libc::TCP_QUICKACK => {
                 let on = value.flag()?;
