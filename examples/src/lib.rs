@@ -8,6 +8,7 @@ pub mod diagram;
 pub mod ladder;
 pub mod link;
 pub mod meter;
+pub mod moving;
 pub mod namespace;
 pub mod netlink;
 pub mod pattern;

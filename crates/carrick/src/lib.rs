@@ -77,6 +77,9 @@
 //! how a connection is doing, [`TcpStream::closed`] waits for its end, [`TcpListener::bind_any`] takes connections to any
 //! address and port; keep-alive, user timeout, congestion control and the limit of what is not sent yet are settings.
 //!
+//! The [guides](guide) take a task each: serving, dialling, moving a program, accepting for others, testing, tuning,
+//! finding out what is wrong.
+//!
 //! # How much memory, how many tasks
 //!
 //! One task per stack, none per connection. An idle connection holds no buffers; bytes under way are counted
@@ -91,6 +94,7 @@ mod cell;
 mod deadlines;
 pub mod device;
 mod error;
+pub mod guide;
 mod kernel;
 mod listener;
 mod outlet;
@@ -116,8 +120,8 @@ pub mod tcp {
 
 pub use capture::Capture;
 pub use carrick_core::{
-    Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, KeepAlive, ListenAddr, TcpInfo,
-    TcpState, UserTimeoutOption,
+    Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, EndpointConfig, KeepAlive,
+    ListenAddr, Rate, ReassemblyLimits, SynCookies, TcpInfo, TcpState, UserTimeoutOption,
 };
 pub use listener::TcpListener;
 pub use socket::TcpSocket;

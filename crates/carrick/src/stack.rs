@@ -194,6 +194,32 @@ impl StackBuilder {
         self
     }
 
+    /// Changes the settings that concern the host and no single connection: half-open records and cookies, connections per
+    /// source, ephemeral ports, reassembly, rates of resets and ICMP errors. What `set` says of the MTU is overridden by
+    /// the device. Default: [`EndpointConfig::default`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick::device::memory::{MemoryConfig, pair};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (device, _other_end) = pair(MemoryConfig::default());
+    /// let stack = carrick::Stack::builder()
+    ///     .address("192.0.2.1/24".parse()?)
+    ///     .endpoint_config(|endpoint| {
+    ///         endpoint.max_per_source = Some(64);
+    ///         endpoint.ephemeral_ports = 49_152..=65_535;
+    ///     })
+    ///     .device(device)
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn endpoint_config(mut self, set: impl FnOnce(&mut EndpointConfig)) -> Self {
+        set(&mut self.endpoint);
+        self
+    }
+
     /// Settings of the connections. Default: the core's.
     #[must_use]
     pub fn connection_config(self, connection: ConnectionConfig) -> Self {
