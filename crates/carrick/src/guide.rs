@@ -14,3 +14,6 @@ pub mod accept_any {}
 
 #[doc = include_str!("../guides/tune.md")]
 pub mod tune {}
+
+#[doc = include_str!("../guides/debug.md")]
+pub mod debug {}
