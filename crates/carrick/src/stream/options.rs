@@ -2,7 +2,7 @@
 
 use super::TcpStream;
 use crate::error::not_connected;
-use carrick_core::{Connection, Cx, KeepAlive, TcpInfo};
+use carrick_core::{Connection, Cx, KeepAlive, TcpInfo, TcpState};
 use std::io;
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -185,6 +185,29 @@ impl TcpStream {
     /// ```
     pub fn tcp_info(&self) -> io::Result<TcpInfo> {
         self.look(Connection::tcp_info)?.ok_or_else(not_connected)
+    }
+
+    /// The state by its RFC name (RFC 9293 §3.3.2), also of a connection that [`tcp_info`](Self::tcp_info) has nothing to say
+    /// of any more: [`TimeWait`](TcpState::TimeWait) while old segments are waited out, [`Closed`](TcpState::Closed) at last.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, _peer) = connected().await?;
+    /// use carrick::TcpState;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// assert_eq!(stream.state(), TcpState::Established);
+    /// stream.shutdown().await?;
+    /// assert_eq!(stream.state(), TcpState::FinWait1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn state(&self) -> TcpState {
+        self.look(Connection::state).unwrap_or(TcpState::Closed)
     }
 
     /// The error that the connection ended with, if it did; the first time that it is asked for. Reads and writes go on
