@@ -27,10 +27,11 @@ const BACKLOG: u32 = 1024;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> std::io::Result<()> {
 /// # let (server, client) = stacks()?;
-/// # let _guest = tokio::spawn(async move { let mut s = carrick::TcpStream::connect(&client, "192.0.2.1:7").await?; tokio::io::AsyncWriteExt::write_all(&mut s, b"hi").await?; s.readable().await });
 /// use carrick::TcpListener;
 ///
 /// let listener = TcpListener::bind(&server, "192.0.2.1:7").await?;
+/// # let mut guest = carrick::TcpStream::connect(&client, "192.0.2.1:7").await?;
+/// # tokio::io::AsyncWriteExt::write_all(&mut guest, b"hi").await?;
 /// loop {
 ///     let (mut stream, _peer) = listener.accept().await?;
 ///     tokio::spawn(async move {
@@ -39,6 +40,7 @@ const BACKLOG: u32 = 1024;
 ///     });
 ///     # break;
 /// }
+/// # tokio::io::AsyncReadExt::read_exact(&mut guest, &mut [0; 2]).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -56,8 +58,9 @@ impl TcpListener {
     /// A future that is dropped has not begun to listen.
     ///
     /// # Errors
-    /// What the resolver said, or the last address's: [`AddrInUse`](io::ErrorKind::AddrInUse), [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if it
-    /// is not one of the stack's addresses, [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the stack has ended.
+    /// What the resolver said, or the last address's: [`AddrInUse`](io::ErrorKind::AddrInUse),
+    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if it is not one of the stack's addresses,
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the stack has ended.
     ///
     /// # Examples
     /// ```

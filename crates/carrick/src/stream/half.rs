@@ -1,6 +1,6 @@
 //! What both kinds of halves can do.
 
-/// The methods and traits of a half that reads; it has `AsRef<TcpStream>`, and comes from the method that `$split` names.
+/// The methods and traits of a half that reads; it has `AsRef<TcpStream>` and comes from the method named by `$split`.
 macro_rules! read_half {
     ($half:ty, $split:literal) => {
         impl $half {
@@ -286,7 +286,7 @@ macro_rules! read_half {
     };
 }
 
-/// The methods and traits of a half that writes; it has `AsRef<TcpStream>`, and comes from the method that `$split` names.
+/// The methods and traits of a half that writes; it has `AsRef<TcpStream>` and comes from the method named by `$split`.
 macro_rules! write_half {
     ($half:ty, $split:literal) => {
         impl $half {

@@ -401,8 +401,8 @@ impl TcpStream {
         self.look(Connection::tcp_info)?.ok_or_else(not_connected)
     }
 
-    /// The state by its RFC name (RFC 9293 §3.3.2), also of a connection that [`tcp_info`](Self::tcp_info) has nothing to say
-    /// of any more: [`TimeWait`](TcpState::TimeWait) while old segments are waited out, [`Closed`](TcpState::Closed) at last.
+    /// The state by its RFC name (RFC 9293 §3.3.2), also when [`tcp_info`](Self::tcp_info) has nothing to say any more:
+    /// [`TimeWait`](TcpState::TimeWait) while old segments are waited out, [`Closed`](TcpState::Closed) at last.
     ///
     /// # Examples
     /// ```
