@@ -12,5 +12,6 @@ pub mod moving;
 pub mod namespace;
 pub mod netlink;
 pub mod pattern;
+pub mod rungs;
 pub mod shell;
 pub mod web;

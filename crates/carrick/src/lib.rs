@@ -2,16 +2,18 @@
 //! any [device](device::Device) that moves IP packets. The operating system never sees the connections.
 //!
 //! ```text
-//!  your tasks                 TcpStream, TcpListener            as in tokio::net, plus the stack as first argument
-//!  ──────────────────────────────────┬──────────────────────────────────────────────
-//!       writes leave at once,        │        ▲ wakes readers and writers
-//!       from the caller's task       │        │
-//!                                    ▼        │
-//!  Stack     connections, each behind its own lock  ◄──  one device task: reads, retries, timers
-//!                                    │        ▲
-//!  ──────────────────────────────────┼────────┼─────────────────────────────────────
-//!  Device                            ▼        │             TUN · memory pair · your own
+//!  your tasks      TcpListener, TcpStream          as in tokio::net, plus the stack as first argument
+//!  ─────────────────────────────┬──────────────────────────────────────────────────────────────────
+//!       writes leave at once,   │        ▲ wakes readers and writers
+//!       from the caller's task  │        │
+//!                               ▼        │
+//!  Stack      connections, each behind its own lock  ◄── one device task: reads, retries, timers
+//!                               │        ▲
+//!  ─────────────────────────────┼────────┼─────────────────────────────────────────────────────────
+//!  Device                       ▼        │         TUN · memory pair · channel · descriptor · your own
 //! ```
+//!
+//! There is TCP, over IPv4 and IPv6, and what a host owes besides: ICMP, fragments, path MTU discovery. There is no UDP.
 //!
 //! Two stacks on a pair of memory devices need no privileges and no network, and on tokio's paused clock they
 //! are a deterministic test of a protocol over real TCP:
@@ -46,6 +48,36 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A [TUN interface](device::Tun) joins a stack to the kernel, on Linux, and to whatever the kernel routes there. Making one
+//! needs the right to configure the network; everything else needs no privileges, on any operating system.
+//!
+//! ```no_run
+//! # #[cfg(target_os = "linux")]
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use carrick::device::Tun;
+//! use carrick::{Stack, TcpListener};
+//!
+//! let tun = Tun::builder().host("192.0.2.1/24".parse()?).build()?; // the kernel's end of the link
+//! let stack = Stack::builder().address("192.0.2.2/24".parse()?).device(tun).build()?; // ours
+//! let listener = TcpListener::bind(&stack, "192.0.2.2:80").await?;
+//! let (stream, peer) = listener.accept().await?; // from `curl http://192.0.2.2/`, for example
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to look
+//!
+//! | to | there is |
+//! |---|---|
+//! | serve | [`TcpListener::bind`]; with settings, [`TcpSocket::listen`] |
+//! | dial | [`TcpStream::connect`]; from an address of one's own or with settings, [`TcpSocket::connect`] |
+//! | take connections to any address, as a gateway does | [`StackBuilder::any_address`] and [`TcpListener::bind_any`] |
+//! | carry packets in one's own way | [`device::channel`], [`device::PacketFd`], or the trait [`device::Device`] |
+//! | test a protocol without a network | [`device::memory::pair`], `#[tokio::test(start_paused = true)]` |
+//! | tune | [`ConnectionConfig`] for a stack or a socket, setters for a stream, [`congestion`] |
+//! | see what happens | [`TcpStream::tcp_info`], [`TcpStream::state`], [`Stack::counters`], [`Stack::capture`] |
+//! | end without loss | [`TcpStream::closed`], [`Stack::shutdown`] |
 //!
 //! # What differs from `tokio::net`
 //!
@@ -108,12 +140,31 @@ mod task;
 /// How much may be in flight: the controllers that there are, and what one of your own implements.
 ///
 /// One is chosen for a socket with [`TcpSocket::set_congestion`], for a stack with [`ConnectionConfig::congestion`].
+///
+/// # Examples
+/// ```
+/// use carrick::ConnectionConfig;
+/// use carrick::congestion::NewReno;
+///
+/// let congestion = Some(Box::new(NewReno::default()) as _);
+/// let config = ConnectionConfig { congestion, ..ConnectionConfig::default() };
+/// # assert!(config.congestion.is_some());
+/// ```
 pub mod congestion {
     pub use carrick_core::Instant;
     pub use carrick_core::congestion::*;
 }
 
 /// The halves of a [`TcpStream`], under the path that `tokio::net` has them at.
+///
+/// # Examples
+/// ```
+/// use carrick::tcp::{OwnedReadHalf, OwnedWriteHalf}; // before: `tokio::net::tcp`
+///
+/// async fn relay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> std::io::Result<u64> {
+///     tokio::io::copy(&mut from, &mut to).await
+/// }
+/// ```
 pub mod tcp {
     pub use crate::stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 }

@@ -76,6 +76,26 @@ impl Stack {
         self.handle.net(&cx).live
     }
 
+    /// How many handshakes that peers have begun are not complete, and so not among the
+    /// [`connections`](Self::connections); those answered with cookies are not counted.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, _client) = stacks()?;
+    /// // A number that stays high tells of a SYN flood, or of a path on which answers get lost.
+    /// assert_eq!(server.half_open(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn half_open(&self) -> usize {
+        let cx = self.handle.cx(self.handle.now());
+        self.handle.net(&cx).endpoint.half_open()
+    }
+
     /// Writes every packet that comes or goes from now on to `writer`, as a pcapng file, until the [`Capture`] is dropped.
     ///
     /// The writer is called by whichever task moves the packet, which waits for it: let it be quick, a

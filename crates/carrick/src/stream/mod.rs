@@ -37,6 +37,26 @@ use tokio::task::coop::poll_proceed;
 /// received bytes have not been read; then the peer gets a reset, so that it learns that they were lost. A
 /// stack lives in a process and dies with it: before the process ends, wait for [`closed`](Self::closed) or
 /// [`Stack::shutdown`].
+///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// # let (mut stream, mut peer) = connected().await?;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// stream.write_all(b"a question").await?;
+/// # let mut asked = [0; 10];
+/// # peer.read_exact(&mut asked).await?;
+/// # peer.write_all(b"an answer").await?;
+/// # drop(peer);
+/// let mut answer = String::new();
+/// stream.read_to_string(&mut answer).await?;
+/// assert_eq!(answer, "an answer");
+/// # Ok(())
+/// # }
+/// ```
 pub struct TcpStream {
     cell: Arc<Cell>,
     stack: Handle,
@@ -121,6 +141,18 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// let addr = stream.local_addr()?;
+    /// assert_eq!(addr, peer.peer_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.look(Connection::local_addr)
     }
@@ -129,6 +161,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// assert_eq!(stream.peer_addr()?, "192.0.2.1:7".parse().unwrap());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.look(Connection::remote_addr)
     }
@@ -179,12 +222,51 @@ impl TcpStream {
     /// # Errors
     /// What the writer said to the beginning of the file; [`NotConnected`](io::ErrorKind::NotConnected) after an internal
     /// error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # let path = std::env::temp_dir().join(format!("carrick-stream-{}.pcapng", std::process::id()));
+    /// use std::fs::File;
+    /// use std::io::BufWriter;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// let capture = stream.capture(BufWriter::new(File::create(&path)?))?;
+    /// stream.write_all(b"hello").await?;
+    /// let packets = capture.finish()?; // now Wireshark can open the file
+    /// assert!(packets > 0);
+    /// # std::fs::remove_file(path)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn capture(&self, writer: impl io::Write + Send + 'static) -> io::Result<Capture> {
         let ends = (self.local_addr()?, self.peer_addr()?);
         self.stack.outlet.captures.begin(Some(ends), Box::new(writer))
     }
 
     /// Splits into halves that borrow the stream.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// let (mut read, mut write) = stream.split();
+    /// let mut answer = [0; 2];
+    /// tokio::try_join!(write.write_all(b"question"), async {
+    ///     # peer.write_all(b"ok").await?;
+    ///     read.read_exact(&mut answer).await
+    /// })?;
+    /// assert_eq!(&answer, b"ok");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         split::split(self)
     }
