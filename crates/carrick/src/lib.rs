@@ -77,6 +77,19 @@
 //! how a connection is doing, [`TcpStream::closed`] waits for its end, [`TcpListener::bind_any`] takes connections to any
 //! address and port; keep-alive, user timeout, congestion control and the limit of what is not sent yet are settings.
 //!
+//! # What runs on top
+//!
+//! What is generic over [`AsyncRead`](tokio::io::AsyncRead) and [`AsyncWrite`](tokio::io::AsyncWrite) needs nothing from here:
+//! tokio-rustls on both sides, tokio-util's codecs, hyper's own server and client with `TokioIo`. Where a crate has a trait
+//! that only carrick can implement for its types, a feature of the crate's name does, under the names that tokio's have there:
+//!
+//! | feature | what works |
+//! |---|---|
+//! | `axum` | `axum::serve(listener, app)`; handlers ask for `ConnectInfo<HttpInfo>` |
+//! | `hyper` | `HttpConnector` for hyper-util's pooled client, and for TLS and gRPC clients around it |
+//! | `tonic` | `serve_with_incoming(TcpIncoming::from(listener))`; clients take the `HttpConnector` |
+//! | `smoltcp` | devices of smoltcp's, [both ways](device) |
+//!
 //! # How much memory, how many tasks
 //!
 //! One task per stack, none per connection. An idle connection holds no buffers; bytes under way are counted
@@ -91,6 +104,7 @@ mod cell;
 mod deadlines;
 pub mod device;
 mod error;
+mod glue;
 mod kernel;
 mod listener;
 mod outlet;
@@ -119,6 +133,12 @@ pub use carrick_core::{
     Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, KeepAlive, ListenAddr, TcpInfo,
     TcpState, UserTimeoutOption,
 };
+#[cfg(feature = "hyper")]
+pub use glue::HttpConnector;
+#[cfg(any(feature = "axum", feature = "hyper"))]
+pub use glue::HttpInfo;
+#[cfg(feature = "tonic")]
+pub use glue::TcpIncoming;
 pub use listener::TcpListener;
 pub use socket::TcpSocket;
 pub use stack::{Counters, Stack, StackBuilder};
