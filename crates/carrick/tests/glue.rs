@@ -62,6 +62,15 @@ async fn the_connector_finds_host_and_port() {
     }
 }
 
+#[tokio::test]
+async fn the_connector_asks_the_resolver() {
+    // The one name that every system knows, of an address that no packet may go to: it was found, and refused.
+    let (_server, client) = stacks();
+    let error =
+        connect(&mut HttpConnector::new(&client), "http://localhost/").await.expect_err("no such packet");
+    assert_eq!(error.to_string(), "invalid destination address");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_connector_says_what_it_cannot_do() {
     let (_server, client) = stacks();
