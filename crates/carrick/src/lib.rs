@@ -109,6 +109,19 @@
 //! how a connection is doing, [`TcpStream::closed`] waits for its end, [`TcpListener::bind_any`] takes connections to any
 //! address and port; keep-alive, user timeout, congestion control and the limit of what is not sent yet are settings.
 //!
+//! # What runs on top
+//!
+//! What is generic over [`AsyncRead`](tokio::io::AsyncRead) and [`AsyncWrite`](tokio::io::AsyncWrite) needs nothing from here:
+//! tokio-rustls on both sides, tokio-util's codecs, hyper's own server and client with `TokioIo`. Where a crate has a trait
+//! that only carrick can implement for its types, a feature of the crate's name does, under the names that tokio's have there:
+//!
+//! | feature | what works |
+//! |---|---|
+//! | `axum` | `axum::serve(listener, app)`; handlers ask for `ConnectInfo<HttpInfo>` |
+//! | `hyper` | `HttpConnector` for hyper-util's pooled client, and for TLS and gRPC clients around it |
+//! | `tonic` | `serve_with_incoming(TcpIncoming::from(listener))`; clients take the `HttpConnector` |
+//! | `smoltcp` | devices of smoltcp's, [both ways](device) |
+//!
 //! The [guides](guide) take a task each: serving, dialling, moving a program, accepting for others, testing, tuning,
 //! finding out what is wrong.
 //!
@@ -126,6 +139,7 @@ mod cell;
 mod deadlines;
 pub mod device;
 mod error;
+mod glue;
 pub mod guide;
 mod kernel;
 mod listener;
@@ -174,6 +188,12 @@ pub use carrick_core::{
     Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, EndpointConfig, KeepAlive,
     ListenAddr, Rate, ReassemblyLimits, SynCookies, TcpInfo, TcpState, UserTimeoutOption,
 };
+#[cfg(feature = "hyper")]
+pub use glue::HttpConnector;
+#[cfg(any(feature = "axum", feature = "hyper"))]
+pub use glue::HttpInfo;
+#[cfg(feature = "tonic")]
+pub use glue::TcpIncoming;
 pub use listener::TcpListener;
 pub use socket::TcpSocket;
 pub use stack::{Counters, Stack, StackBuilder};

@@ -132,11 +132,35 @@ impl Stack {
     /// Everything is closed at the first poll; dropping the future afterwards ends the waiting, not the closing.
     pub async fn shutdown(&self) {
         self.handle.close();
+        let _why = self.ended().await;
+    }
+
+    /// Waits until the stack has ended, and says why: [`shutdown`](Self::shutdown) (then
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe)), [`abort`](Self::abort), a device that has ended or failed for good, or
+    /// the end of its runtime. It ends nothing itself; any number of tasks may wait.
+    ///
+    /// # Cancel safety
+    /// Waiting changes nothing; it may be dropped and begun again.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (stack, _client) = stacks()?;
+    /// let watched = stack.clone();
+    /// let watch = tokio::spawn(async move { println!("{}", watched.ended().await) });
+    /// stack.shutdown().await;
+    /// watch.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn ended(&self) -> io::Error {
         loop {
             let mut ended = std::pin::pin!(self.handle.ended_notify.notified());
             ended.as_mut().enable();
             if self.handle.has_ended() {
-                return;
+                return self.handle.failure().unwrap_or(&Failure::Ended).to_io();
             }
             ended.await;
         }

@@ -16,7 +16,7 @@ use crate::capture::Capture;
 use crate::cell::{Cell, State, register};
 use crate::error::{io_error, not_connected};
 use crate::shared::{Handle, is_over};
-use carrick_core::{Connection, Cx, SendError};
+use carrick_core::{Connection, ConnectionConfig, Cx, SendError};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -98,20 +98,26 @@ impl TcpStream {
     /// # }
     /// ```
     pub async fn connect<A: ToSocketAddrs>(stack: &Stack, addr: A) -> io::Result<Self> {
+        Self::connect_with(stack.handle(), &stack.handle().connection_config, addr).await
+    }
+
+    pub(crate) async fn connect_with<A: ToSocketAddrs>(
+        stack: &Handle,
+        config: &Arc<ConnectionConfig>,
+        addr: A,
+    ) -> io::Result<Self> {
         let mut last = None;
         for addr in lookup_host(addr).await? {
-            match Self::connect_to(stack, addr).await {
+            let attempt = match stack.connect(None, addr, Arc::clone(config), None) {
+                Ok(cell) => Self::when_connected(cell, stack).await,
+                Err(error) => Err(error),
+            };
+            match attempt {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = Some(error),
             }
         }
         Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address to connect to")))
-    }
-
-    async fn connect_to(stack: &Stack, addr: SocketAddr) -> io::Result<Self> {
-        let config = Arc::clone(&stack.handle().connection_config);
-        let cell = stack.handle().connect(None, addr, config, None)?;
-        Self::when_connected(cell, stack.handle()).await
     }
 
     /// Waits until the attempt has succeeded; dropped before that, it ends the attempt.
