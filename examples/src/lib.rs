@@ -11,5 +11,6 @@ pub mod meter;
 pub mod namespace;
 pub mod netlink;
 pub mod pattern;
+pub mod proxy;
 pub mod shell;
 pub mod web;

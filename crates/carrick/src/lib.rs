@@ -91,9 +91,11 @@ mod cell;
 mod deadlines;
 pub mod device;
 mod error;
+mod held;
 mod kernel;
 mod listener;
 mod outlet;
+mod request;
 mod shared;
 mod socket;
 mod stack;
@@ -116,10 +118,11 @@ pub mod tcp {
 
 pub use capture::Capture;
 pub use carrick_core::{
-    Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, KeepAlive, ListenAddr, TcpInfo,
-    TcpState, UserTimeoutOption,
+    Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, KeepAlive, ListenAddr, Refusal,
+    SynOffer, TcpInfo, TcpState, UserTimeoutOption,
 };
 pub use listener::TcpListener;
+pub use request::{Request, RequestListener};
 pub use socket::TcpSocket;
 pub use stack::{Counters, Stack, StackBuilder};
 pub use stream::{
