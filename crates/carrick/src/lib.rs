@@ -47,6 +47,34 @@
 //! # }
 //! ```
 //!
+//! # A protocol under a bad link
+//!
+//! With the feature `sim` there is a [bad link](device::impaired) for any device: in memory and on tokio's paused clock, each
+//! loss, delay and retransmission is the same at each run with the same seed, and over in milliseconds.
+//!
+//! ```
+//! # #[cfg(not(feature = "sim"))]
+//! # fn main() {}
+//! # #[cfg(feature = "sim")]
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> std::io::Result<()> {
+//! use carrick::device::impaired::{LinkConfig, stacks};
+//! use carrick::{TcpListener, TcpStream};
+//! use std::time::Duration;
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! // In your crate: #[tokio::test(start_paused = true)]
+//! let bad = LinkConfig { loss: 50_000, ..LinkConfig::delayed(Duration::from_millis(20)) }; // 5 %
+//! let (server, client, _link) = stacks(&bad, 7)?;
+//! let listener = TcpListener::bind(&server, "192.0.2.1:7").await?;
+//! tokio::spawn(async move { listener.accept().await?.0.write_all(&[7; 100_000]).await });
+//! let mut received = Vec::new();
+//! TcpStream::connect(&client, "192.0.2.1:7").await?.read_to_end(&mut received).await?;
+//! assert_eq!(received, [7; 100_000]);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What differs from `tokio::net`
 //!
 //! A program moves over by a change of `use` and one argument: constructors take the stack first. Names, arguments,
@@ -75,7 +103,7 @@
 //!
 //! Beyond tokio: [`TcpStream::read_chunk`] and [`OwnedReadHalf::buffered`] read without a copy, [`TcpStream::tcp_info`] tells
 //! how a connection is doing, [`TcpStream::closed`] waits for its end, [`TcpListener::bind_any`] takes connections to any
-//! address and port; keep-alive, user timeout, congestion control and the limit of what is not sent yet are settings.
+//! address and port, [`RequestListener`] lets you decide about a connection before its peer hears anything; keep-alive, user timeout, congestion control and the limit of what is not sent yet are settings.
 //!
 //! # How much memory, how many tasks
 //!
@@ -133,3 +161,8 @@ pub use stream::{
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// So are the guide's.
+#[cfg(all(doctest, feature = "sim"))]
+#[doc = include_str!("../../../docs/guides/test-under-a-bad-link.md")]
+struct TestUnderABadLink;

@@ -135,8 +135,7 @@ impl RequestListener {
     }
 
     /// Sets how many requests are held at once, at least 1: those that nobody has decided about, and those accepted
-    /// whose handshake is not complete. Default 1,024. Each takes about 600 bytes. There are none dropped for it that are
-    /// held already.
+    /// whose handshake is not complete. Default 1,024. None that is held already is dropped for it.
     pub fn set_limit(&self, most: u32) {
         let cx = self.stack.cx(self.stack.now());
         self.stack.net(&cx).endpoint.set_listener_max_half_open(self.listening.id, most);

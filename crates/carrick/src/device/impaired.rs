@@ -7,20 +7,18 @@
 //!
 //! ```
 //! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
-//! use carrick::device::impaired::{LinkConfig, pair};
-//! use carrick::{Stack, TcpListener, TcpStream};
+//! use carrick::device::impaired::{LinkConfig, stacks};
+//! use carrick::{TcpListener, TcpStream};
 //! use std::time::Duration;
 //!
 //! # /*
 //! #[tokio::test(start_paused = true)]
 //! # */
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> { my_protocol_survives().await }
-//! async fn my_protocol_survives() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn main() -> std::io::Result<()> { my_protocol_survives().await }
+//! async fn my_protocol_survives() -> std::io::Result<()> {
 //!     let bad = LinkConfig { loss: 50_000, ..LinkConfig::delayed(Duration::from_millis(20)) }; // 5 %
-//!     let (left, right) = pair(&bad, 7);
-//!     let server = Stack::builder().address("192.0.2.1/24".parse()?).device(left).seed_for_tests([1; 32]).build()?;
-//!     let client = Stack::builder().address("192.0.2.2/24".parse()?).device(right).seed_for_tests([2; 32]).build()?;
+//!     let (server, client, _link) = stacks(&bad, 7)?;
 //!     let listener = TcpListener::bind(&server, "192.0.2.1:7").await?;
 //!     tokio::spawn(async move { my_server(listener.accept().await?.0).await });
 //!     let answer = my_client(TcpStream::connect(&client, "192.0.2.1:7").await?).await?;
@@ -41,6 +39,9 @@
 //! # }
 //! ```
 //!
+//! `start_paused` needs tokio's feature `test-util`. `docs/guides/test-under-a-bad-link.md` in the repository is a guide to
+//! tests of this kind.
+//!
 //! # What is the same each time
 //!
 //! All of it, each packet and each time, if all chance comes from seeds (the link's, and
@@ -60,7 +61,7 @@
 //! # Time
 //!
 //! tokio's timers have a resolution of a millisecond, and a paused clock moves in whole ones: no packet arrives early,
-//! none more than a millisecond late, and those due within the same millisecond come together, in order. The stack is
+//! none then a whole millisecond late, and those due within the same millisecond come together, in order. The stack is
 //! told when a packet was due, so that it takes those that come together for as far apart as they were.
 //!
 //! # What does not fit
@@ -73,13 +74,15 @@ mod wire;
 
 use super::memory::{self, MemoryConfig, MemoryDevice};
 use super::{Capabilities, Device, Inbox, Meta, Packet};
+use crate::Stack;
 use bytes::BytesMut;
-use carrick_core::Instant;
+use carrick_core::{Cidr, Instant};
 use carrick_sim::{Link, Packet as Carried, Rng};
 use carrier::Carrier;
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -162,34 +165,57 @@ pub fn pair(both_ways: &LinkConfig, seed: u64) -> (Impaired, MemoryDevice) {
     (Impaired::new(left, both_ways, seed), right)
 }
 
+/// Two stacks joined by such a [`pair`], the server's first, and what changes the link: outward is from server to client.
+/// The server has the addresses 192.0.2.1 and 2001:db8::1, the client 192.0.2.2 and 2001:db8::2, and all their randomness
+/// comes from `seed`, so that they are for tests alone.
+///
+/// # Errors
+/// As [`StackBuilder::build`](crate::StackBuilder::build).
+///
+/// # Panics
+/// As [`StackBuilder::build`](crate::StackBuilder::build).
+///
+/// # Examples
+/// See the [module's page](self).
+pub fn stacks(both_ways: &LinkConfig, seed: u64) -> io::Result<(Stack, Stack, LinkControl)> {
+    let (left, right) = pair(both_ways, seed);
+    let control = left.control();
+    let mut rng = Rng::new(!seed);
+    let mut builder = |host: u8| {
+        let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host.into());
+        Stack::builder()
+            .address(Cidr::new(Ipv4Addr::new(192, 0, 2, host).into(), 24))
+            .address(Cidr::new(v6.into(), 64))
+            .seed_for_tests(rng.seed())
+    };
+    Ok((builder(1).device(left).build()?, builder(2).device(right).build()?, control))
+}
+
 /// Changes a link while it is in use, and tells what it has done. Cloning it is cheap; it keeps nothing running.
 ///
 /// # Examples
 /// A path that is interrupted for a minute:
 /// ```
-/// # use carrick::{Stack, TcpListener, TcpStream};
 /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
-/// use carrick::device::impaired::{LinkConfig, pair};
+/// use carrick::device::impaired::{LinkConfig, stacks};
+/// use carrick::{TcpListener, TcpStream};
 /// use std::time::Duration;
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (left, right) = pair(&LinkConfig::default(), 7);
-/// let control = left.control();
-/// # let server = Stack::builder().address("192.0.2.1/24".parse()?).device(left).build()?;
-/// # let client = Stack::builder().address("192.0.2.2/24".parse()?).device(right).build()?;
-/// # let listener = TcpListener::bind(&server, "192.0.2.1:7").await?;
-/// # let mut stream = TcpStream::connect(&client, "192.0.2.1:7").await?;
-/// # let mut accepted = listener.accept().await?.0;
-/// // .. two stacks on it, and a stream between them
+/// # async fn main() -> std::io::Result<()> {
+/// let (server, client, link) = stacks(&LinkConfig::default(), 7)?;
+/// let listener = TcpListener::bind(&server, "192.0.2.1:7").await?;
+/// let mut stream = TcpStream::connect(&client, "192.0.2.1:7").await?;
+/// let mut accepted = listener.accept().await?.0;
+///
 /// let dead = LinkConfig { loss: 1_000_000, ..LinkConfig::default() };
-/// control.set_outward(dead.clone());
-/// control.set_inward(dead);
+/// link.set_outward(dead.clone());
+/// link.set_inward(dead);
 /// stream.write_all(b"are you there?").await?;
 /// tokio::time::sleep(Duration::from_secs(60)).await;
-/// assert!(control.inward().lost > 1, "it was sent again and again");
-/// control.set_outward(LinkConfig::default());
-/// control.set_inward(LinkConfig::default());
+/// assert!(link.inward().lost > 1, "it was sent again and again");
+/// link.set_outward(LinkConfig::default());
+/// link.set_inward(LinkConfig::default());
 /// let mut text = [0; 14];
 /// accepted.read_exact(&mut text).await?;
 /// # Ok(()) }
