@@ -12,6 +12,7 @@ pub mod moving;
 pub mod namespace;
 pub mod netlink;
 pub mod pattern;
+pub mod proxy;
 pub mod rungs;
 pub mod shell;
 pub mod tls;

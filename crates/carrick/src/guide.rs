@@ -12,6 +12,10 @@ pub mod dial {}
 #[doc = include_str!("../guides/accept-any.md")]
 pub mod accept_any {}
 
+#[doc = include_str!("../guides/bad-link.md")]
+#[cfg(feature = "sim")]
+pub mod bad_link {}
+
 #[doc = include_str!("../guides/tune.md")]
 pub mod tune {}
 

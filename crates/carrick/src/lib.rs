@@ -66,6 +66,34 @@
 //! # }
 //! ```
 //!
+//! # A protocol under a bad link
+//!
+//! With the feature `sim` there is a [bad link](device::impaired) for any device: in memory and on tokio's paused clock, each
+//! loss, delay and retransmission is the same at each run with the same seed, and over in milliseconds.
+//!
+//! ```
+//! # #[cfg(not(feature = "sim"))]
+//! # fn main() {}
+//! # #[cfg(feature = "sim")]
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> std::io::Result<()> {
+//! use carrick::device::impaired::{LinkConfig, stacks};
+//! use carrick::{TcpListener, TcpStream};
+//! use std::time::Duration;
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! // In your crate: #[tokio::test(start_paused = true)]
+//! let bad = LinkConfig { loss: 50_000, ..LinkConfig::delayed(Duration::from_millis(20)) }; // 5 %
+//! let (server, client, _link) = stacks(&bad, 7)?;
+//! let listener = TcpListener::bind(&server, "192.0.2.1:7").await?;
+//! tokio::spawn(async move { listener.accept().await?.0.write_all(&[7; 100_000]).await });
+//! let mut received = Vec::new();
+//! TcpStream::connect(&client, "192.0.2.1:7").await?.read_to_end(&mut received).await?;
+//! assert_eq!(received, [7; 100_000]);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Where to look
 //!
 //! | to | there is |
@@ -107,7 +135,8 @@
 //!
 //! Beyond tokio: [`TcpStream::read_chunk`] and [`OwnedReadHalf::buffered`] read without a copy, [`TcpStream::tcp_info`] tells
 //! how a connection is doing, [`TcpStream::closed`] waits for its end, [`TcpListener::bind_any`] takes connections to any
-//! address and port; keep-alive, user timeout, congestion control and the limit of what is not sent yet are settings.
+//! address and port, [`RequestListener`] lets you decide about a connection before its peer hears anything; keep-alive, user
+//! timeout, congestion control and the limit of what is not sent yet are settings.
 //!
 //! # What runs on top
 //!
@@ -121,6 +150,7 @@
 //! | `hyper` | `HttpConnector` for hyper-util's pooled client, and for TLS and gRPC clients around it |
 //! | `tonic` | `serve_with_incoming(TcpIncoming::from(listener))`; clients take the `HttpConnector` |
 //! | `smoltcp` | devices of smoltcp's, [both ways](device) |
+//! | `sim` | a [bad link](device::impaired) around any device |
 //!
 //! The [guides](guide) take a task each: serving, dialling, moving a program, accepting for others, testing, tuning,
 //! finding out what is wrong.
@@ -141,9 +171,11 @@ pub mod device;
 mod error;
 mod glue;
 pub mod guide;
+mod held;
 mod kernel;
 mod listener;
 mod outlet;
+mod request;
 mod shared;
 mod socket;
 mod stack;
@@ -186,7 +218,7 @@ pub mod tcp {
 pub use capture::Capture;
 pub use carrick_core::{
     Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, EndpointConfig, KeepAlive,
-    ListenAddr, Rate, ReassemblyLimits, SynCookies, TcpInfo, TcpState, UserTimeoutOption,
+    ListenAddr, Rate, ReassemblyLimits, Refusal, SynCookies, SynOffer, TcpInfo, TcpState, UserTimeoutOption,
 };
 #[cfg(feature = "hyper")]
 pub use glue::HttpConnector;
@@ -195,6 +227,7 @@ pub use glue::HttpInfo;
 #[cfg(feature = "tonic")]
 pub use glue::TcpIncoming;
 pub use listener::TcpListener;
+pub use request::{Request, RequestListener};
 pub use socket::TcpSocket;
 pub use stack::{Counters, Stack, StackBuilder};
 pub use stream::{

@@ -8,6 +8,7 @@
 use crate::cell::{Cell, CellGuard, End, State, held};
 use crate::deadlines::Deadlines;
 use crate::error::{Failure, io_error};
+use crate::held::Requests;
 use crate::kernel::{AcceptQueue, Retiring, Signal};
 use crate::outlet::{Outlet, Sent};
 use carrick_core::{
@@ -82,6 +83,8 @@ pub(crate) struct Listening {
     pub(crate) id: ListenerId,
     pub(crate) local_addr: SocketAddr,
     pub(crate) queue: AcceptQueue<Arc<Cell>>,
+    /// Instead of the queue, where each request is decided about first.
+    pub(crate) requests: Option<Requests>,
     pub(crate) notify: Notify,
 }
 
@@ -383,7 +386,7 @@ impl Shared {
         config: &ListenConfig,
         reserved: Option<ListenAddr>,
     ) -> io::Result<Arc<Listening>> {
-        self.start_listening(|net| {
+        self.start_listening(config.park, |net| {
             reserved.into_iter().for_each(|local| net.endpoint.unreserve(local));
             let (id, port) = net.find_port(addr, |endpoint, local| endpoint.listen(local, config.clone()))?;
             Ok((id, SocketAddr::new(addr.ip(), port)))
@@ -394,11 +397,12 @@ impl Shared {
     pub(crate) fn listen_any(&self, local: ListenAddr, config: ListenConfig) -> io::Result<Arc<Listening>> {
         let address = local.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let addr = SocketAddr::new(address, local.port.map_or(0, NonZeroU16::get));
-        self.start_listening(|net| Ok((net.endpoint.listen(local, config)?, addr)))
+        self.start_listening(config.park, |net| Ok((net.endpoint.listen(local, config)?, addr)))
     }
 
     fn start_listening(
         &self,
+        holds: bool,
         listen: impl FnOnce(&mut Net) -> Result<(ListenerId, SocketAddr), BindError>,
     ) -> io::Result<Arc<Listening>> {
         let cx = self.cx(self.now());
@@ -406,7 +410,8 @@ impl Shared {
             self.check()?;
             let (id, local_addr) = listen(net).map_err(io_error)?;
             let (queue, notify) = (AcceptQueue::new(), Notify::new());
-            let listening = Arc::new(Listening { id, local_addr, queue, notify });
+            let requests = holds.then(Requests::default);
+            let listening = Arc::new(Listening { id, local_addr, queue, requests, notify });
             net.listeners.insert(id, Arc::clone(&listening));
             Ok(listening)
         });
@@ -448,6 +453,7 @@ impl Shared {
         for cell in &unaccepted {
             self.release(cell, Connection::abort);
         }
+        listening.requests.iter().for_each(Requests::close);
         waker.into_iter().for_each(wake);
         contain(|| listening.notify.notify_waiters());
         // Resets of half-open connections are due from the endpoint.
@@ -488,7 +494,8 @@ impl Shared {
 
     // The stack's own life.
 
-    fn check(&self) -> io::Result<()> {
+    /// An error if nothing new can be opened.
+    pub(crate) fn check(&self) -> io::Result<()> {
         match self.failure() {
             Some(failure) => Err(failure.to_io()),
             None if self.closing.load(Ordering::Acquire) => Err(Failure::Ended.to_io()),
@@ -573,6 +580,7 @@ impl Shared {
         for listening in listeners.into_values() {
             let (unaccepted, waker) = listening.queue.close();
             unaccepted.iter().for_each(|cell| self.release(cell, |_, _| ()));
+            listening.requests.iter().for_each(Requests::close);
             waker.into_iter().for_each(wake);
             contain(|| listening.notify.notify_waiters());
         }

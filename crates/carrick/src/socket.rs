@@ -1,6 +1,7 @@
 //! A socket that is not yet a listener or a stream.
 
-use crate::shared::Handle;
+use crate::request::{RequestListener, holding};
+use crate::shared::{Handle, Listening};
 use crate::stream::options::{dscp, hop_limit};
 use crate::{KeepAlive, Stack, TcpListener, TcpStream};
 use carrick_core::congestion::Controller;
@@ -845,12 +846,43 @@ impl TcpSocket {
     /// # }
     /// ```
     pub fn listen(mut self, backlog: u32) -> io::Result<TcpListener> {
-        let addr = self.local_addr()?;
-        let settings = self.settings.get_mut();
-        let connection = settings.connection.clone();
+        let connection = self.settings.get_mut().connection.clone();
         let config = ListenConfig { backlog, connection, ..ListenConfig::default() };
-        let reserved = settings.bound.take().map(|(local, _)| local);
-        Ok(TcpListener::new(self.stack.listen(addr, &config, reserved)?, &self.stack))
+        Ok(TcpListener::new(self.start_listening(&config)?, &self.stack))
+    }
+
+    /// As [`listen`](Self::listen), holding up to `limit` requests (at least one) until they are decided about.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::{TcpSocket, TcpStream};
+    ///
+    /// let socket = TcpSocket::new_v4(&server)?;
+    /// socket.set_recv_buffer_size(1 << 20)?;
+    /// socket.bind("192.0.2.1:80".parse().unwrap())?;
+    /// let listener = socket.listen_requests(16)?;
+    /// let connecting = tokio::spawn(async move { TcpStream::connect(&client, "192.0.2.1:80").await });
+    /// let stream = listener.accept_request().await?.accept().await?;
+    /// # connecting.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn listen_requests(mut self, limit: u32) -> io::Result<RequestListener> {
+        let config = holding(self.settings.get_mut().connection.clone(), limit);
+        Ok(RequestListener::new(self.start_listening(&config)?, &self.stack))
+    }
+
+    fn start_listening(&mut self, config: &ListenConfig) -> io::Result<Arc<Listening>> {
+        let addr = self.local_addr()?;
+        let reserved = self.settings.get_mut().bound.take().map(|(local, _)| local);
+        self.stack.listen(addr, config, reserved)
     }
 
     fn check_family(&self, addr: SocketAddr) -> io::Result<()> {

@@ -264,6 +264,13 @@ impl StackBuilder {
         self
     }
 
+    /// How long a request that a [`RequestListener`](crate::RequestListener) holds can be decided about. Default 60 s.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.endpoint.park_for = timeout;
+        self
+    }
+
     /// Settings of the connections. Default: the core's.
     #[must_use]
     pub fn connection_config(self, connection: ConnectionConfig) -> Self {

@@ -13,6 +13,7 @@
 use crate::cell::Cell;
 use crate::device::{Buffers, Inbox, Meta, Popped, Queued, Sink};
 use crate::error::Failure;
+use crate::held;
 use crate::outlet::{Outlet, Sent};
 use crate::shared::{FRAMES_PER_HOLD, FRAMES_WHEN_SERVED, Net, Shared, contain, wake};
 use bytes::Bytes;
@@ -289,6 +290,7 @@ impl DeviceTask {
         if net.endpoint.poll_timeout().is_some_and(|due| due <= began && !may_wait(due, began, dry)) {
             net.endpoint.handle_timeout(&cx);
         }
+        let told = net.tell_requests();
         let mut more = false;
         if !self.blocked {
             let kept_back = reply(&shared.outlet, &mut net.endpoint, &cx, REPLIES_PER_TURN);
@@ -303,6 +305,9 @@ impl DeviceTask {
         let of_connections = work.deadlines.next().unwrap_or(Instant::NEVER);
         work.sleeping_until = of_endpoint.min(of_connections);
         self.until = work.sleeping_until;
+        drop(work);
+        drop(net);
+        told.wake();
         more
     }
 
@@ -537,14 +542,24 @@ impl<'a> Handler<'a> {
                 taken
             }
             Dispatch::Opened(listener, id, connection, segment) => {
-                let cell = net.insert(id, connection);
                 let listening = net.listener(listener).cloned();
+                let requests = listening.as_ref().and_then(|listening| listening.requests.as_ref());
+                // Somebody waits for this one, or did; it takes no place in the backlog.
+                let held = requests.map(|requests| requests.opened(connection.tuple()));
+                if held.is_some() {
+                    net.endpoint.accepted(listener);
+                }
+                let cell = net.insert(id, connection);
                 drop(net);
                 let outcome = self.shared.handle_input(&cell, cx, Input::Segment(segment));
                 self.batch.outcomes.push(outcome.unwrap_or(Outcome::Discarded(DiscardReason::Gone)));
                 self.batch.touched.push(Arc::clone(&cell));
-                let refused = match &listening {
-                    Some(listening) => match listening.queue.push(cell) {
+                let refused = match (held, &listening) {
+                    (Some(Some(held)), _) => match held.end(held::Outcome::Opened(cell)) {
+                        Err(held::Outcome::Opened(cell)) => Some(cell),
+                        _ => None,
+                    },
+                    (None, Some(listening)) => match listening.queue.push(cell) {
                         Ok(waker) => {
                             waker.into_iter().for_each(wake);
                             contain(|| listening.notify.notify_one());
@@ -552,9 +567,9 @@ impl<'a> Handler<'a> {
                         }
                         Err(cell) => Some(cell),
                     },
-                    None => Some(cell),
+                    (Some(None) | None, _) => Some(cell),
                 };
-                // The listener ended between the two steps.
+                // The listener, or whoever waited, ended between the two steps.
                 if let Some(cell) = refused {
                     self.shared.release(&cell, Connection::abort);
                 }
@@ -568,7 +583,12 @@ impl<'a> Handler<'a> {
                 }
                 true
             }
-            Dispatch::Answered | Dispatch::Held | Dispatch::Discard(_) => true,
+            Dispatch::Answered | Dispatch::Held | Dispatch::Discard(_) => {
+                let told = net.tell_requests();
+                drop(net);
+                told.wake();
+                true
+            }
         }
     }
 

@@ -493,6 +493,12 @@ impl Connection {
         self.rearm(cx.now);
     }
 
+    /// Whether partial segments are held back ([`set_cork`](Self::set_cork)).
+    #[must_use]
+    pub const fn corked(&self) -> bool {
+        self.corked
+    }
+
     /// While corked only full segments leave, and the end of what is written waits for more, for 200 ms at most;
     /// uncorked, or finished, it leaves at once. Off by default. Afterwards, drain.
     pub fn set_cork(&mut self, cx: &Cx, corked: bool) {

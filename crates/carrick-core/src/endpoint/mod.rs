@@ -38,7 +38,7 @@ use demux::{Demux, Entry};
 use keys::Keys;
 use limits::Bucket;
 use listener::Listeners;
-pub use park::{ParkedId, ParkedSyn, Refusal};
+pub use park::{ParkedEnd, ParkedId, ParkedSyn, Refusal, SynOffer};
 use path_mtu::Paths;
 use ports::Counters as PortCounters;
 use reassembly::{Kept, Reassembly};
@@ -65,6 +65,8 @@ pub struct Endpoint {
     listeners: Listeners,
     cookies: Cookies,
     replies: VecDeque<Reply>,
+    /// What parked SYNs have come to that somebody has heard of.
+    parked_ends: VecDeque<ParkedEnd>,
     resets: Bucket,
     icmp_errors: Bucket,
     echo_replies: Bucket,
@@ -129,6 +131,7 @@ impl Endpoint {
             next_ports: PortCounters::new(&keys),
             keys,
             replies: VecDeque::new(),
+            parked_ends: VecDeque::new(),
             counters: Counters::default(),
             clock: Instant::ZERO,
             generation: 0,
@@ -172,6 +175,13 @@ impl Endpoint {
     pub fn set_listener_hop_limit(&mut self, id: ListenerId, hop_limit: NonZeroU8) {
         if let Some(listener) = self.listeners.get_mut(id) {
             Arc::make_mut(&mut listener.connection).hop_limit = Some(hop_limit);
+        }
+    }
+
+    /// Sets how many half-open records a listener may have, parked SYNs included: [`ListenConfig::max_half_open`].
+    pub fn set_listener_max_half_open(&mut self, id: ListenerId, most: u32) {
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.config.max_half_open = most;
         }
     }
 
@@ -630,10 +640,16 @@ impl Endpoint {
     #[must_use]
     pub fn memory(&self) -> usize {
         let replies = self.replies.capacity().saturating_mul(size_of::<Reply>());
+        let ends = self.parked_ends.capacity().saturating_mul(size_of::<ParkedEnd>());
         let payloads: usize = self.replies.iter().map(|reply| reply.payload.len()).sum();
         let parts = self.reassembly.memory().saturating_add(self.paths.memory());
         let others = self.cookies.memory().saturating_add(parts);
-        self.demux.memory().saturating_add(others).saturating_add(replies).saturating_add(payloads)
+        self.demux
+            .memory()
+            .saturating_add(others)
+            .saturating_add(replies)
+            .saturating_add(ends)
+            .saturating_add(payloads)
     }
 
     /// Feeds what is known of tuples to a hash; times relative to `now`. What strangers may still be told is not
@@ -652,7 +668,7 @@ impl Endpoint {
         self.reassembly.digest(now, state);
         self.paths.digest(now, state);
         self.cookies.digest(now, state);
-        (self.replies.len(), self.unswept.is_some()).hash(state);
+        (self.replies.len(), self.parked_ends.len(), self.unswept.is_some()).hash(state);
     }
 }
 

@@ -13,6 +13,8 @@ mod buffers;
 pub mod channel;
 #[cfg(unix)]
 mod fd;
+#[cfg(feature = "sim")]
+pub mod impaired;
 mod inbox;
 pub mod memory;
 mod ring;

@@ -54,6 +54,40 @@ impl TcpStream {
         self.set(|connection, cx| connection.set_nodelay(cx, nodelay))
     }
 
+    /// Whether what does not fill a packet is held back.
+    ///
+    /// # Errors
+    /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    pub fn cork(&self) -> io::Result<bool> {
+        self.look(Connection::corked)
+    }
+
+    /// Holds back what does not fill a packet (true), for several writes that are to leave as one, or lets it go at once
+    /// (false), whatever [`nodelay`](Self::nodelay) says: Linux's `TCP_CORK`. Nothing is held for longer than 200 ms, or
+    /// beyond the end of the direction. Off by default.
+    ///
+    /// # Errors
+    /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// stream.set_cork(true)?;
+    /// stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").await?;
+    /// stream.write_all(b"hello").await?;
+    /// stream.set_cork(false)?; // one packet
+    /// # assert_eq!(peer.read(&mut [0; 100]).await?, 43);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_cork(&self, cork: bool) -> io::Result<()> {
+        self.set(|connection, cx| connection.set_cork(cx, cork))
+    }
+
     /// Whether the next segment is acknowledged at once, however small it is.
     ///
     /// # Errors
