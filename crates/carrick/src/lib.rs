@@ -77,6 +77,13 @@
 //! how a connection is doing, [`TcpStream::closed`] waits for its end, [`TcpListener::bind_any`] takes connections to any
 //! address and port; keep-alive, user timeout, congestion control and the limit of what is not sent yet are settings.
 //!
+//! # Seeing what happens
+//!
+//! [`Stack::counters`] with RFC 4022's names, [`Stack::device_status`], [`TcpStream::tcp_info`],
+//! [captures](Stack::capture), and events through [`tracing`](https://docs.rs/tracing), from stacks that begin (info) to single
+//! packets (trace), under the targets `carrick::stack`, `carrick::device`, `carrick::connection`, `carrick::path`,
+//! `carrick::discard`, `carrick::packet` and `carrick::capture`. A subscriber may use any stack while it is told something.
+//!
 //! # How much memory, how many tasks
 //!
 //! One task per stack, none per connection. An idle connection holds no buffers; bytes under way are counted
@@ -88,11 +95,13 @@
 
 mod capture;
 mod cell;
+mod counters;
 mod deadlines;
 pub mod device;
 mod error;
 mod kernel;
 mod listener;
+mod outage;
 mod outlet;
 mod shared;
 mod socket;
@@ -100,6 +109,7 @@ mod stack;
 mod stream;
 mod sync;
 mod task;
+mod watch;
 
 /// How much may be in flight: the controllers that there are, and what one of your own implements.
 ///
@@ -119,9 +129,11 @@ pub use carrick_core::{
     Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, KeepAlive, ListenAddr, TcpInfo,
     TcpState, UserTimeoutOption,
 };
+pub use counters::{Counters, TcpCounters};
 pub use listener::TcpListener;
+pub use outage::{DeviceStatus, Outage};
 pub use socket::TcpSocket;
-pub use stack::{Counters, Stack, StackBuilder};
+pub use stack::{Stack, StackBuilder};
 pub use stream::{
     BufferedReadHalf, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpStream, WriteHalf,
 };

@@ -26,6 +26,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{ToSocketAddrs, lookup_host};
 use tokio::task::coop::poll_proceed;
+use tracing::Instrument;
 
 /// A TCP connection between this stack and a peer.
 ///
@@ -91,13 +92,18 @@ impl TcpStream {
     async fn connect_to(stack: &Stack, addr: SocketAddr) -> io::Result<Self> {
         let config = Arc::clone(&stack.handle().connection_config);
         let cell = stack.handle().connect(None, addr, config, None)?;
-        Self::when_connected(cell, stack.handle()).await
+        Self::when_connected(cell, stack.handle(), addr).await
     }
 
     /// Waits until the attempt has succeeded; dropped before that, it ends the attempt.
-    pub(crate) async fn when_connected(cell: Arc<Cell>, stack: &Handle) -> io::Result<Self> {
+    pub(crate) async fn when_connected(
+        cell: Arc<Cell>,
+        stack: &Handle,
+        remote: SocketAddr,
+    ) -> io::Result<Self> {
         let stream = Self::new(cell, stack.clone());
-        poll_fn(|cx| stream.poll_connected(cx)).await?;
+        let span = tracing::debug_span!(target: "carrick::connection", "connect", %remote);
+        poll_fn(|cx| stream.poll_connected(cx)).instrument(span).await?;
         Ok(stream)
     }
 
