@@ -155,6 +155,13 @@
 //! The [guides](guide) take a task each: serving, dialling, moving a program, accepting for others, testing, tuning,
 //! finding out what is wrong.
 //!
+//! # Seeing what happens
+//!
+//! [`Stack::counters`] with RFC 4022's names, [`Stack::device_status`], [`TcpStream::tcp_info`],
+//! [captures](Stack::capture), and events through [`tracing`](https://docs.rs/tracing), from stacks that begin (info) to single
+//! packets (trace), under the targets `carrick::stack`, `carrick::device`, `carrick::connection`, `carrick::path`,
+//! `carrick::discard`, `carrick::packet` and `carrick::capture`. A subscriber may use any stack while it is told something.
+//!
 //! # How much memory, how many tasks
 //!
 //! One task per stack, none per connection. An idle connection holds no buffers; bytes under way are counted
@@ -166,6 +173,7 @@
 
 mod capture;
 mod cell;
+mod counters;
 mod deadlines;
 pub mod device;
 mod error;
@@ -174,6 +182,7 @@ pub mod guide;
 mod held;
 mod kernel;
 mod listener;
+mod outage;
 mod outlet;
 mod request;
 mod shared;
@@ -182,6 +191,7 @@ mod stack;
 mod stream;
 mod sync;
 mod task;
+mod watch;
 
 /// How much may be in flight: the controllers that there are, and what one of your own implements.
 ///
@@ -220,6 +230,7 @@ pub use carrick_core::{
     Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, EndpointConfig, KeepAlive,
     ListenAddr, Rate, ReassemblyLimits, Refusal, SynCookies, SynOffer, TcpInfo, TcpState, UserTimeoutOption,
 };
+pub use counters::{Counters, TcpCounters};
 #[cfg(feature = "hyper")]
 pub use glue::HttpConnector;
 #[cfg(any(feature = "axum", feature = "hyper"))]
@@ -227,9 +238,10 @@ pub use glue::HttpInfo;
 #[cfg(feature = "tonic")]
 pub use glue::TcpIncoming;
 pub use listener::TcpListener;
+pub use outage::{DeviceStatus, Outage};
 pub use request::{Request, RequestListener};
 pub use socket::TcpSocket;
-pub use stack::{Counters, Stack, StackBuilder};
+pub use stack::{Stack, StackBuilder};
 pub use stream::{
     BufferedReadHalf, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpStream, WriteHalf,
 };

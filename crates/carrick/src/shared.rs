@@ -6,11 +6,13 @@
 //! half allocates.
 
 use crate::cell::{Cell, CellGuard, End, State, held};
+use crate::counters::Lives;
 use crate::deadlines::Deadlines;
 use crate::error::{Failure, io_error};
 use crate::held::Requests;
 use crate::kernel::{AcceptQueue, Retiring, Signal};
 use crate::outlet::{Outlet, Sent};
+use crate::watch::{TellUnlocked, Watch, tells};
 use carrick_core::{
     BindError, Budget, Connection, ConnectionConfig, ConnectionId, Cx, Endpoint, EndpointEvent, Event, Input,
     Instant, ListenAddr, ListenConfig, ListenerId, Outcome, Pressure, TcpState,
@@ -25,7 +27,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
+use std::time::Duration;
 use tokio::sync::Notify;
+use tracing::Level;
+use tracing::field::display;
 
 /// Most super-segments that leave during one hold of a connection's lock; the rest is the device task's.
 pub(crate) const FRAMES_PER_HOLD: usize = 2;
@@ -54,6 +59,9 @@ pub(crate) struct Shared {
     failure: OnceLock<Failure>,
     ended: AtomicBool,
     pub(crate) ended_notify: Notify,
+    pub(crate) lives: Lives,
+    /// How long the device may take no packet before everything ends.
+    pub(crate) outage_limit: Option<Duration>,
     pub(crate) internal_errors: AtomicU64,
     /// What the device received and could make nothing of.
     pub(crate) device_refused: AtomicU64,
@@ -117,6 +125,7 @@ impl Shared {
         outlet: Outlet,
         memory_limit: usize,
         connection_config: ConnectionConfig,
+        outage_limit: Option<Duration>,
     ) -> Self {
         Self {
             net: Mutex::new(Net { endpoint, cells: Vec::new(), live: 0, listeners: HashMap::new() }),
@@ -138,6 +147,8 @@ impl Shared {
             failure: OnceLock::new(),
             ended: AtomicBool::new(false),
             ended_notify: Notify::new(),
+            lives: Lives::default(),
+            outage_limit,
             internal_errors: AtomicU64::new(0),
             device_refused: AtomicU64::new(0),
             merged: AtomicU64::new(0),
@@ -166,6 +177,10 @@ impl Shared {
     /// What a call at `now` is told.
     pub(crate) fn cx(&self, now: Instant) -> Cx {
         Cx { now, memory: self.budget.allowance(self.used.load(Ordering::Relaxed)) }
+    }
+
+    pub(crate) fn watch(&self) -> &Arc<Watch> {
+        &self.outlet.watch
     }
 
     pub(crate) fn memory_used(&self) -> usize {
@@ -206,6 +221,7 @@ impl Shared {
             return None;
         }
         let handled = state.run(|connection| (connection.handle_input(cx, input), connection.memory()));
+        self.observe(&mut state);
         // A connection that panics on a packet has used it.
         let (outcome, memory) = handled.unwrap_or((Outcome::Accepted, 0));
         // Booked at once, so that the next packet's allowance knows of this one.
@@ -217,17 +233,38 @@ impl Shared {
     /// the cell's lock held.
     pub(crate) fn settle(&self, cell: &Arc<Cell>, state: &mut State, cx: &Cx, frames: usize) -> Settled {
         let mut settled = Settled::default();
-        let Settled { retired, path_changed, .. } = &mut settled;
+        let mut path = None;
         let tell = |event: EndpointEvent| {
-            *(if event.is_end() { &mut *retired } else { &mut *path_changed }) = true;
+            match event {
+                EndpointEvent::PathMtu(mtu) => path = Some(mtu),
+                EndpointEvent::Closed | EndpointEvent::TimeWait(_) => settled.retired = true,
+            }
             self.retiring.push((cell.id, event));
         };
         let drained = state.run(|connection| drain(connection, &self.outlet, cx, frames, tell));
         let mut drained = drained.unwrap_or_default();
-        if std::mem::take(&mut state.panicked) {
+        if state.ended == Some(End::Panicked) {
+            state.ended = Some(End::Internal);
             self.internal_errors.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(id = ?cell.id, "a connection's state machine panicked; it was given up");
+            if tells(Level::ERROR) {
+                let id = cell.id;
+                self.watch().later(move || {
+                    tracing::error!(
+                        target: "carrick::connection",
+                        ?id,
+                        "a connection's state machine panicked; it was given up"
+                    );
+                });
+            }
         }
+        self.observe(state);
+        settled.path_changed = path.is_some();
+        if let Some(mtu) = path
+            && tells(Level::DEBUG)
+        {
+            self.tell_path(state, mtu);
+        }
+        settled.raise = self.outlet.outages.take_news();
         let over = state.connection().is_none();
         if over && !state.retired && !settled.retired {
             settled.retired = true;
@@ -290,6 +327,45 @@ impl Shared {
         raise
     }
 
+    /// Counts and tells of a change of a connection's state since it was last looked at.
+    #[inline]
+    fn observe(&self, state: &mut State) {
+        let now = state.connection().map_or(TcpState::Closed, Connection::state);
+        // With the stack's end all connections were counted as closed.
+        if now != state.seen && state.ended != Some(End::Stack) {
+            self.changed(state, now);
+        }
+    }
+
+    #[cold]
+    fn changed(&self, state: &mut State, now: TcpState) {
+        let before = std::mem::replace(&mut state.seen, now);
+        let connection = state.connection();
+        let from = connection.and_then(Connection::closed_from).unwrap_or(before);
+        self.lives.changed(before, from, now);
+        if !tells(Level::DEBUG) {
+            return;
+        }
+        let ends = connection.map(|connection| (connection.local_addr(), connection.remote_addr()));
+        let error = state.error(self.failure()).filter(|_| now == TcpState::Closed);
+        self.watch().later(move || {
+            let (local, remote) = ends.map(|(local, remote)| (display(local), display(remote))).unzip();
+            let error = error.as_ref().map(display);
+            tracing::debug!(
+                target: "carrick::connection", local, remote, %from, to = %now, error, "state"
+            );
+        });
+    }
+
+    #[cold]
+    fn tell_path(&self, state: &State, mtu: u16) {
+        let Some(connection) = state.connection() else { return };
+        let (local, remote) = (connection.local_addr(), connection.remote_addr());
+        self.watch().later(move || {
+            tracing::debug!(target: "carrick::path", %local, %remote, mtu, "path MTU");
+        });
+    }
+
     fn book(&self, state: &mut State, memory: usize) {
         let before = std::mem::replace(&mut state.accounted, memory);
         if memory > before {
@@ -347,7 +423,7 @@ impl Shared {
     /// Locks the endpoint, which hears first of the connections that have ended.
     pub(crate) fn net(&self, cx: &Cx) -> NetGuard<'_> {
         held::enter_net();
-        let mut net = NetGuard(self.net.lock());
+        let mut net = NetGuard(self.net.lock(), TellUnlocked);
         let Net { endpoint, cells, live, .. } = &mut *net.0;
         self.retiring.take(|(id, event)| {
             let ends = event.is_end();
@@ -540,8 +616,24 @@ impl Shared {
     /// Ends everything at once: every stream, accept and connect gets the reason.
     pub(crate) fn fail(&self, failure: Failure) {
         let reset = matches!(failure, Failure::Aborted);
+        let defect = matches!(failure, Failure::Panicked);
+        let lost = matches!(failure, Failure::Device(..));
         if self.failure.set(failure).is_err() {
             return;
+        }
+        if tells(Level::ERROR)
+            && let Some(failure) = self.failure()
+        {
+            let why = failure.to_io();
+            self.watch().later(move || {
+                if defect {
+                    tracing::error!(target: "carrick::stack", %why, "stack ends");
+                } else if lost {
+                    tracing::warn!(target: "carrick::stack", %why, "stack ends");
+                } else {
+                    tracing::info!(target: "carrick::stack", %why, "stack ends");
+                }
+            });
         }
         let cx = self.cx(self.now());
         let ((cells, listeners), _) = self.with_net(&cx, |net| {
@@ -557,12 +649,16 @@ impl Shared {
                         drain(connection, &self.outlet, &cx, 1, drop);
                     });
                 }
+                self.observe(&mut state);
                 // What had ended properly before stays so.
                 if !state
                     .connection()
                     .is_some_and(|connection| is_over(connection) && connection.error().is_none())
                 {
                     state.ended.get_or_insert(End::Stack);
+                    if state.seen != TcpState::Closed {
+                        self.changed(&mut state, TcpState::Closed);
+                    }
                 }
                 state.retired = true;
                 if state.released {
@@ -715,8 +811,8 @@ pub(crate) fn contain(wake: impl FnOnce()) {
     drop(catch_unwind(AssertUnwindSafe(wake)));
 }
 
-/// The endpoint's lock.
-pub(crate) struct NetGuard<'a>(MutexGuard<'a, Net>);
+/// The endpoint's lock. Its fields are dropped in their order.
+pub(crate) struct NetGuard<'a>(MutexGuard<'a, Net>, TellUnlocked);
 
 impl Deref for NetGuard<'_> {
     type Target = Net;

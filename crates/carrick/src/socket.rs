@@ -820,7 +820,7 @@ impl TcpSocket {
         let config = Arc::new(settings.connection.clone());
         let (reserved, local) = settings.bound.take().unzip();
         let cell = self.stack.connect(local, addr, config, reserved)?;
-        TcpStream::when_connected(cell, &self.stack).await
+        TcpStream::when_connected(cell, &self.stack, addr).await
     }
 
     /// Listens, on any free port if the socket is not bound, with room for `backlog` connections (at least one) that

@@ -167,6 +167,9 @@ impl Endpoint {
         if self.demux.insert_half_open(&self.keys, record).is_none() {
             return self.discard(DiscardReason::NoRoom);
         }
+        if !park {
+            bump(&mut self.counters.passive_opens_begun);
+        }
         if let Some(listener) = self.listeners.get_mut(id) {
             listener.half_open = listener.half_open.saturating_add(1);
         }
@@ -291,24 +294,24 @@ impl Endpoint {
             Proof::Cookie(None) => None,
         };
         if self.source_is_full(tuple.remote) {
-            if let Some((index, record)) = record {
-                self.parked_ended(index, &record, ConnectionError::Reset);
-            }
+            self.not_opened(record, ConnectionError::Reset);
             return self.refuse_source(&tuple, &segment);
         }
         if let Proof::Cookie(_) = proof {
             if !self.cookies.spend(&tuple, done.iss, done.peer.irs) {
+                self.not_opened(record, ConnectionError::Reset);
                 return self.stray(tuple, &segment);
             }
             bump(&mut self.counters.syn_cookies_accepted);
         }
         let generation = self.next_generation();
         let Some(index) = self.demux.insert_connection(&self.keys, tuple, generation) else {
-            if let Some((index, record)) = record {
-                self.parked_ended(index, &record, ConnectionError::OutOfMemory);
-            }
+            self.not_opened(record, ConnectionError::OutOfMemory);
             return self.discard(DiscardReason::NoRoom);
         };
+        if record.is_none() {
+            bump(&mut self.counters.passive_opens_begun);
+        }
         if let Some(listener) = self.listeners.get_mut(id) {
             listener.pending = listener.pending.saturating_add(1);
         }
@@ -323,7 +326,27 @@ impl Endpoint {
         let Some(listener) = self.listeners.get(record.listener) else { return };
         let config = listener.connection.clone();
         let ts_now = ts_clock(cx.now, self.keys.ts_offset(&record.tuple));
+        let before = self.replies.len();
         self.push_syn_ack(&record.tuple, &config, record.iss, &record.peer, ts_now);
+        if let Some(reply) = self.replies.get_mut(before) {
+            reply.again = record.retries > 0 || record.answered_again;
+        }
+    }
+
+    /// A handshake has come to nothing.
+    fn count_failed(&mut self, record: &HalfOpen) {
+        bump(&mut self.counters.half_open_failed);
+        if !record.is_parked() {
+            bump(&mut self.counters.passive_opens_failed);
+        }
+    }
+
+    /// A handshake whose record is gone has come to nothing; whoever decided about it hears why.
+    fn not_opened(&mut self, record: Option<(u32, HalfOpen)>, why: ConnectionError) {
+        if let Some((index, record)) = record {
+            self.count_failed(&record);
+            self.parked_ended(index, &record, why);
+        }
     }
 
     fn push_syn_ack(
@@ -359,7 +382,7 @@ impl Endpoint {
     /// MAY-2). That ends when it would have: only the peer's FIN begins it anew (§3.10.7.4).
     pub(super) fn forget_half_open(&mut self, index: u32) -> Option<HalfOpen> {
         let mut record = self.remove_half_open(index)?;
-        bump(&mut self.counters.half_open_failed);
+        self.count_failed(&record);
         if let Some(old) = record.old.take() {
             self.keep_time_wait(*old);
         }
@@ -425,8 +448,9 @@ impl Endpoint {
         let tuple = record.tuple;
         let Some(listener) = self.listeners.get(record.listener) else {
             // Not swept yet, and as good as gone.
-            self.remove_half_open(index);
-            bump(&mut self.counters.half_open_failed);
+            if let Some(record) = self.remove_half_open(index) {
+                self.count_failed(&record);
+            }
             return self.segment(cx, tuple, segment);
         };
         if record.is_parked() {
@@ -511,7 +535,7 @@ impl Endpoint {
             if listener.is_some_and(|listener| self.listeners.get(listener).is_none())
                 && let Some(record) = self.remove_half_open(index)
             {
-                bump(&mut self.counters.half_open_failed);
+                self.count_failed(&record);
                 bump(&mut self.counters.resets);
                 self.reply_tcp(&record.tuple, record.reset());
             }

@@ -16,7 +16,7 @@ pub(crate) mod time_wait;
 
 use crate::connection::handshake::ts_clock;
 use crate::connection::{Connection, Link};
-use crate::counters::bump;
+use crate::counters::{add, bump};
 use crate::event::{ConnectionId, EndpointEvent, ListenerId, Outcome, TimeWaitRecord};
 use crate::frame::{Checksum, Frame, Input, Segment};
 use crate::recv::Text;
@@ -88,6 +88,8 @@ struct Reply {
     header: HeaderBytes,
     payload: Bytes,
     tcp: bool,
+    /// It has been sent before.
+    again: bool,
 }
 
 /// Whom a frame concerns.
@@ -253,7 +255,7 @@ impl Endpoint {
     pub fn handle_frame<'f>(&mut self, cx: &Cx, frame: Frame<'f>) -> Dispatch<'f> {
         let cx = self.advance_clock(cx);
         bump(&mut self.counters.frames);
-        let following = frame.parts.0.iter().fold(0, |sum: usize, part| sum.saturating_add(part.len()));
+        let following = frame.following();
         // Beyond 65,535 no length field can agree, so the packet is refused for that.
         let packet = match IpView::parse_head(frame.bytes, u16::try_from(following).unwrap_or(u16::MAX)) {
             Ok(packet) => packet,
@@ -308,9 +310,16 @@ impl Endpoint {
     fn tcp<'f>(&mut self, cx: &Cx, frame: &Frame<'f>, packet: &IpView<&'f [u8]>) -> Dispatch<'f> {
         let view = match TcpView::parse(packet.payload_slice()) {
             Ok(view) => view,
-            Err(error) => return self.discard(DiscardReason::Malformed(error)),
+            Err(error) => {
+                self.count_segments(frame, 0);
+                bump(&mut self.counters.in_errors);
+                return self.discard(DiscardReason::Malformed(error));
+            }
         };
+        let text = view.payload_slice().len().saturating_add(frame.following());
+        let segments = self.count_segments(frame, text);
         if frame.checksum == Checksum::Unknown && !checksum_is_right(packet, frame.parts.0) {
+            add(&mut self.counters.in_errors, segments);
             return self.discard(DiscardReason::BadChecksum);
         }
         if view.src_port() == 0 || view.dst_port() == 0 {
@@ -341,6 +350,18 @@ impl Endpoint {
             bump(&mut self.counters.excess_scales);
         }
         self.segment(cx, tuple, segment)
+    }
+
+    /// Counts what a frame with so much text stands for, unless it has been counted.
+    fn count_segments(&mut self, frame: &Frame<'_>, text: usize) -> u64 {
+        let segments = match frame.segment_size {
+            Some(size) if size > 0 => text.div_ceil(size.into()).max(1) as u64,
+            _ => 1,
+        };
+        if !frame.again {
+            add(&mut self.counters.in_segments, segments);
+        }
+        segments
     }
 
     fn segment<'f>(&mut self, cx: &Cx, tuple: Tuple, segment: Segment<'f>) -> Dispatch<'f> {
@@ -511,8 +532,8 @@ impl Endpoint {
     /// The next packet of the endpoint's own. Call it until it gives nothing.
     pub fn poll_transmit(&mut self, cx: &Cx) -> Option<Transmit<'_>> {
         self.advance_clock(cx);
-        let Reply { header, payload, tcp } = self.replies.front()?.clone();
-        Some(Transmit::from_endpoint(header, self, payload, tcp))
+        let Reply { header, payload, tcp, again } = self.replies.front()?.clone();
+        Some(Transmit::from_endpoint(header, self, payload, tcp, again))
     }
 
     pub(crate) fn commit_reply(&mut self) {
@@ -524,7 +545,7 @@ impl Endpoint {
 
     fn push_reply(&mut self, header: HeaderBytes, payload: Bytes, tcp: bool) {
         if !self.replies_full() {
-            self.replies.push_back(Reply { header, payload, tcp });
+            self.replies.push_back(Reply { header, payload, tcp, again: false });
         }
     }
 

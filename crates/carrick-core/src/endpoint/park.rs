@@ -144,6 +144,7 @@ impl Endpoint {
             record.deadline = cx.now + INITIAL_RTO;
         });
         let Some(record) = self.demux.half_open.get(id.index).cloned() else { return false };
+        crate::counters::bump(&mut self.counters.passive_opens_begun);
         // Where no reply fits any more, the SYN,ACK leaves with its first repetition.
         self.send_syn_ack(&cx, &record);
         true

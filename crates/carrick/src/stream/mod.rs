@@ -26,6 +26,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{ToSocketAddrs, lookup_host};
 use tokio::task::coop::poll_proceed;
+use tracing::Instrument;
 
 /// A TCP connection between this stack and a peer.
 ///
@@ -109,7 +110,7 @@ impl TcpStream {
         let mut last = None;
         for addr in lookup_host(addr).await? {
             let attempt = match stack.connect(None, addr, Arc::clone(config), None) {
-                Ok(cell) => Self::when_connected(cell, stack).await,
+                Ok(cell) => Self::when_connected(cell, stack, addr).await,
                 Err(error) => Err(error),
             };
             match attempt {
@@ -121,9 +122,14 @@ impl TcpStream {
     }
 
     /// Waits until the attempt has succeeded; dropped before that, it ends the attempt.
-    pub(crate) async fn when_connected(cell: Arc<Cell>, stack: &Handle) -> io::Result<Self> {
+    pub(crate) async fn when_connected(
+        cell: Arc<Cell>,
+        stack: &Handle,
+        remote: SocketAddr,
+    ) -> io::Result<Self> {
         let stream = Self::new(cell, stack.clone());
-        poll_fn(|cx| stream.poll_connected(cx)).await?;
+        let span = tracing::debug_span!(target: "carrick::connection", "connect", %remote);
+        poll_fn(|cx| stream.poll_connected(cx)).instrument(span).await?;
         Ok(stream)
     }
 
