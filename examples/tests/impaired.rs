@@ -45,7 +45,9 @@ async fn bulk_each_way(kind: TunBuilder) {
             let connecting = tokio::net::TcpStream::connect((address, 7));
             let (near, far) = tokio::join!(connecting, listener.accept());
             let (near, far) = (near.expect("a connection"), far.expect("a connection").0);
-            assert!(far.tcp_info().expect("open").rtt.expect("a round trip") >= Duration::from_millis(40));
+            // None where a SYN,ACK was lost: nobody knows which one was answered.
+            let rtt = far.tcp_info().expect("open").rtt;
+            assert!(rtt.is_none_or(|rtt| rtt >= Duration::from_millis(40)), "{rtt:?}");
             tokio::join!(exchange(near.into_split()), exchange(far.into_split()));
         }
     };
