@@ -1,14 +1,14 @@
 //! Conversations between two real endpoints in virtual time, drawn as ladders: each segment with its numbers, and
 //! both sides' states.
 
+use crate::rungs::{self, Part, Rungs};
 use carrick_core::{
     Cidr, Connection, ConnectionConfig, ConnectionId, Cx, EndpointConfig, Instant, ListenAddr, ListenConfig,
     ListenerId, TcpState,
 };
 use carrick_sim::{Host, HostConfig, Packet, Span};
-use carrick_wire::{SeqNum, TcpFlags};
+use carrick_wire::{SeqNum, TcpHeader};
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -16,9 +16,6 @@ use std::time::Duration;
 
 /// How long every segment is under way.
 const DELAY: Duration = Duration::from_millis(10);
-/// Columns between the two sides.
-const WIDTH: usize = 50;
-const NAMES: [&str; 2] = ["A", "B"];
 /// A uses this port, B the next.
 const PORT: u16 = 4000;
 
@@ -32,10 +29,9 @@ pub struct Ladder {
     now: Instant,
     /// In the order in which they left, which is the order of arrival.
     under_way: VecDeque<UnderWay>,
-    shown: [TcpState; 2],
     /// Acknowledgments may wait for text to ride on, as in a conversation that has lasted for a while.
     unhurried: [bool; 2],
-    text: String,
+    rungs: Rungs,
 }
 
 #[derive(Debug)]
@@ -49,14 +45,6 @@ struct UnderWay {
     crossed: bool,
 }
 
-/// How much of a segment's way a line shows.
-#[derive(Clone, Copy)]
-enum Part {
-    Whole,
-    First,
-    Last,
-}
-
 impl Ladder {
     /// Nobody has said anything yet. A's initial sequence number is 100, B's 2000.
     #[must_use]
@@ -68,8 +56,6 @@ impl Ladder {
                 side as u64 + 1,
             ))
         };
-        let mut text = format!("{title}\n\n");
-        let _ = writeln!(text, "{:>11}  {:<12} A{:WIDTH$}B", "", "", "");
         Self {
             hosts: [host(0), host(1)],
             // No larger than a SYN can say: reading would be told of otherwise.
@@ -78,9 +64,8 @@ impl Ladder {
             connections: [None; 2],
             now: Instant::ZERO,
             under_way: VecDeque::new(),
-            shown: [TcpState::Closed; 2],
             unhurried: [false; 2],
-            text,
+            rungs: Rungs::new(title, ["A", "B"]),
         }
     }
 
@@ -154,9 +139,8 @@ impl Ladder {
 
     /// All that was drawn.
     #[must_use]
-    pub fn draw(mut self) -> String {
-        self.text.push('\n');
-        self.text
+    pub fn draw(self) -> String {
+        self.rungs.draw()
     }
 
     /// The sides' states.
@@ -185,8 +169,8 @@ impl Ladder {
             self.hosts[side].expire(now);
         }
         self.collect();
-        if self.under_way.is_empty() && self.shown != self.states() {
-            self.rungs("");
+        if self.under_way.is_empty() {
+            self.rungs.states(&self.time(), self.states());
         }
     }
 
@@ -230,57 +214,27 @@ impl Ladder {
     // Drawing.
 
     fn note(&mut self, side: usize, what: &str) {
-        let what = format!("{} {what}", NAMES[side]);
-        self.rungs(&if side == 0 { format!(" {what:<WIDTH$}") } else { format!("{what:>WIDTH$} ") });
-    }
-
-    fn rungs(&mut self, between: &str) {
-        let between: String =
-            if between.is_empty() { format!("|{:WIDTH$}|", "") } else { between.to_string() };
-        self.write_line(self.states(), &between);
+        self.rungs.note(&self.time(), self.states(), side, what);
     }
 
     fn line(&mut self, from: usize, packet: &Packet, part: Part, sender: TcpState) {
-        let width = if matches!(part, Part::Whole) { WIDTH } else { WIDTH / 2 };
-        let what = format!(" {} ", describe(packet));
-        let middle = format!("{what:-^0$}", width - 1);
-        let arrow = if from == 0 { format!("{middle}>") } else { format!("<{middle}") };
-        let starts_left = matches!((from, part), (0, Part::First) | (1, Part::Last));
-        let between = if starts_left { format!("|{arrow:<WIDTH$}|") } else { format!("|{arrow:>WIDTH$}|") };
         let mut states = self.states();
         if !matches!(part, Part::Last) {
             states[from] = sender;
         }
-        self.write_line(states, &between);
+        let what = match packet.segment() {
+            Some(segment) => {
+                let TcpHeader { flags, seq, ack, .. } = segment.tcp;
+                rungs::describe(flags, seq.get(), ack.get(), segment.payload.len())
+            }
+            None => "?".into(),
+        };
+        self.rungs.segment(&self.time(), states, from, &what, part);
     }
 
-    fn write_line(&mut self, states: [TcpState; 2], between: &str) {
-        self.shown = states;
-        let time = format!("{:.3} s", self.now.since(Instant::ZERO).as_secs_f64());
-        let line = format!("{time:>11}  {:<12} {between} {}", states[0].name(), states[1].name());
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
+    fn time(&self) -> String {
+        format!("{:.3} s", self.now.since(Instant::ZERO).as_secs_f64())
     }
-}
-
-fn describe(packet: &Packet) -> String {
-    let Some(segment) = packet.segment() else { return "?".into() };
-    let names = [
-        (TcpFlags::SYN, "SYN"),
-        (TcpFlags::RST, "RST"),
-        (TcpFlags::FIN, "FIN"),
-        (TcpFlags::PSH, "PSH"),
-        (TcpFlags::ACK, "ACK"),
-    ];
-    let flags: Vec<_> = names.iter().filter(|(flag, _)| segment.has(*flag)).map(|(_, name)| *name).collect();
-    let mut text = format!("{} S={}", flags.join(","), segment.tcp.seq.get());
-    if segment.has(TcpFlags::ACK) {
-        let _ = write!(text, " A={}", segment.tcp.ack.get());
-    }
-    if !segment.payload.is_empty() {
-        let _ = write!(text, " {} bytes", segment.payload.len());
-    }
-    text
 }
 
 const fn address(side: usize) -> SocketAddr {

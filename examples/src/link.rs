@@ -34,6 +34,14 @@ pub fn far(device: impl Device) -> io::Result<Stack> {
     stack(device, FAR)
 }
 
+/// A stack with the near addresses, on the given device.
+///
+/// # Errors
+/// As [`StackBuilder::build`](carrick::StackBuilder::build).
+pub fn near(device: impl Device) -> io::Result<Stack> {
+    stack(device, NEAR)
+}
+
 /// Two stacks joined in memory, the near one first.
 ///
 /// # Errors

@@ -28,6 +28,17 @@ pub fn from(offset: u64, limit: u64) -> &'static [u8] {
     &rest[..rest.len().min(usize::try_from(limit).unwrap_or(usize::MAX))]
 }
 
+/// The pattern's `len` bytes from `offset` on.
+#[must_use]
+pub fn piece(offset: u64, len: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < len {
+        let done = bytes.len() as u64;
+        bytes.extend_from_slice(from(offset + done, len - done));
+    }
+    bytes
+}
+
 /// SHA-256 of the first `len` bytes, in hexadecimal.
 #[must_use]
 pub fn digest(len: u64) -> String {
@@ -54,12 +65,10 @@ mod tests {
     #[test]
     fn pieces_are_parts_of_one_stream() {
         let len = 300_000;
-        let mut whole = Vec::new();
-        while (whole.len() as u64) < len {
-            whole.extend_from_slice(from(whole.len() as u64, len - whole.len() as u64));
-        }
+        let whole = piece(0, len);
         assert_eq!(whole.len() as u64, len);
         assert_eq!(whole[..1000], whole[PERIOD..PERIOD + 1000]);
+        assert_eq!(piece(131_000, 1000), whole[131_000..132_000]);
         assert_eq!(from(200_000, 50), &whole[200_000..200_050]);
         for distance in [1, 1448, 1460, 4096, 65_536] {
             assert_ne!(whole[..1000], whole[distance..distance + 1000]);

@@ -7,14 +7,14 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::{get, put};
+use axum::serve::Listener;
 use bytes::Bytes;
-use carrick::{TcpListener, TcpStream};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -29,12 +29,12 @@ pub fn app() -> Router {
         .route("/upload", put(upload).post(upload))
 }
 
-/// Serves for as long as it is polled.
+/// Serves for as long as it is polled, on carrick or on the kernel.
 ///
 /// # Errors
-/// As [`axum::serve()`]: none in practice, since a failing accept is tried again.
-pub async fn serve(listener: TcpListener) -> io::Result<()> {
-    axum::serve(Listener(listener), app()).await
+/// As [`axum::serve()`]: none in practice.
+pub async fn serve<L: Listener<Addr: Debug>>(listener: L) -> io::Result<()> {
+    axum::serve(listener, app()).await
 }
 
 const INDEX: &str = "<!doctype html><title>carrick</title><h1>carrick</h1>\
@@ -83,30 +83,5 @@ impl hyper::body::Body for Patterned {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.end - self.offset)
-    }
-}
-
-/// A carrick listener in the shape that axum asks for.
-struct Listener(TcpListener);
-
-impl axum::serve::Listener for Listener {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        loop {
-            match self.0.accept().await {
-                Ok(accepted) => return accepted,
-                // The stack has ended, and with it every connection; there is nobody left to serve.
-                Err(error) => {
-                    eprintln!("no more connections: {error}");
-                    std::future::pending::<Infallible>().await;
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
     }
 }

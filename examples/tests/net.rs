@@ -7,10 +7,11 @@
 mod common;
 
 use carrick::device::{Tun, TunBuilder};
-use carrick::{Counters, Stack, TcpListener};
+use carrick::{Counters, Stack, TcpListener, TcpStream};
 use carrick_examples::meter::Tally;
 use carrick_examples::{link, pattern, web};
 use common::{inside, is_set};
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -356,6 +357,80 @@ async fn watched(kind: TunBuilder, finished: bool) {
     let again: Vec<_> =
         packets.iter().filter(from_carrick).filter(|packet| !packet.again.is_empty()).collect();
     assert!(again.is_empty(), "carrick sent something twice: {again:?}");
+}
+
+#[test]
+fn the_kernel_counts_the_same() {
+    inside("the_kernel_counts_the_same", &[], LIMIT, count_with_the_kernel(plain()));
+}
+
+#[test]
+fn the_kernel_counts_the_same_where_it_segments() {
+    inside("the_kernel_counts_the_same_where_it_segments", &[], LIMIT, count_with_the_kernel(offloading()));
+}
+
+/// The numbers of the tcp group, for this namespace.
+fn counted_by_the_kernel() -> HashMap<String, u64> {
+    let text = fs::read_to_string("/proc/net/snmp").expect("the kernel's counters");
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
+    let values = values.split(' ').map(|value| value.parse().unwrap_or(0));
+    names.split(' ').map(str::to_owned).zip(values).collect()
+}
+
+/// Each side's counters against the other's, after conversations that either began and attempts that either refused.
+async fn count_with_the_kernel(kind: TunBuilder) {
+    const BYTES: u64 = 2 * MEBIBYTE;
+    let stack = link::far(link::tun(kind).expect("a TUN interface")).expect("a stack");
+    let ours = TcpListener::bind(&stack, (link::FAR_V4, 7)).await.expect("a free port");
+    let kernels = tokio::net::TcpListener::bind((link::NEAR_V4, 7)).await.expect("a free port");
+    let begun_by_kernel = async {
+        let (accepted, connected) = tokio::join!(ours.accept(), KernelStream::connect((link::FAR_V4, 7)));
+        (accepted.expect("a connection").0, connected.expect("a connection"))
+    };
+    let begun_by_us = async {
+        let (accepted, connected) =
+            tokio::join!(kernels.accept(), TcpStream::connect(&stack, (link::NEAR_V4, 7)));
+        (connected.expect("a connection"), accepted.expect("a connection").0)
+    };
+    let (one, other) = tokio::join!(begun_by_kernel, begun_by_us);
+    for (near, far) in [one, other] {
+        let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
+        let all = async {
+            tokio::join!(
+                receive(near_read),
+                send(near_write, BYTES),
+                receive(far_read),
+                send(far_write, BYTES)
+            )
+        };
+        let (there, (), back, ()) = all.await;
+        assert_eq!((there.bytes(), back.bytes()), (BYTES, BYTES));
+    }
+    TcpStream::connect(&stack, (link::NEAR_V4, 9)).await.expect_err("nobody listens");
+    KernelStream::connect((link::FAR_V4, 9)).await.expect_err("nobody listens");
+    drop(ours);
+    stack.shutdown().await;
+
+    let (carrick, kernel) = (stack.counters(), counted_by_the_kernel());
+    let of = |name: &str| *kernel.get(name).unwrap_or_else(|| panic!("no {name}"));
+    let tcp = &carrick.tcp;
+    println!("{carrick}{kernel:?}");
+    assert_eq!((tcp.active_opens, tcp.passive_opens), (2, 1));
+    assert_eq!((of("ActiveOpens"), of("PassiveOpens")), (2, 1));
+    assert_eq!((tcp.attempt_fails, of("AttemptFails")), (1, 1));
+    assert_eq!((tcp.estab_resets, of("EstabResets"), tcp.curr_estab, of("CurrEstab")), (0, 0, 0, 0));
+    assert_eq!((tcp.out_rsts, of("OutRsts"), tcp.in_errs, of("InErrs")), (1, 1, 0, 0));
+    assert_eq!((carrick.device_lost, carrick.device_refused), (0, 0));
+    // The kernel counts what it sends by segments, a super-segment as many.
+    assert_eq!(tcp.in_segs, of("OutSegs") + of("RetransSegs"));
+    // What it receives it counts by packets: as many, where there are no super-segments.
+    let sent = tcp.out_segs + tcp.retrans_segs;
+    let segments = 2 * BYTES / 1460;
+    assert!(sent > segments && tcp.in_segs > segments);
+    let super_segments = stack.device_description().contains("offloading");
+    assert_eq!(of("InSegs") < sent, super_segments, "{} of {sent}", of("InSegs"));
+    assert!(super_segments || of("InSegs") == sent, "{} of {sent}", of("InSegs"));
 }
 
 /// What tshark says of one TCP packet; a field that does not apply is empty.

@@ -11,6 +11,16 @@ use core::str::FromStr;
 use core::time::Duration;
 
 /// An address and the length of its network's prefix, in bits.
+///
+/// # Examples
+/// ```
+/// use carrick_core::Cidr;
+///
+/// let own: Cidr = "192.0.2.2/24".parse()?;
+/// assert_eq!(own.address.to_string(), "192.0.2.2");
+/// assert_eq!(own.prefix, 24);
+/// # Ok::<(), carrick_core::CidrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Cidr {
     /// The address itself.
@@ -21,6 +31,15 @@ pub struct Cidr {
 
 impl Cidr {
     /// An address in a network with a prefix of `prefix` bits.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::Cidr;
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let own = Cidr::new(Ipv4Addr::new(192, 0, 2, 2).into(), 24);
+    /// assert_eq!(Ok(own), "192.0.2.2/24".parse());
+    /// ```
     #[must_use]
     pub const fn new(address: IpAddr, prefix: u8) -> Self {
         Self { address, prefix }
@@ -68,6 +87,13 @@ impl FromStr for Cidr {
 }
 
 /// A text is no address with a prefix length, such as `192.0.2.2/24` or `2001:db8::2/64`.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{Cidr, CidrParseError};
+///
+/// assert_eq!("192.0.2.2/33".parse::<Cidr>(), Err(CidrParseError));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not an address with a prefix length, such as 192.0.2.2/24")]
 pub struct CidrParseError;
@@ -231,6 +257,18 @@ impl Default for EndpointConfig {
 }
 
 /// What a listener listens on. Look-up order: exact, any port of an address, any address, both.
+///
+/// # Examples
+/// ```
+/// use carrick_core::ListenAddr;
+/// use std::num::NonZeroU16;
+///
+/// // HTTPS, whichever address it is for.
+/// let https = ListenAddr { address: None, port: NonZeroU16::new(443) };
+/// // Everything that no other listener wants.
+/// let rest = ListenAddr { address: None, port: None };
+/// # assert_ne!(https, rest);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct ListenAddr {
     /// One of the stack's addresses, or any.
@@ -265,6 +303,21 @@ impl Default for ListenConfig {
 const LEAST_MAX_SEGMENT: u16 = 88;
 
 /// Settings of a connection.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{ConnectionConfig, KeepAlive};
+/// use std::time::Duration;
+///
+/// // For a path that is fast and long, and peers that vanish.
+/// let config = ConnectionConfig {
+///     receive_buffer: 16 << 20,
+///     send_buffer: 16 << 20,
+///     keep_alive: Some(KeepAlive { idle: Duration::from_secs(60), ..KeepAlive::default() }),
+///     ..ConnectionConfig::default()
+/// };
+/// # assert!(config.timestamps && config.window_scale);
+/// ```
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
     /// Most bytes received and not read yet; the offered window never exceeds it. At least one segment,
@@ -399,6 +452,14 @@ impl Default for ConnectionConfig {
 
 /// When a connection uses explicit congestion notification (RFC 3168): routers then mark packets rather than drop
 /// them, and the sender slows down without having lost anything. Both sides must agree to it.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{ConnectionConfig, EcnPolicy};
+///
+/// let config = ConnectionConfig { ecn: EcnPolicy::Ask, ..ConnectionConfig::default() };
+/// # assert_ne!(config.ecn, EcnPolicy::default());
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum EcnPolicy {
     /// Never.
@@ -414,6 +475,17 @@ pub enum EcnPolicy {
 /// When a silent peer is probed, and given up (RFC 9293 §3.8.4).
 ///
 /// Probes carry no text, and are sent only while nothing of ours waits for an acknowledgment.
+///
+/// # Examples
+/// ```
+/// use carrick_core::KeepAlive;
+/// use std::time::Duration;
+///
+/// // Half a minute of silence, then three probes in fifteen seconds.
+/// let impatient =
+///     KeepAlive { idle: Duration::from_secs(30), interval: Duration::from_secs(5), retries: 3 };
+/// # assert!(impatient.idle < KeepAlive::default().idle);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct KeepAlive {
     /// Silence before the first probe: at least 1 s, less counts as that. Default 2 h, the least default that RFC 9293
@@ -434,6 +506,17 @@ impl Default for KeepAlive {
 
 /// The user timeout option (RFC 5482). A user timeout that the application has set itself stays as it is,
 /// whatever the peer asks for.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{ConnectionConfig, UserTimeoutOption};
+/// use std::time::Duration;
+///
+/// // The peer is asked to keep the connection while this host is out of reach for up to half an hour.
+/// let patience = UserTimeoutOption { advertise: Duration::from_secs(1800), ..UserTimeoutOption::default() };
+/// let config = ConnectionConfig { user_timeout_option: Some(patience), ..ConnectionConfig::default() };
+/// # assert!(config.user_timeout.is_none());
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct UserTimeoutOption {
     /// What the peer is told (ADV_UTO): 1 s to 32,767 min. Default 5 min.

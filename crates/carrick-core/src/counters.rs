@@ -65,6 +65,45 @@ impl DiscardReason {
     /// How many kinds there are, each [`ParseError`] being one.
     pub const COUNT: usize = Self::OTHERS + ParseError::COUNT;
     const OTHERS: usize = 26;
+    const OTHER_NAMES: [&'static str; Self::OTHERS] = [
+        "discarded_bad_checksum",
+        "discarded_martian",
+        "discarded_not_ours",
+        "discarded_own_source",
+        "discarded_fragment",
+        "discarded_unknown_protocol",
+        "discarded_port_zero",
+        "discarded_icmp_ignored",
+        "discarded_stray_reset",
+        "discarded_no_room",
+        "discarded_unexpected",
+        "discarded_out_of_window",
+        "discarded_old_timestamp",
+        "discarded_missing_timestamp",
+        "discarded_bad_ack",
+        "discarded_inexact_reset",
+        "discarded_unexpected_syn",
+        "discarded_no_memory",
+        "discarded_too_many_ranges",
+        "discarded_gone",
+        "discarded_reply_queue_full",
+        "discarded_rate_limited",
+        "discarded_fragment_duplicate",
+        "discarded_fragment_overlap",
+        "discarded_fragment_limit",
+        "discarded_source_limit",
+    ];
+
+    /// Its name as a counter, such as `discarded_bad_checksum` or `malformed_ipv4_checksum`; it stays the same.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::names().nth(self.index()).unwrap_or_default()
+    }
+
+    /// The names of all, in the order of [`index`](Self::index).
+    fn names() -> impl Iterator<Item = &'static str> {
+        Self::OTHER_NAMES.into_iter().chain(ParseError::NAMES)
+    }
 
     /// A dense number below [`COUNT`](Self::COUNT), for arrays of counters.
     #[must_use]
@@ -116,8 +155,16 @@ pub struct Counters {
     pub answered: u64,
     /// Frames held for later: fragments, parked SYNs.
     pub held: u64,
+    /// TCP segments received for us, those in error included; a super-segment counts as the segments that it stands for
+    /// (RFC 4022 `tcpInSegs`).
+    pub in_segments: u64,
+    /// Of those, segments in error: a wrong checksum, or a header whose lengths do not agree (RFC 4022 `tcpInErrs`).
+    pub in_errors: u64,
     /// Passive handshakes completed (RFC 4022 counts in `tcpPassiveOpens` also those that were not).
     pub passive_opens: u64,
+    /// Passive handshakes begun: from LISTEN to SYN-RECEIVED (RFC 4022 `tcpPassiveOpens`). A SYN that a cookie answers
+    /// begins none until the cookie comes back.
+    pub passive_opens_begun: u64,
     /// Connections that this side asked for (RFC 4022 `tcpActiveOpens`).
     pub active_opens: u64,
     /// Resets sent by the endpoint: to strangers, and to those who may not connect. With the connections' own
@@ -125,9 +172,12 @@ pub struct Counters {
     pub resets: u64,
     /// SYNs with a window scale above 14, which counts as 14 (RFC 7323 §2.3).
     pub excess_scales: u64,
-    /// Passive handshakes that came to nothing: reset, or given up (their part of RFC 4022's
-    /// `tcpAttemptFails`).
+    /// SYNs that came to nothing: their handshake was reset or given up, or nobody accepted them while they were
+    /// parked.
     pub half_open_failed: u64,
+    /// Of those, handshakes that had been begun: from SYN-RECEIVED back to LISTEN. With the connections' own they are
+    /// RFC 4022's `tcpAttemptFails`.
+    pub passive_opens_failed: u64,
     /// SYN,ACKs sent that were cookies.
     pub syn_cookies_sent: u64,
     /// Connections opened by a cookie.
@@ -148,11 +198,15 @@ impl Default for Counters {
             accepted: 0,
             answered: 0,
             held: 0,
+            in_segments: 0,
+            in_errors: 0,
             passive_opens: 0,
+            passive_opens_begun: 0,
             active_opens: 0,
             resets: 0,
             excess_scales: 0,
             half_open_failed: 0,
+            passive_opens_failed: 0,
             syn_cookies_sent: 0,
             syn_cookies_accepted: 0,
             syn_cookies_refused: 0,
@@ -185,6 +239,34 @@ impl Counters {
         sum(&self.connection_discards)
     }
 
+    /// All of them by names that stay the same: the fields', and for each reason what was
+    /// [discarded](Self::discarded) for it.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let fields = [
+            ("frames", self.frames),
+            ("to_connections", self.to_connections),
+            ("accepted", self.accepted),
+            ("answered", self.answered),
+            ("held", self.held),
+            ("in_segments", self.in_segments),
+            ("in_errors", self.in_errors),
+            ("active_opens", self.active_opens),
+            ("passive_opens", self.passive_opens),
+            ("passive_opens_begun", self.passive_opens_begun),
+            ("passive_opens_failed", self.passive_opens_failed),
+            ("half_open_failed", self.half_open_failed),
+            ("resets", self.resets),
+            ("excess_scales", self.excess_scales),
+            ("syn_cookies_sent", self.syn_cookies_sent),
+            ("syn_cookies_accepted", self.syn_cookies_accepted),
+            ("syn_cookies_refused", self.syn_cookies_refused),
+            ("time_wait_recycled", self.time_wait_recycled),
+        ];
+        let both = self.discards.iter().zip(&self.connection_discards);
+        let counts = both.map(|(here, there)| here.saturating_add(*there));
+        fields.into_iter().chain(DiscardReason::names().zip(counts))
+    }
+
     pub(crate) fn discard(&mut self, reason: DiscardReason) {
         if let Some(counter) = self.discards.get_mut(reason.index()) {
             bump(counter);
@@ -203,5 +285,37 @@ fn sum(counts: &[u64]) -> u64 {
 }
 
 pub(crate) fn bump(counter: &mut u64) {
-    *counter = counter.saturating_add(1);
+    add(counter, 1);
+}
+
+pub(crate) fn add(counter: &mut u64, more: u64) {
+    *counter = counter.saturating_add(more);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_each_reason_has_its_own() {
+        let mut counters = Counters::default();
+        counters.discard(DiscardReason::BadChecksum);
+        counters.connection_discard(DiscardReason::BadChecksum);
+        counters.discard(DiscardReason::Malformed(ParseError::IcmpQuoteInvalid));
+        let names: BTreeSet<_> = counters.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), counters.iter().count());
+        assert!(
+            names
+                .iter()
+                .all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+        );
+        assert_eq!(DiscardReason::names().count(), DiscardReason::COUNT);
+        let of = |name| counters.iter().find(|(other, _)| *other == name).map(|(_, count)| count);
+        assert_eq!(DiscardReason::BadChecksum.name(), "discarded_bad_checksum");
+        assert_eq!(of("discarded_bad_checksum"), Some(2));
+        assert_eq!(DiscardReason::SourceLimit.name(), "discarded_source_limit");
+        assert_eq!(of("malformed_icmp_quote_invalid"), Some(1));
+        assert_eq!(of("malformed_truncated"), Some(0));
+    }
 }

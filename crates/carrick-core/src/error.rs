@@ -45,6 +45,18 @@ pub enum SendError {
 }
 
 /// Why a connection ended other than by both sides closing.
+///
+/// # Examples
+/// ```
+/// use carrick_core::ConnectionError;
+///
+/// /// Whether it may be worth while to try again.
+/// fn is_passing(error: ConnectionError) -> bool {
+///     matches!(error, ConnectionError::TimedOut | ConnectionError::HostUnreachable | ConnectionError::OutOfMemory)
+/// }
+/// assert!(!is_passing(ConnectionError::Refused));
+/// assert_eq!(ConnectionError::Refused.to_string(), "connection refused");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum ConnectionError {
     /// The peer reset it.

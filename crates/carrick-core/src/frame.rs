@@ -24,6 +24,7 @@ pub struct Frame<'f> {
     pub(crate) checksum: Checksum,
     pub(crate) segment_size: Option<u16>,
     pub(crate) looped: bool,
+    pub(crate) again: bool,
 }
 
 impl<'f> Frame<'f> {
@@ -37,6 +38,7 @@ impl<'f> Frame<'f> {
             checksum: Checksum::Unknown,
             segment_size: None,
             looped: false,
+            again: false,
         }
     }
 
@@ -66,6 +68,25 @@ impl<'f> Frame<'f> {
     #[must_use]
     pub const fn looped(self) -> Self {
         Self { looped: true, ..self }
+    }
+
+    /// Says that it has been handed in before, for a connection that has ended or given way since: it has been counted
+    /// as received.
+    #[must_use]
+    pub const fn again(self) -> Self {
+        Self { again: true, ..self }
+    }
+
+    /// The packet's headers and perhaps some payload; all of it unless it is [in parts](Self::in_parts).
+    #[must_use]
+    pub const fn head(&self) -> &'f [u8] {
+        self.bytes
+    }
+
+    /// How many bytes follow the head, in [parts](Self::in_parts).
+    #[must_use]
+    pub fn following(&self) -> usize {
+        self.parts.0.iter().fold(0, |sum: usize, part| sum.saturating_add(part.len()))
     }
 
     /// Says how much payload each wire segment carried, if the packet stands for several.

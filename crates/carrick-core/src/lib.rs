@@ -72,7 +72,7 @@ pub use config::{
 };
 pub use connection::{Connection, RecoveryState, TcpInfo};
 pub use counters::{Counters, DiscardReason};
-pub use endpoint::{Dispatch, Endpoint, ParkedId, ParkedSyn, Refusal};
+pub use endpoint::{Dispatch, Endpoint, ParkedEnd, ParkedId, ParkedSyn, Refusal, SynOffer};
 pub use error::{BindError, ConnectError, ConnectionError, SendError};
 pub use event::{ConnectionId, EndpointEvent, Event, ListenerId, MtuChange, Outcome, TimeWaitRecord};
 #[cfg(carrick_faults)]

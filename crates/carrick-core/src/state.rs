@@ -7,6 +7,15 @@
 use core::fmt;
 
 /// A state by the name that RFC 9293 §3.3.2 gives it.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{Cause, TcpState};
+///
+/// let state = TcpState::Established.on(Cause::Close);
+/// assert_eq!(state, TcpState::FinWait1);
+/// assert_eq!(state.to_string(), "FIN-WAIT-1");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum TcpState {
     /// No connection.
@@ -34,6 +43,23 @@ pub enum TcpState {
 }
 
 /// What moves a connection from one state to another (RFC 9293 §3.3.2 and §3.10).
+///
+/// # Examples
+/// ```
+/// use carrick_core::{Cause, TcpState};
+///
+/// // A whole life, of the side that connects and closes first.
+/// let causes = [
+///     Cause::ActiveOpen,
+///     Cause::SynAck,
+///     Cause::Close,
+///     Cause::FinAcked,
+///     Cause::Fin,
+///     Cause::TimeWaitOver,
+/// ];
+/// let end = causes.into_iter().fold(TcpState::Closed, TcpState::on);
+/// assert_eq!(end, TcpState::Closed);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Cause {
     /// The application listens (§3.10.1).
@@ -64,6 +90,15 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::{Cause, TcpState};
+    ///
+    /// // What ends a connection that is established.
+    /// let ends = Cause::ALL.into_iter().filter(|cause| TcpState::Established.on(*cause) == TcpState::Closed);
+    /// assert!(ends.eq([Cause::Reset, Cause::Abort, Cause::GiveUp]));
+    /// ```
     pub const ALL: [Self; 12] = [
         Self::PassiveOpen,
         Self::ActiveOpen,
@@ -82,6 +117,13 @@ impl Cause {
 
 impl TcpState {
     /// Every state.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::TcpState;
+    ///
+    /// assert!(TcpState::ALL.iter().all(|state| !state.name().is_empty()));
+    /// ```
     pub const ALL: [Self; 11] = [
         Self::Closed,
         Self::Listen,
@@ -101,6 +143,16 @@ impl TcpState {
     /// A listener stays in LISTEN whatever becomes of the connections that its SYNs begin, so the RFC's way from
     /// SYN-RECEIVED back to LISTEN ends in CLOSED here. A CLOSE in SYN-RECEIVED is remembered, and done in
     /// ESTABLISHED. No reset ends TIME-WAIT (RFC 1337).
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::{Cause, TcpState};
+    ///
+    /// // The FINs cross.
+    /// let state = TcpState::Established.on(Cause::Close).on(Cause::Fin);
+    /// assert_eq!(state, TcpState::Closing);
+    /// assert_eq!(state.on(Cause::FinAcked), TcpState::TimeWait);
+    /// ```
     #[must_use]
     pub const fn on(self, cause: Cause) -> Self {
         use Cause::{
@@ -147,6 +199,16 @@ impl TcpState {
     }
 
     /// Every change of state that there is: from, why, to.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::TcpState;
+    ///
+    /// for (from, cause, to) in TcpState::transitions() {
+    ///     println!("{from} -> {to} on {cause:?}");
+    /// }
+    /// # assert!(TcpState::transitions().count() > 18);
+    /// ```
     pub fn transitions() -> impl Iterator<Item = (Self, Cause, Self)> {
         Self::ALL.into_iter().flat_map(|from| {
             let to = Cause::ALL.into_iter().map(move |cause| (from, cause, from.on(cause)));
@@ -155,6 +217,11 @@ impl TcpState {
     }
 
     /// The RFC's name, for example `FIN-WAIT-1`.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick_core::TcpState::CloseWait.name(), "CLOSE-WAIT");
+    /// ```
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

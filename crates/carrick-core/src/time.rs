@@ -5,34 +5,87 @@ use core::ops::{Add, AddAssign, Sub};
 use core::time::Duration;
 
 /// A moment: nanoseconds since an origin of the caller's. All arithmetic saturates.
+///
+/// # Examples
+/// ```
+/// use carrick_core::Instant;
+/// use std::time::Duration;
+///
+/// let start = Instant::ZERO;
+/// let later = start + Duration::from_millis(30);
+/// assert_eq!(later.since(start), Duration::from_millis(30));
+/// assert_eq!(start.since(later), Duration::ZERO);
+/// ```
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Instant(u64);
 
 impl Instant {
     /// The origin.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::Instant;
+    ///
+    /// assert!(Instant::ZERO < Instant::NEVER);
+    /// ```
     pub const ZERO: Self = Self(0);
     /// The end of time; a deadline here never comes.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::Instant;
+    /// use std::time::Duration;
+    ///
+    /// assert_eq!(Instant::NEVER + Duration::from_secs(1), Instant::NEVER);
+    /// ```
     pub const NEVER: Self = Self(u64::MAX);
 
     /// The moment `nanos` nanoseconds after the origin.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::Instant;
+    /// use std::time::Duration;
+    ///
+    /// assert_eq!(Instant::from_nanos(1_500), Instant::ZERO + Duration::from_nanos(1_500));
+    /// ```
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
     /// Nanoseconds since the origin.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick_core::Instant::from_nanos(1_500).as_nanos(), 1_500);
+    /// ```
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// Whole milliseconds since the origin.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick_core::Instant::from_nanos(2_999_999).as_millis(), 2);
+    /// ```
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0 / 1_000_000
     }
 
     /// How long after `earlier` this is; zero if it is not.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::Instant;
+    /// use std::time::Duration;
+    ///
+    /// let (sent, acknowledged) = (Instant::from_nanos(100), Instant::from_nanos(400));
+    /// assert_eq!(acknowledged.since(sent), Duration::from_nanos(300));
+    /// ```
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

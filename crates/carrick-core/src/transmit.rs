@@ -81,7 +81,7 @@ pub struct Transmit<'c> {
 #[derive(Debug)]
 enum Source<'c> {
     Connection { connection: &'c mut Connection, plan: Plan },
-    Endpoint { endpoint: &'c mut Endpoint, payload: Bytes, tcp: bool },
+    Endpoint { endpoint: &'c mut Endpoint, payload: Bytes, tcp: bool, again: bool },
 }
 
 impl<'c> Transmit<'c> {
@@ -94,8 +94,9 @@ impl<'c> Transmit<'c> {
         endpoint: &'c mut Endpoint,
         payload: Bytes,
         tcp: bool,
+        again: bool,
     ) -> Self {
-        Self { header, source: Source::Endpoint { endpoint, payload, tcp } }
+        Self { header, source: Source::Endpoint { endpoint, payload, tcp, again } }
     }
 
     /// The IP header and the TCP or ICMP header.
@@ -153,6 +154,15 @@ impl<'c> Transmit<'c> {
         match &self.source {
             Source::Connection { plan, .. } => plan.segment_size,
             Source::Endpoint { .. } => None,
+        }
+    }
+
+    /// How many of its sequence numbers, SYN and FIN included, have been sent before: those that it begins with.
+    #[must_use]
+    pub fn sent_before(&self) -> usize {
+        match &self.source {
+            Source::Connection { connection, plan } => connection.sent_before(plan),
+            Source::Endpoint { again, .. } => usize::from(*again),
         }
     }
 

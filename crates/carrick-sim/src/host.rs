@@ -567,6 +567,8 @@ impl Host {
         };
         let mut complaint = None;
         for due in 0.. {
+            // What parked SYNs come to is seen on the wire.
+            while self.endpoint.poll_parked_end().is_some() {}
             let Some(transmit) = self.endpoint.poll_transmit(&cx) else { break };
             complaint = complaint.or(device.take(transmit));
             if due > MAX_ANSWERS {

@@ -31,7 +31,7 @@ pub use app::{End, Ending, Plan};
 pub use carrick_core::TcpState;
 pub use fault::Fault;
 pub use host::{Host, HostConfig};
-pub use link::{Link, LinkConfig};
+pub use link::{Link, LinkConfig, LinkCounters};
 pub use offload::join;
 pub use packet::{Offload, Packet, SegmentView, Trace, put};
 pub use pair::{Failure, Pair, Report};

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// What a link does to packets. The default is a perfect link without delay.
 ///
 /// Chances are per million and independent of each other.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LinkConfig {
     /// How long every packet takes.
     pub delay: Duration,
@@ -31,7 +31,30 @@ pub struct LinkConfig {
     pub mark: u32,
     /// The receiving device vouches for checksums. Only for links that do not corrupt.
     pub verified: bool,
+    /// Most bytes under way, each packet counting 128 more than it has; a packet beyond that is dropped, unless nothing
+    /// else is under way. Default 64 MiB.
+    pub capacity: usize,
 }
+
+impl Default for LinkConfig {
+    fn default() -> Self {
+        Self {
+            delay: Duration::ZERO,
+            jitter: Duration::ZERO,
+            loss: 0,
+            duplicate: 0,
+            reorder: 0,
+            reorder_by: Duration::ZERO,
+            corrupt: 0,
+            mark: 0,
+            verified: false,
+            capacity: 64 << 20,
+        }
+    }
+}
+
+/// What a packet counts besides its bytes, so that tiny ones are bounded too.
+const OVERHEAD: usize = 128;
 
 impl LinkConfig {
     /// A perfect link that takes `delay`.
@@ -60,8 +83,8 @@ impl LinkConfig {
             reorder: bad(rng, 300_000),
             reorder_by: rng.up_to(Duration::from_millis(150)),
             corrupt,
-            mark: 0,
             verified: corrupt == 0 && rng.chance(300_000),
+            ..Self::default()
         }
     }
 }
@@ -77,9 +100,27 @@ pub struct Link {
     serial: u64,
     /// When the last packet that was not held back arrives: later ones do not overtake it.
     last: Instant,
-    lost: u64,
-    corrupted: u64,
-    marked: u64,
+    /// Bytes under way, as [`LinkConfig::capacity`] counts them.
+    held: usize,
+    counters: LinkCounters,
+}
+
+/// What a link has done so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct LinkCounters {
+    /// Packets that set out.
+    pub sent: u64,
+    /// Copies that were lost.
+    pub lost: u64,
+    /// Copies that were dropped because too much was [under way](LinkConfig::capacity).
+    pub dropped: u64,
+    /// Packets of which a second copy was made.
+    pub duplicated: u64,
+    /// Copies of which a byte was changed.
+    pub corrupted: u64,
+    /// Copies that were marked as having met congestion.
+    pub marked: u64,
 }
 
 #[derive(Debug)]
@@ -120,9 +161,8 @@ impl Link {
             under_way: BinaryHeap::new(),
             serial: 0,
             last: Instant::ZERO,
-            lost: 0,
-            corrupted: 0,
-            marked: 0,
+            held: 0,
+            counters: LinkCounters::default(),
         }
     }
 
@@ -135,9 +175,11 @@ impl Link {
     pub fn send(&mut self, now: Instant, packet: Packet) -> u64 {
         let before = self.serial;
         let copies = if self.rng.chance(self.config.duplicate) { 2 } else { 1 };
+        self.counters.sent += 1;
+        self.counters.duplicated += copies - 1;
         for _ in 0..copies {
             if self.rng.chance(self.config.loss) {
-                self.lost += 1;
+                self.counters.lost += 1;
                 continue;
             }
             let mut due = now + self.config.delay + self.rng.up_to(self.config.jitter);
@@ -148,6 +190,12 @@ impl Link {
                 self.last = due;
             }
             let packet = self.carry(packet.clone());
+            let held = self.held.saturating_add(packet.bytes.len() + OVERHEAD);
+            if held > self.config.capacity && self.held > 0 {
+                self.counters.dropped += 1;
+                continue;
+            }
+            self.held = held;
             self.serial += 1;
             self.under_way.push(Reverse(Delivery { due, serial: self.serial, packet }));
         }
@@ -158,11 +206,11 @@ impl Link {
         if self.marks.chance(self.config.mark)
             && let Some(marked) = packet.marked()
         {
-            self.marked += 1;
+            self.counters.marked += 1;
             packet = marked;
         }
-        if self.rng.chance(self.config.corrupt) {
-            self.corrupted += 1;
+        if self.rng.chance(self.config.corrupt) && !packet.bytes.is_empty() {
+            self.counters.corrupted += 1;
             let mut bytes = packet.bytes.to_vec();
             // One changed byte is always seen by the sum of RFC 1071; two might cancel.
             let at = self.rng.size(0, bytes.len() - 1);
@@ -184,25 +232,33 @@ impl Link {
         if self.next_arrival()? > now {
             return None;
         }
-        self.under_way.pop().map(|Reverse(delivery)| delivery.packet)
+        let Reverse(Delivery { packet, .. }) = self.under_way.pop()?;
+        self.held -= packet.bytes.len() + OVERHEAD;
+        Some(packet)
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub const fn counters(&self) -> LinkCounters {
+        self.counters
     }
 
     /// How many packets were lost so far.
     #[must_use]
     pub const fn lost(&self) -> u64 {
-        self.lost
+        self.counters.lost
     }
 
     /// How many packets were marked so far.
     #[must_use]
     pub const fn marked(&self) -> u64 {
-        self.marked
+        self.counters.marked
     }
 
     /// How many packets were corrupted so far.
     #[must_use]
     pub const fn corrupted(&self) -> u64 {
-        self.corrupted
+        self.counters.corrupted
     }
 }
 
@@ -242,6 +298,33 @@ mod tests {
             assert_eq!(*due, at(5.ms() + (n as u64).us()));
             assert_eq!(packet.bytes[0], n as u8);
         }
+    }
+
+    #[test]
+    fn what_is_under_way_is_bounded_and_what_is_beyond_is_dropped() {
+        let config =
+            LinkConfig { capacity: 10 * (40 + 128), duplicate: 100_000, ..LinkConfig::delayed(5.ms()) };
+        let mut link = Link::new(config, Rng::new(1));
+        for turn in 0..100u64 {
+            let copies: u64 =
+                (0..30).map(|_| link.send(at((turn * 10).ms()), Packet::new(vec![0; 40]))).sum();
+            assert_eq!(copies, 10);
+            assert_eq!(std::iter::from_fn(|| link.receive(at((turn * 10 + 5).ms()))).count(), 10);
+        }
+        let counters = link.counters();
+        assert_eq!((counters.sent, counters.lost), (3000, 0));
+        assert_eq!(counters.sent + counters.duplicated, 1000 + counters.dropped);
+        // One packet fits, however large.
+        assert_eq!(link.send(at(2.secs()), Packet::new(vec![0; 60_000])), 1);
+    }
+
+    /// Seen: a packet of no bytes, as a device in an application's hands can deliver it, had no byte to change.
+    #[test]
+    fn an_empty_packet_is_carried_like_others() {
+        let mut link = Link::new(LinkConfig { corrupt: 1_000_000, ..LinkConfig::default() }, Rng::new(1));
+        assert_eq!(link.send(at(1.us()), Packet::new(Vec::new())), 1);
+        assert_eq!(link.receive(at(1.us())), Some(Packet::new(Vec::new())));
+        assert_eq!(link.counters().corrupted, 0);
     }
 
     #[test]

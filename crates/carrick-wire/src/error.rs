@@ -111,6 +111,42 @@ impl ParseError {
     /// How many reasons there are.
     pub const COUNT: usize = 32;
 
+    /// The reasons' names as counters, in the order of [`index`](Self::index); they stay the same.
+    pub const NAMES: [&'static str; Self::COUNT] = [
+        "malformed_truncated",
+        "malformed_version",
+        "malformed_ipv4_header_length",
+        "malformed_ipv4_total_length",
+        "malformed_ipv4_checksum",
+        "malformed_ipv4_option_length",
+        "malformed_ipv4_source_route",
+        "malformed_ipv6_payload_length",
+        "malformed_ipv6_extension_length",
+        "malformed_ipv6_chain_limit",
+        "malformed_ipv6_hop_by_hop_position",
+        "malformed_ipv6_next_header",
+        "malformed_ipv6_no_next_header",
+        "malformed_ipv6_option_silent",
+        "malformed_ipv6_option_answer",
+        "malformed_ipv6_option_answer_unicast",
+        "malformed_ipv6_option_length",
+        "malformed_ipv6_routing_type",
+        "malformed_ipv4_fragment_length",
+        "malformed_ipv6_fragment_length",
+        "malformed_ipv4_fragment_end",
+        "malformed_ipv6_fragment_end",
+        "malformed_fragment_empty",
+        "malformed_fragment_tiny",
+        "malformed_ipv6_fragment_chain",
+        "malformed_tcp_truncated",
+        "malformed_tcp_data_offset",
+        "malformed_tcp_option_length",
+        "malformed_icmp_truncated",
+        "malformed_icmp_checksum",
+        "malformed_icmp_quote_truncated",
+        "malformed_icmp_quote_invalid",
+    ];
+
     /// A stable number below [`ParseError::COUNT`], for arrays of counters.
     #[must_use]
     pub const fn index(&self) -> usize {

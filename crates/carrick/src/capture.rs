@@ -1,6 +1,7 @@
 //! Captures: packets of a stack or of one connection, written to a file that Wireshark and tshark open.
 
 use crate::device::Packet;
+use crate::watch::{Watch, tells};
 use carrick_wire::Protocol;
 use carrick_wire::pcapng::{self, Direction, PacketBlock};
 use parking_lot::{Mutex, MutexGuard};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
+use tracing::Level;
 
 /// A capture that runs, from [`Stack::capture`](crate::Stack::capture) or
 /// [`TcpStream::capture`](crate::TcpStream::capture); it ends when this is dropped.
@@ -19,6 +21,19 @@ use tokio::time::Instant;
 /// The file is pcapng, with times to the nanosecond on tokio's clock and each packet's direction. Packets are as the device
 /// sees them: on one with offload, super-segments whole and checksums unfinished, which Wireshark does not mind unless
 /// told to verify them. Packets to the stack's own addresses are there once, as sent.
+///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// # let (server, stack) = stacks()?;
+/// let capture = stack.capture(Vec::new())?;
+/// let _refused = carrick::TcpStream::connect(&stack, "192.0.2.1:9").await;
+/// drop(capture); // ends it, and flushes the writer
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping it ends the capture"]
 pub struct Capture {
     recorder: Arc<Recorder>,
@@ -30,6 +45,19 @@ impl Capture {
     ///
     /// # Errors
     /// What the writer said, now or at the packet with which the capture stopped.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, stack) = stacks()?;
+    /// let capture = stack.capture(Vec::new())?;
+    /// let _refused = carrick::TcpStream::connect(&stack, "192.0.2.1:9").await;
+    /// assert_eq!(capture.finish()?, 2, "a SYN and a reset");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn finish(self) -> io::Result<u64> {
         self.captures.remove(&self.recorder);
         let mut file = self.recorder.file.lock();
@@ -57,8 +85,8 @@ impl fmt::Debug for Capture {
 }
 
 /// The captures of a stack.
-#[derive(Default)]
 pub(crate) struct Captures {
+    watch: Arc<Watch>,
     /// Whether there are any: all that a packet pays for while there are none.
     any: AtomicBool,
     all: Mutex<Vec<Arc<Recorder>>>,
@@ -79,6 +107,10 @@ struct File {
 }
 
 impl Captures {
+    pub(crate) fn new(watch: Arc<Watch>) -> Self {
+        Self { watch, any: AtomicBool::new(false), all: Mutex::default() }
+    }
+
     /// Begins one.
     pub(crate) fn begin(
         self: &Arc<Self>,
@@ -112,31 +144,32 @@ impl Captures {
     /// To be called before a packet is offered to the device. While the result lives nothing else is captured, so that the
     /// answer to a packet never comes before it.
     pub(crate) fn before_sending(&self) -> Sending<'_> {
-        Sending(self.are_any().then(|| self.all.lock()))
+        Sending(&self.watch, self.are_any().then(|| self.all.lock()))
     }
 
     /// The device has delivered a packet.
     pub(crate) fn received<'p>(&self, head: &'p [u8], parts: impl Iterator<Item = &'p [u8]> + Clone) {
         if self.are_any() {
-            record(&self.all.lock(), Direction::Inbound, head, parts);
+            record(&self.watch, &self.all.lock(), Direction::Inbound, head, parts);
         }
     }
 }
 
 /// A packet is being offered to the device.
-pub(crate) struct Sending<'a>(Option<MutexGuard<'a, Vec<Arc<Recorder>>>>);
+pub(crate) struct Sending<'a>(&'a Arc<Watch>, Option<MutexGuard<'a, Vec<Arc<Recorder>>>>);
 
 impl Sending<'_> {
     /// The device has taken it.
     pub(crate) fn sent(self, packet: &Packet<'_>) {
-        if let Some(all) = self.0 {
-            record(&all, Direction::Outbound, packet.header, packet.payload.iter().copied());
+        if let Some(all) = self.1 {
+            record(self.0, &all, Direction::Outbound, packet.header, packet.payload.iter().copied());
         }
     }
 }
 
 #[cold]
 fn record<'p>(
+    watch: &Arc<Watch>,
     recorders: &[Arc<Recorder>],
     direction: Direction,
     head: &'p [u8],
@@ -150,13 +183,19 @@ fn record<'p>(
             Direction::Outbound => ends == Some((ours, theirs)) || ends == Some((theirs, ours)),
         });
         if wanted {
-            recorder.record(direction, head, parts.clone());
+            recorder.record(watch, direction, head, parts.clone());
         }
     }
 }
 
 impl Recorder {
-    fn record<'p>(&self, direction: Direction, head: &[u8], parts: impl Iterator<Item = &'p [u8]> + Clone) {
+    fn record<'p>(
+        &self,
+        watch: &Arc<Watch>,
+        direction: Direction,
+        head: &[u8],
+        parts: impl Iterator<Item = &'p [u8]> + Clone,
+    ) {
         let mut file = self.file.lock();
         if file.failed.is_some() {
             return;
@@ -177,7 +216,12 @@ impl Recorder {
         match contained(write) {
             Ok(()) => file.packets += 1,
             Err(error) => {
-                tracing::warn!(%error, "capture stopped");
+                if tells(Level::WARN) {
+                    let (error, packets) = (error.to_string(), file.packets);
+                    watch.later(move || {
+                        tracing::warn!(target: "carrick::capture", error, packets, "capture stopped");
+                    });
+                }
                 file.failed = Some(error);
             }
         }

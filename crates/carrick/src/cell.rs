@@ -6,7 +6,8 @@
 //! That of the captures is taken under either, and held while the device takes a packet and a writer writes it down.
 
 use crate::error::{Failure, io_error};
-use carrick_core::{Connection, ConnectionError, ConnectionId, Instant};
+use crate::watch::TellUnlocked;
+use carrick_core::{Connection, ConnectionError, ConnectionId, Instant, TcpState};
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -34,10 +35,10 @@ pub(crate) struct State {
     pub(crate) armed: Instant,
     /// The bytes of this connection that the stack's counter includes.
     pub(crate) accounted: usize,
+    /// The state that has been counted and told of.
+    pub(crate) seen: TcpState,
     /// Why it is over, if the connection itself does not know.
     pub(crate) ended: Option<End>,
-    /// It panicked since the last settling.
-    pub(crate) panicked: bool,
     /// The core has been called since the last settling.
     pub(crate) acted: bool,
     /// The handshake is complete.
@@ -57,6 +58,8 @@ pub(crate) struct State {
 /// Why a connection is over that could not say so itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
+    /// It panicked, and nobody has been told yet.
+    Panicked,
     /// It panicked.
     Internal,
     /// Its stack failed or ended.
@@ -65,6 +68,11 @@ pub(crate) enum End {
 
 impl Cell {
     pub(crate) fn new(id: ConnectionId, connection: Box<Connection>) -> Arc<Self> {
+        // An active open has just begun; a passive one has been counted by the endpoint.
+        let seen = match connection.state() {
+            TcpState::SynSent => TcpState::Closed,
+            passive => passive,
+        };
         let state = State {
             connection: Some(connection),
             read_waker: None,
@@ -72,8 +80,8 @@ impl Cell {
             watchers: None,
             armed: Instant::NEVER,
             accounted: 0,
+            seen,
             ended: None,
-            panicked: false,
             // It was made by the core just now and has not been settled.
             acted: true,
             connected: false,
@@ -89,7 +97,7 @@ impl Cell {
 
     pub(crate) fn lock(&self) -> CellGuard<'_> {
         held::enter_cell();
-        CellGuard(self.state.lock())
+        CellGuard(self.state.lock(), TellUnlocked)
     }
 }
 
@@ -107,8 +115,7 @@ impl State {
             f(connection)
         }));
         if result.is_err() {
-            self.ended.get_or_insert(End::Internal);
-            self.panicked = true;
+            self.ended.get_or_insert(End::Panicked);
             let broken = self.connection.take();
             // Whatever made it panic may do so again.
             drop(catch_unwind(AssertUnwindSafe(|| drop(broken))));
@@ -130,7 +137,7 @@ impl State {
     /// Why nothing more will come of this connection, if that is an error.
     pub(crate) fn error(&self, failure: Option<&Failure>) -> Option<io::Error> {
         match self.ended {
-            Some(End::Internal) => Some(io_error(ConnectionError::Internal)),
+            Some(End::Panicked | End::Internal) => Some(io_error(ConnectionError::Internal)),
             Some(End::Stack) => Some(failure.unwrap_or(&Failure::Ended).to_io()),
             None => match self.connection() {
                 Some(connection) => connection.error().map(io_error),
@@ -161,8 +168,8 @@ pub(crate) fn register(slot: &mut Option<Waker>, cx: &Context<'_>) -> Option<Wak
     slot.replace(cx.waker().clone())
 }
 
-/// A locked cell.
-pub(crate) struct CellGuard<'a>(MutexGuard<'a, State>);
+/// A locked cell. Its fields are dropped in their order.
+pub(crate) struct CellGuard<'a>(MutexGuard<'a, State>, TellUnlocked);
 
 impl Deref for CellGuard<'_> {
     type Target = State;

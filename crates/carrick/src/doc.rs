@@ -17,3 +17,13 @@ async fn connected() -> std::io::Result<(carrick::TcpStream, carrick::TcpStream)
         tokio::join!(listener.accept(), carrick::TcpStream::connect(&client, "192.0.2.1:7"));
     Ok((connected?, accepted?.0))
 }
+
+#[allow(dead_code)]
+fn with_socket(
+    new: impl FnOnce(&carrick::Stack) -> std::io::Result<carrick::TcpSocket>,
+    example: impl FnOnce(carrick::TcpSocket) -> std::io::Result<()>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let ran = runtime.block_on(async { example(new(&stacks()?.1)?) });
+    ran.expect("the example runs");
+}

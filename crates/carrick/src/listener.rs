@@ -20,6 +20,30 @@ const BACKLOG: u32 = 1024;
 ///
 /// From the moment [`bind`](Self::bind) returns no SYN to it is refused. Dropping it resets the connections
 /// that nobody has accepted.
+///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// # let (server, client) = stacks()?;
+/// use carrick::TcpListener;
+///
+/// let listener = TcpListener::bind(&server, "192.0.2.1:7").await?;
+/// # let mut guest = carrick::TcpStream::connect(&client, "192.0.2.1:7").await?;
+/// # tokio::io::AsyncWriteExt::write_all(&mut guest, b"hi").await?;
+/// loop {
+///     let (mut stream, _peer) = listener.accept().await?;
+///     tokio::spawn(async move {
+///         let (mut from, mut to) = stream.split();
+///         tokio::io::copy(&mut from, &mut to).await // all that is said is said again
+///     });
+///     # break;
+/// }
+/// # tokio::io::AsyncReadExt::read_exact(&mut guest, &mut [0; 2]).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct TcpListener {
     listening: Arc<Listening>,
     stack: Handle,
@@ -34,8 +58,28 @@ impl TcpListener {
     /// A future that is dropped has not begun to listen.
     ///
     /// # Errors
-    /// What the resolver said, or the last address's: [`AddrInUse`](io::ErrorKind::AddrInUse), [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if it
-    /// is not one of the stack's addresses, [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the stack has ended.
+    /// What the resolver said, or the last address's: [`AddrInUse`](io::ErrorKind::AddrInUse),
+    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if it is not one of the stack's addresses,
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the stack has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::TcpListener;
+    /// use std::io::ErrorKind;
+    ///
+    /// let listener = TcpListener::bind(&server, "192.0.2.1:80").await?;
+    /// let any = TcpListener::bind(&server, "0.0.0.0:0").await?; // any of the stack's addresses, any free port
+    /// assert_ne!(any.local_addr()?.port(), 0);
+    ///
+    /// let taken = TcpListener::bind(&server, "192.0.2.1:80").await;
+    /// assert_eq!(taken.unwrap_err().kind(), ErrorKind::AddrInUse);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn bind<A: ToSocketAddrs>(stack: &Stack, addr: A) -> io::Result<Self> {
         Self::bind_with_backlog(stack, addr, BACKLOG).await
     }
@@ -48,6 +92,21 @@ impl TcpListener {
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::TcpListener;
+    ///
+    /// // Beyond 16 that nobody has accepted, clients ask again later.
+    /// let listener = TcpListener::bind_with_backlog(&server, ("192.0.2.1", 80), 16).await?;
+    /// # drop(listener);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn bind_with_backlog<A: ToSocketAddrs>(
         stack: &Stack,
         addr: A,
@@ -144,6 +203,23 @@ impl TcpListener {
     ///
     /// # Errors
     /// As [`accept`](Self::accept).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::{TcpListener, TcpStream};
+    /// use std::future::poll_fn;
+    ///
+    /// let listener = TcpListener::bind(&server, "192.0.2.1:80").await?;
+    /// let _stream = TcpStream::connect(&client, "192.0.2.1:80").await?;
+    /// let (_stream, peer) = poll_fn(|cx| listener.poll_accept(cx)).await?;
+    /// assert_eq!(peer.ip(), std::net::Ipv4Addr::new(192, 0, 2, 2));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         let coop = ready!(poll_proceed(cx));
         let result = ready!(self.take(Some(cx.waker())));
@@ -178,6 +254,20 @@ impl TcpListener {
     ///
     /// # Errors
     /// None; the result is for likeness with `tokio::net`.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::TcpListener;
+    ///
+    /// let listener = TcpListener::bind(&server, "192.0.2.1:0").await?;
+    /// println!("listening on {}", listener.local_addr()?); // the port that was free
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.listening.local_addr)
     }
@@ -186,6 +276,18 @@ impl TcpListener {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) if the stack is being shut down.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// let listener = carrick::TcpListener::bind(&server, "192.0.2.1:80").await?;
+    /// assert_eq!(listener.ttl()?, 64);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ttl(&self) -> io::Result<u32> {
         let cx = self.stack.cx(self.stack.now());
         let hop_limit = self.stack.net(&cx).endpoint.listener_hop_limit(self.listening.id);
@@ -197,6 +299,21 @@ impl TcpListener {
     ///
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for another number.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::TcpListener;
+    ///
+    /// let listener = TcpListener::bind(&server, "192.0.2.1:179").await?;
+    /// listener.set_ttl(255)?; // as the peers of a router expect (RFC 5082)
+    /// assert_eq!(listener.ttl()?, 255);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         let hop_limit = hop_limit(ttl)?;
         let cx = self.stack.cx(self.stack.now());

@@ -5,7 +5,10 @@
 //! stack's own addresses go into a ring that the device task reads, never to the device.
 
 use crate::capture::Captures;
+use crate::counters::{Departed, Departures};
 use crate::device::{Capabilities, Checksum, Device, Packet, Ring};
+use crate::outage::Outages;
+use crate::watch::{Ends, Watch, tells};
 use carrick_core::{MAX_PARTS, Taken, Transmit};
 use carrick_wire::Protocol;
 use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
@@ -14,6 +17,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use tracing::Level;
+use tracing::field::display;
 
 /// Bytes of the ring for packets to ourselves: a few full windows.
 const OWN_RING: usize = 2 << 20;
@@ -39,6 +44,9 @@ pub(crate) struct Outlet {
     pub(crate) device: Box<dyn Device>,
     pub(crate) own_ring: Ring,
     pub(crate) captures: Arc<Captures>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) departures: Departures,
+    pub(crate) outages: Outages,
     capabilities: Capabilities,
     own_addresses: Vec<IpAddr>,
     lost: AtomicU64,
@@ -52,10 +60,14 @@ pub(crate) struct Outlet {
 impl Outlet {
     pub(crate) fn new(device: Box<dyn Device>, own_addresses: Vec<IpAddr>) -> Self {
         let capabilities = device.capabilities();
+        let watch = Watch::new(&device.description(), &own_addresses);
         Self {
             device,
             own_ring: Ring::new(OWN_RING),
-            captures: Arc::default(),
+            captures: Arc::new(Captures::new(Arc::clone(&watch))),
+            watch,
+            departures: Departures::default(),
+            outages: Outages::default(),
             capabilities,
             own_addresses,
             lost: AtomicU64::new(0),
@@ -109,10 +121,42 @@ impl Outlet {
             },
             (None, None) => self.send_whole(&packet).outcome(0),
         };
-        if taken != Taken::Payload(0) {
-            transmit.sent(taken);
+        let len = match taken {
+            Taken::All => packet.payload_len(),
+            Taken::Payload(0) => return sent,
+            Taken::Payload(n) => n,
+        };
+        if transmit.checksum_is_partial() {
+            self.departed(&transmit, len, segment_size);
         }
+        if tells(Level::TRACE) {
+            self.watch.packet("sent", transmit.header(), len);
+        }
+        transmit.sent(taken);
         sent
+    }
+
+    /// Counts a TCP packet with the first `len` bytes of its payload.
+    fn departed(&self, transmit: &Transmit<'_>, len: usize, segment_size: Option<NonZeroU16>) {
+        let header = transmit.header();
+        let flags = tcp_flags(header);
+        let reset = flags & RST != 0;
+        let old = transmit.sent_before();
+        let departed = if segment_size.is_none() && old == 0 && !reset {
+            Departed::ONE
+        } else {
+            let seqs = len + usize::from(flags & FIN != 0) + usize::from(flags & SYN != 0);
+            let size = segment_size.map_or(len, |size| size.get().into());
+            Departed::new(len, size, seqs, old, reset)
+        };
+        self.departures.add(departed);
+        if reset && tells(Level::DEBUG) {
+            let Ends { src, dst } = Ends::of(header, 0);
+            self.watch.later(move || {
+                let (local, remote) = (src.map(display), dst.map(display));
+                tracing::debug!(target: "carrick::connection", local, remote, "reset sent");
+            });
+        }
     }
 
     fn segments(&self, header: &[u8]) -> bool {
@@ -165,34 +209,46 @@ impl Outlet {
     }
 
     fn offer(&self, packet: &Packet<'_>) -> Offered {
+        let mut why = io::ErrorKind::Interrupted;
         for _ in 0..INTERRUPTIONS {
             let captured = self.captures.before_sending();
             match self.device.send(packet) {
                 Ok(()) => {
                     captured.sent(packet);
+                    self.outages.taken(&self.watch);
                     return Offered::Taken;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.congested.store(true, Ordering::Relaxed);
+                    self.outages.refused(None);
                     return Offered::Full;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error)
                     if error.kind() == io::ErrorKind::InvalidInput && packet.segment_size.is_some() =>
                 {
-                    if self.refused.fetch_add(1, Ordering::Relaxed) == REFUSALS - 1 {
-                        tracing::warn!(
-                            "the device refuses super-segments; they are cut in software from now on"
-                        );
+                    if self.refused.fetch_add(1, Ordering::Relaxed) == REFUSALS - 1 && tells(Level::WARN) {
+                        self.watch.later(|| {
+                            tracing::warn!(
+                                target: "carrick::device",
+                                "the device refuses super-segments; they are cut in software from now on"
+                            );
+                        });
                     }
                     return Offered::Refused;
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "packet lost by the device");
+                    why = error.kind();
+                    if tells(Level::DEBUG) {
+                        self.watch.later(move || {
+                            tracing::debug!(target: "carrick::device", %error, "packet lost by the device");
+                        });
+                    }
                     break;
                 }
             }
         }
+        self.outages.refused(Some(why));
         self.lost.fetch_add(1, Ordering::Relaxed);
         Offered::Taken
     }
@@ -230,6 +286,17 @@ fn version(header: &[u8]) -> u8 {
 fn is_tcp(header: &[u8]) -> bool {
     let place = if version(header) == 4 { 9 } else { 6 };
     header.get(place) == Some(&Protocol::TCP.0)
+}
+
+/// Bits of what `tcp_flags` gives.
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+
+/// The flags of a TCP segment; the core sends no IP options and no extension headers.
+fn tcp_flags(header: &[u8]) -> u8 {
+    let ip = if version(header) == 4 { 20 } else { 40 };
+    header.get(ip + 13).copied().unwrap_or(0)
 }
 
 fn destination(header: &[u8]) -> Option<IpAddr> {

@@ -6,10 +6,13 @@
 //! half allocates.
 
 use crate::cell::{Cell, CellGuard, End, State, held};
+use crate::counters::Lives;
 use crate::deadlines::Deadlines;
 use crate::error::{Failure, io_error};
+use crate::held::Requests;
 use crate::kernel::{AcceptQueue, Retiring, Signal};
 use crate::outlet::{Outlet, Sent};
+use crate::watch::{TellUnlocked, Watch, tells};
 use carrick_core::{
     BindError, Budget, Connection, ConnectionConfig, ConnectionId, Cx, Endpoint, EndpointEvent, Event, Input,
     Instant, ListenAddr, ListenConfig, ListenerId, Outcome, Pressure, TcpState,
@@ -24,7 +27,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
+use std::time::Duration;
 use tokio::sync::Notify;
+use tracing::Level;
+use tracing::field::display;
 
 /// Most super-segments that leave during one hold of a connection's lock; the rest is the device task's.
 pub(crate) const FRAMES_PER_HOLD: usize = 2;
@@ -53,6 +59,9 @@ pub(crate) struct Shared {
     failure: OnceLock<Failure>,
     ended: AtomicBool,
     pub(crate) ended_notify: Notify,
+    pub(crate) lives: Lives,
+    /// How long the device may take no packet before everything ends.
+    pub(crate) outage_limit: Option<Duration>,
     pub(crate) internal_errors: AtomicU64,
     /// What the device received and could make nothing of.
     pub(crate) device_refused: AtomicU64,
@@ -82,6 +91,8 @@ pub(crate) struct Listening {
     pub(crate) id: ListenerId,
     pub(crate) local_addr: SocketAddr,
     pub(crate) queue: AcceptQueue<Arc<Cell>>,
+    /// Instead of the queue, where each request is decided about first.
+    pub(crate) requests: Option<Requests>,
     pub(crate) notify: Notify,
 }
 
@@ -114,6 +125,7 @@ impl Shared {
         outlet: Outlet,
         memory_limit: usize,
         connection_config: ConnectionConfig,
+        outage_limit: Option<Duration>,
     ) -> Self {
         Self {
             net: Mutex::new(Net { endpoint, cells: Vec::new(), live: 0, listeners: HashMap::new() }),
@@ -135,6 +147,8 @@ impl Shared {
             failure: OnceLock::new(),
             ended: AtomicBool::new(false),
             ended_notify: Notify::new(),
+            lives: Lives::default(),
+            outage_limit,
             internal_errors: AtomicU64::new(0),
             device_refused: AtomicU64::new(0),
             merged: AtomicU64::new(0),
@@ -163,6 +177,10 @@ impl Shared {
     /// What a call at `now` is told.
     pub(crate) fn cx(&self, now: Instant) -> Cx {
         Cx { now, memory: self.budget.allowance(self.used.load(Ordering::Relaxed)) }
+    }
+
+    pub(crate) fn watch(&self) -> &Arc<Watch> {
+        &self.outlet.watch
     }
 
     pub(crate) fn memory_used(&self) -> usize {
@@ -203,6 +221,7 @@ impl Shared {
             return None;
         }
         let handled = state.run(|connection| (connection.handle_input(cx, input), connection.memory()));
+        self.observe(&mut state);
         // A connection that panics on a packet has used it.
         let (outcome, memory) = handled.unwrap_or((Outcome::Accepted, 0));
         // Booked at once, so that the next packet's allowance knows of this one.
@@ -214,17 +233,38 @@ impl Shared {
     /// the cell's lock held.
     pub(crate) fn settle(&self, cell: &Arc<Cell>, state: &mut State, cx: &Cx, frames: usize) -> Settled {
         let mut settled = Settled::default();
-        let Settled { retired, path_changed, .. } = &mut settled;
+        let mut path = None;
         let tell = |event: EndpointEvent| {
-            *(if event.is_end() { &mut *retired } else { &mut *path_changed }) = true;
+            match event {
+                EndpointEvent::PathMtu(mtu) => path = Some(mtu),
+                EndpointEvent::Closed | EndpointEvent::TimeWait(_) => settled.retired = true,
+            }
             self.retiring.push((cell.id, event));
         };
         let drained = state.run(|connection| drain(connection, &self.outlet, cx, frames, tell));
         let mut drained = drained.unwrap_or_default();
-        if std::mem::take(&mut state.panicked) {
+        if state.ended == Some(End::Panicked) {
+            state.ended = Some(End::Internal);
             self.internal_errors.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(id = ?cell.id, "a connection's state machine panicked; it was given up");
+            if tells(Level::ERROR) {
+                let id = cell.id;
+                self.watch().later(move || {
+                    tracing::error!(
+                        target: "carrick::connection",
+                        ?id,
+                        "a connection's state machine panicked; it was given up"
+                    );
+                });
+            }
         }
+        self.observe(state);
+        settled.path_changed = path.is_some();
+        if let Some(mtu) = path
+            && tells(Level::DEBUG)
+        {
+            self.tell_path(state, mtu);
+        }
+        settled.raise = self.outlet.outages.take_news();
         let over = state.connection().is_none();
         if over && !state.retired && !settled.retired {
             settled.retired = true;
@@ -287,6 +327,45 @@ impl Shared {
         raise
     }
 
+    /// Counts and tells of a change of a connection's state since it was last looked at.
+    #[inline]
+    fn observe(&self, state: &mut State) {
+        let now = state.connection().map_or(TcpState::Closed, Connection::state);
+        // With the stack's end all connections were counted as closed.
+        if now != state.seen && state.ended != Some(End::Stack) {
+            self.changed(state, now);
+        }
+    }
+
+    #[cold]
+    fn changed(&self, state: &mut State, now: TcpState) {
+        let before = std::mem::replace(&mut state.seen, now);
+        let connection = state.connection();
+        let from = connection.and_then(Connection::closed_from).unwrap_or(before);
+        self.lives.changed(before, from, now);
+        if !tells(Level::DEBUG) {
+            return;
+        }
+        let ends = connection.map(|connection| (connection.local_addr(), connection.remote_addr()));
+        let error = state.error(self.failure()).filter(|_| now == TcpState::Closed);
+        self.watch().later(move || {
+            let (local, remote) = ends.map(|(local, remote)| (display(local), display(remote))).unzip();
+            let error = error.as_ref().map(display);
+            tracing::debug!(
+                target: "carrick::connection", local, remote, %from, to = %now, error, "state"
+            );
+        });
+    }
+
+    #[cold]
+    fn tell_path(&self, state: &State, mtu: u16) {
+        let Some(connection) = state.connection() else { return };
+        let (local, remote) = (connection.local_addr(), connection.remote_addr());
+        self.watch().later(move || {
+            tracing::debug!(target: "carrick::path", %local, %remote, mtu, "path MTU");
+        });
+    }
+
     fn book(&self, state: &mut State, memory: usize) {
         let before = std::mem::replace(&mut state.accounted, memory);
         if memory > before {
@@ -344,7 +423,7 @@ impl Shared {
     /// Locks the endpoint, which hears first of the connections that have ended.
     pub(crate) fn net(&self, cx: &Cx) -> NetGuard<'_> {
         held::enter_net();
-        let mut net = NetGuard(self.net.lock());
+        let mut net = NetGuard(self.net.lock(), TellUnlocked);
         let Net { endpoint, cells, live, .. } = &mut *net.0;
         self.retiring.take(|(id, event)| {
             let ends = event.is_end();
@@ -383,7 +462,7 @@ impl Shared {
         config: &ListenConfig,
         reserved: Option<ListenAddr>,
     ) -> io::Result<Arc<Listening>> {
-        self.start_listening(|net| {
+        self.start_listening(config.park, |net| {
             reserved.into_iter().for_each(|local| net.endpoint.unreserve(local));
             let (id, port) = net.find_port(addr, |endpoint, local| endpoint.listen(local, config.clone()))?;
             Ok((id, SocketAddr::new(addr.ip(), port)))
@@ -394,11 +473,12 @@ impl Shared {
     pub(crate) fn listen_any(&self, local: ListenAddr, config: ListenConfig) -> io::Result<Arc<Listening>> {
         let address = local.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let addr = SocketAddr::new(address, local.port.map_or(0, NonZeroU16::get));
-        self.start_listening(|net| Ok((net.endpoint.listen(local, config)?, addr)))
+        self.start_listening(config.park, |net| Ok((net.endpoint.listen(local, config)?, addr)))
     }
 
     fn start_listening(
         &self,
+        holds: bool,
         listen: impl FnOnce(&mut Net) -> Result<(ListenerId, SocketAddr), BindError>,
     ) -> io::Result<Arc<Listening>> {
         let cx = self.cx(self.now());
@@ -406,7 +486,8 @@ impl Shared {
             self.check()?;
             let (id, local_addr) = listen(net).map_err(io_error)?;
             let (queue, notify) = (AcceptQueue::new(), Notify::new());
-            let listening = Arc::new(Listening { id, local_addr, queue, notify });
+            let requests = holds.then(Requests::default);
+            let listening = Arc::new(Listening { id, local_addr, queue, requests, notify });
             net.listeners.insert(id, Arc::clone(&listening));
             Ok(listening)
         });
@@ -448,6 +529,7 @@ impl Shared {
         for cell in &unaccepted {
             self.release(cell, Connection::abort);
         }
+        listening.requests.iter().for_each(Requests::close);
         waker.into_iter().for_each(wake);
         contain(|| listening.notify.notify_waiters());
         // Resets of half-open connections are due from the endpoint.
@@ -488,7 +570,8 @@ impl Shared {
 
     // The stack's own life.
 
-    fn check(&self) -> io::Result<()> {
+    /// An error if nothing new can be opened.
+    pub(crate) fn check(&self) -> io::Result<()> {
         match self.failure() {
             Some(failure) => Err(failure.to_io()),
             None if self.closing.load(Ordering::Acquire) => Err(Failure::Ended.to_io()),
@@ -533,8 +616,24 @@ impl Shared {
     /// Ends everything at once: every stream, accept and connect gets the reason.
     pub(crate) fn fail(&self, failure: Failure) {
         let reset = matches!(failure, Failure::Aborted);
+        let defect = matches!(failure, Failure::Panicked);
+        let lost = matches!(failure, Failure::Device(..));
         if self.failure.set(failure).is_err() {
             return;
+        }
+        if tells(Level::ERROR)
+            && let Some(failure) = self.failure()
+        {
+            let why = failure.to_io();
+            self.watch().later(move || {
+                if defect {
+                    tracing::error!(target: "carrick::stack", %why, "stack ends");
+                } else if lost {
+                    tracing::warn!(target: "carrick::stack", %why, "stack ends");
+                } else {
+                    tracing::info!(target: "carrick::stack", %why, "stack ends");
+                }
+            });
         }
         let cx = self.cx(self.now());
         let ((cells, listeners), _) = self.with_net(&cx, |net| {
@@ -550,12 +649,16 @@ impl Shared {
                         drain(connection, &self.outlet, &cx, 1, drop);
                     });
                 }
+                self.observe(&mut state);
                 // What had ended properly before stays so.
                 if !state
                     .connection()
                     .is_some_and(|connection| is_over(connection) && connection.error().is_none())
                 {
                     state.ended.get_or_insert(End::Stack);
+                    if state.seen != TcpState::Closed {
+                        self.changed(&mut state, TcpState::Closed);
+                    }
                 }
                 state.retired = true;
                 if state.released {
@@ -573,6 +676,7 @@ impl Shared {
         for listening in listeners.into_values() {
             let (unaccepted, waker) = listening.queue.close();
             unaccepted.iter().for_each(|cell| self.release(cell, |_, _| ()));
+            listening.requests.iter().for_each(Requests::close);
             waker.into_iter().for_each(wake);
             contain(|| listening.notify.notify_waiters());
         }
@@ -707,8 +811,8 @@ pub(crate) fn contain(wake: impl FnOnce()) {
     drop(catch_unwind(AssertUnwindSafe(wake)));
 }
 
-/// The endpoint's lock.
-pub(crate) struct NetGuard<'a>(MutexGuard<'a, Net>);
+/// The endpoint's lock. Its fields are dropped in their order.
+pub(crate) struct NetGuard<'a>(MutexGuard<'a, Net>, TellUnlocked);
 
 impl Deref for NetGuard<'_> {
     type Target = Net;

@@ -1,6 +1,7 @@
 //! A socket that is not yet a listener or a stream.
 
-use crate::shared::Handle;
+use crate::request::{RequestListener, holding};
+use crate::shared::{Handle, Listening};
 use crate::stream::options::{dscp, hop_limit};
 use crate::{KeepAlive, Stack, TcpListener, TcpStream};
 use carrick_core::congestion::Controller;
@@ -61,6 +62,20 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None; the result is for likeness with `tokio::net`.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::TcpSocket;
+    ///
+    /// let socket = TcpSocket::new_v4(&client)?;
+    /// assert_eq!(socket.local_addr()?, "0.0.0.0:0".parse().unwrap());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new_v4(stack: &Stack) -> io::Result<Self> {
         Ok(Self::new(stack, false))
     }
@@ -69,6 +84,20 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None; the result is for likeness with `tokio::net`.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::TcpSocket;
+    ///
+    /// let socket = TcpSocket::new_v6(&client)?;
+    /// assert_eq!(socket.local_addr()?, "[::]:0".parse().unwrap());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new_v6(stack: &Stack) -> io::Result<Self> {
         Ok(Self::new(stack, true))
     }
@@ -92,6 +121,16 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// socket.set_keepalive(true)?;
+    /// assert!(socket.keepalive()?);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_keepalive(&self, keepalive: bool) -> io::Result<()> {
         self.set(|c| c.keep_alive = keepalive.then(|| c.keep_alive.unwrap_or_default()))
     }
@@ -100,6 +139,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// assert!(!socket.keepalive()?);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn keepalive(&self) -> io::Result<bool> {
         self.get(|c| c.keep_alive.is_some())
     }
@@ -108,6 +156,20 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// use carrick::KeepAlive;
+    /// use std::time::Duration;
+    ///
+    /// let idle = Duration::from_secs(60);
+    /// socket.set_keep_alive(Some(KeepAlive { idle, ..KeepAlive::default() }))?;
+    /// assert!(socket.keepalive()?);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_keep_alive(&self, keep_alive: Option<KeepAlive>) -> io::Result<()> {
         self.set(|c| c.keep_alive = keep_alive)
     }
@@ -116,6 +178,16 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// socket.set_keepalive(true)?;
+    /// assert_eq!(socket.keep_alive()?, Some(carrick::KeepAlive::default()));
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn keep_alive(&self) -> io::Result<Option<KeepAlive>> {
         self.get(|c| c.keep_alive)
     }
@@ -128,6 +200,24 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::TcpSocket;
+    ///
+    /// // Two connections from one port.
+    /// let sockets = [TcpSocket::new_v4(&client)?, TcpSocket::new_v4(&client)?];
+    /// for socket in &sockets {
+    ///     socket.set_reuseaddr(true)?;
+    ///     socket.bind("192.0.2.2:5000".parse().unwrap())?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_reuseaddr(&self, reuseaddr: bool) -> io::Result<()> {
         self.settings.lock().reuseaddr = reuseaddr;
         Ok(())
@@ -137,6 +227,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// assert!(!socket.reuseaddr()?);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn reuseaddr(&self) -> io::Result<bool> {
         Ok(self.settings.lock().reuseaddr)
     }
@@ -146,6 +245,29 @@ impl TcpSocket {
     ///
     /// # Errors
     /// [`Unsupported`](io::ErrorKind::Unsupported) for true.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::{TcpListener, TcpSocket};
+    /// use std::io::ErrorKind;
+    /// use std::sync::Arc;
+    ///
+    /// let socket = TcpSocket::new_v4(&server)?;
+    /// assert_eq!(socket.set_reuseport(true).unwrap_err().kind(), ErrorKind::Unsupported);
+    ///
+    /// // Instead:
+    /// let listener = Arc::new(TcpListener::bind(&server, "192.0.2.1:80").await?);
+    /// for _ in 0..4 {
+    ///     let listener = Arc::clone(&listener);
+    ///     tokio::spawn(async move { listener.accept().await });
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_reuseport(&self, reuseport: bool) -> io::Result<()> {
         if reuseport {
             let text = "listeners do not share a port; tasks share a listener";
@@ -158,6 +280,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// assert!(!socket.reuseport()?);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn reuseport(&self) -> io::Result<bool> {
         Ok(false)
     }
@@ -167,6 +298,16 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// socket.set_send_buffer_size(4 << 20)?; // for a path that is fast and long
+    /// assert_eq!(socket.send_buffer_size()?, 4 << 20);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_send_buffer_size(&self, size: u32) -> io::Result<()> {
         self.set(|c| c.send_buffer = size.clamp(LEAST_BUFFER, LARGEST_BUFFER))
     }
@@ -175,6 +316,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// assert_eq!(socket.send_buffer_size()?, 512 << 10);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn send_buffer_size(&self) -> io::Result<u32> {
         self.get(|c| c.send_buffer)
     }
@@ -184,6 +334,16 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// socket.set_recv_buffer_size(64 << 10)?; // no peer makes us hold more than that
+    /// assert_eq!(socket.recv_buffer_size()?, 64 << 10);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_recv_buffer_size(&self, size: u32) -> io::Result<()> {
         self.set(|c| c.receive_buffer = size.clamp(LEAST_BUFFER, LARGEST_BUFFER))
     }
@@ -192,6 +352,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// assert_eq!(socket.recv_buffer_size()?, 1000 << 10);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn recv_buffer_size(&self) -> io::Result<u32> {
         self.get(|c| c.receive_buffer)
     }
@@ -200,6 +369,18 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// use std::time::Duration;
+    ///
+    /// socket.set_linger(Some(Duration::from_secs(5)))?;
+    /// assert_eq!(socket.linger()?, Some(Duration::from_secs(5)));
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         self.set(|c| c.linger = linger)
     }
@@ -208,6 +389,18 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// use std::time::Duration;
+    ///
+    /// socket.set_zero_linger()?;
+    /// assert_eq!(socket.linger()?, Some(Duration::ZERO));
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_zero_linger(&self) -> io::Result<()> {
         self.set_linger(Some(Duration::ZERO))
     }
@@ -216,6 +409,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// assert_eq!(socket.linger()?, None);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn linger(&self) -> io::Result<Option<Duration>> {
         self.get(|c| c.linger)
     }
@@ -224,6 +426,16 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// socket.set_nodelay(true)?;
+    /// assert!(socket.nodelay()?);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.set(|c| c.nodelay = nodelay)
     }
@@ -232,6 +444,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// assert!(!socket.nodelay()?);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn nodelay(&self) -> io::Result<bool> {
         self.get(|c| c.nodelay)
     }
@@ -240,6 +461,16 @@ impl TcpSocket {
     ///
     /// # Errors
     /// As [`TcpStream::set_ttl`].
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// socket.set_ttl(255)?;
+    /// assert!(socket.set_ttl(0).is_err());
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         let hop_limit = hop_limit(ttl)?;
         self.set(|c| c.hop_limit = Some(hop_limit))
@@ -249,6 +480,16 @@ impl TcpSocket {
     ///
     /// # Errors
     /// As [`TcpStream::set_tos`].
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// socket.set_tos(46 << 2)?; // expedited forwarding (RFC 3246), from the SYN on
+    /// assert_eq!(socket.tos()?, 0xb8);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_tos(&self, tos: u32) -> io::Result<()> {
         let dscp = dscp(tos)?;
         self.set(|c| c.dscp = dscp)
@@ -258,6 +499,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// assert_eq!(socket.tos()?, 0);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn tos(&self) -> io::Result<u32> {
         self.get(|c| u32::from(c.dscp) << 2)
     }
@@ -266,6 +516,16 @@ impl TcpSocket {
     ///
     /// # Errors
     /// As [`set_tos`](Self::set_tos).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// socket.set_tos_v4(8 << 2)?; // what may wait (RFC 3662)
+    /// assert_eq!(socket.tos_v4()?, 0x20);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_tos_v4(&self, tos: u32) -> io::Result<()> {
         self.set_tos(tos)
     }
@@ -274,6 +534,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// assert_eq!(socket.tos_v4()?, 0);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn tos_v4(&self) -> io::Result<u32> {
         self.tos()
     }
@@ -282,6 +551,16 @@ impl TcpSocket {
     ///
     /// # Errors
     /// As [`set_tos`](Self::set_tos).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v6, |socket| {
+    /// socket.set_tclass_v6(8 << 2)?; // what may wait (RFC 3662)
+    /// assert_eq!(socket.tclass_v6()?, 0x20);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_tclass_v6(&self, tclass: u32) -> io::Result<()> {
         self.set_tos(tclass)
     }
@@ -290,6 +569,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v6, |socket| {
+    /// assert_eq!(socket.tclass_v6()?, 0);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn tclass_v6(&self) -> io::Result<u32> {
         self.tos()
     }
@@ -298,6 +586,23 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// # let socket = carrick::TcpSocket::new_v4(&client)?;
+    /// use std::io::ErrorKind;
+    /// use std::time::Duration;
+    ///
+    /// socket.set_user_timeout(Some(Duration::from_millis(50)))?;
+    /// let nobody = socket.connect("192.0.2.99:80".parse().unwrap()).await;
+    /// assert_eq!(nobody.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.set(|c| c.user_timeout = timeout.filter(|timeout| !timeout.is_zero()))
     }
@@ -306,6 +611,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// assert_eq!(socket.user_timeout()?, None);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
         self.get(|c| c.user_timeout)
     }
@@ -314,6 +628,16 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// socket.set_notsent_lowat(Some(16 << 10))?;
+    /// assert_eq!(socket.notsent_lowat()?, Some(16 << 10));
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_notsent_lowat(&self, most: Option<u32>) -> io::Result<()> {
         self.set(|c| c.notsent_lowat = most)
     }
@@ -322,6 +646,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// assert_eq!(socket.notsent_lowat()?, None);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn notsent_lowat(&self) -> io::Result<Option<u32>> {
         self.get(|c| c.notsent_lowat)
     }
@@ -331,17 +664,51 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// use carrick::congestion::NewReno;
+    ///
+    /// socket.set_congestion(Some(Box::new(NewReno::default())))?;
+    /// assert!(socket.connection_config().congestion.is_some());
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_congestion(&self, controller: Option<Box<dyn Controller>>) -> io::Result<()> {
         self.set(|c| c.congestion = controller)
     }
 
     /// All settings of the connections to come.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// socket.set_nodelay(true)?;
+    /// assert!(socket.connection_config().nodelay);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     #[must_use]
     pub fn connection_config(&self) -> ConnectionConfig {
         self.settings.lock().connection.clone()
     }
 
     /// Replaces all settings of the connections to come, those included that have a method here.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// use carrick::{ConnectionConfig, EcnPolicy};
+    ///
+    /// // What has no method here.
+    /// socket.set_connection_config(ConnectionConfig { ecn: EcnPolicy::Ask, ..socket.connection_config() });
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn set_connection_config(&self, config: ConnectionConfig) {
         self.settings.lock().connection = config;
     }
@@ -350,6 +717,15 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None; the result is for likeness with `tokio::net`.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// assert!(socket.take_error()?.is_none());
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         Ok(None)
     }
@@ -358,6 +734,16 @@ impl TcpSocket {
     ///
     /// # Errors
     /// None; the result is for likeness with `tokio::net`.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
+    /// socket.bind("192.0.2.2:5000".parse().unwrap())?;
+    /// assert_eq!(socket.local_addr()?.port(), 5000);
+    /// # Ok(())
+    /// # }) }
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         let bound = self.settings.lock().bound.map(|(_, addr)| addr);
         let any = if self.v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
@@ -373,6 +759,25 @@ impl TcpSocket {
     /// [`set_reuseaddr`](Self::set_reuseaddr). [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if the address is
     /// not the stack's. [`InvalidInput`](io::ErrorKind::InvalidInput) if it is of the other family, or the socket is bound
     /// already. Why the stack has failed or ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::TcpSocket;
+    /// use std::io::ErrorKind;
+    ///
+    /// let socket = TcpSocket::new_v4(&client)?;
+    /// socket.bind("192.0.2.2:5000".parse().unwrap())?;
+    ///
+    /// let other = TcpSocket::new_v4(&client)?;
+    /// let taken = other.bind("192.0.2.2:5000".parse().unwrap());
+    /// assert_eq!(taken.unwrap_err().kind(), ErrorKind::AddrInUse);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bind(&self, addr: SocketAddr) -> io::Result<()> {
         self.check_family(addr)?;
         let mut settings = self.settings.lock();
@@ -392,13 +797,30 @@ impl TcpSocket {
     /// As [`TcpStream::connect`]; also [`AddrInUse`](io::ErrorKind::AddrInUse) if there is a connection from the bound
     /// address and port to that peer, and [`InvalidInput`](io::ErrorKind::InvalidInput) if the address is of the other
     /// family.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// # let _listener = carrick::TcpListener::bind(&server, "192.0.2.1:80").await?;
+    /// use carrick::TcpSocket;
+    ///
+    /// let socket = TcpSocket::new_v4(&client)?;
+    /// socket.set_nodelay(true)?;
+    /// let stream = socket.connect("192.0.2.1:80".parse().unwrap()).await?;
+    /// assert!(stream.nodelay()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn connect(mut self, addr: SocketAddr) -> io::Result<TcpStream> {
         self.check_family(addr)?;
         let settings = self.settings.get_mut();
         let config = Arc::new(settings.connection.clone());
         let (reserved, local) = settings.bound.take().unzip();
         let cell = self.stack.connect(local, addr, config, reserved)?;
-        TcpStream::when_connected(cell, &self.stack).await
+        TcpStream::when_connected(cell, &self.stack, addr).await
     }
 
     /// Listens, on any free port if the socket is not bound, with room for `backlog` connections (at least one) that
@@ -407,13 +829,60 @@ impl TcpSocket {
     /// # Errors
     /// [`AddrInUse`](io::ErrorKind::AddrInUse) if another socket that shared the address and port listens already.
     /// Why the stack has failed or ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::TcpSocket;
+    ///
+    /// let socket = TcpSocket::new_v4(&server)?;
+    /// socket.bind("192.0.2.1:80".parse().unwrap())?;
+    /// let listener = socket.listen(1024)?;
+    /// assert_eq!(listener.local_addr()?.port(), 80);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn listen(mut self, backlog: u32) -> io::Result<TcpListener> {
-        let addr = self.local_addr()?;
-        let settings = self.settings.get_mut();
-        let connection = settings.connection.clone();
+        let connection = self.settings.get_mut().connection.clone();
         let config = ListenConfig { backlog, connection, ..ListenConfig::default() };
-        let reserved = settings.bound.take().map(|(local, _)| local);
-        Ok(TcpListener::new(self.stack.listen(addr, &config, reserved)?, &self.stack))
+        Ok(TcpListener::new(self.start_listening(&config)?, &self.stack))
+    }
+
+    /// As [`listen`](Self::listen), holding up to `limit` requests (at least one) until they are decided about.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::{TcpSocket, TcpStream};
+    ///
+    /// let socket = TcpSocket::new_v4(&server)?;
+    /// socket.set_recv_buffer_size(1 << 20)?;
+    /// socket.bind("192.0.2.1:80".parse().unwrap())?;
+    /// let listener = socket.listen_requests(16)?;
+    /// let connecting = tokio::spawn(async move { TcpStream::connect(&client, "192.0.2.1:80").await });
+    /// let stream = listener.accept_request().await?.accept().await?;
+    /// # connecting.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn listen_requests(mut self, limit: u32) -> io::Result<RequestListener> {
+        let config = holding(self.settings.get_mut().connection.clone(), limit);
+        Ok(RequestListener::new(self.start_listening(&config)?, &self.stack))
+    }
+
+    fn start_listening(&mut self, config: &ListenConfig) -> io::Result<Arc<Listening>> {
+        let addr = self.local_addr()?;
+        let reserved = self.settings.get_mut().bound.take().map(|(local, _)| local);
+        self.stack.listen(addr, config, reserved)
     }
 
     fn check_family(&self, addr: SocketAddr) -> io::Result<()> {

@@ -13,11 +13,13 @@
 use crate::cell::Cell;
 use crate::device::{Buffers, Inbox, Meta, Popped, Queued, Sink};
 use crate::error::Failure;
+use crate::held;
 use crate::outlet::{Outlet, Sent};
 use crate::shared::{FRAMES_PER_HOLD, FRAMES_WHEN_SERVED, Net, Shared, contain, wake};
+use crate::watch::{self, Ends, tells};
 use bytes::Bytes;
 use carrick_core::{
-    Connection, Cx, DiscardReason, Dispatch, Endpoint, Frame, Input, Instant, MAX_CHUNK, Outcome,
+    Connection, Cx, DiscardReason, Dispatch, Endpoint, Frame, Input, Instant, MAX_CHUNK, Outcome, Pressure,
 };
 use std::future::Future;
 use std::io;
@@ -30,6 +32,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
+use tracing::Level;
+use tracing::field::display;
 
 /// Most packets and bytes that one turn reads from the device, and as much again that a stack sent to itself.
 const FRAMES_PER_TURN: usize = 64;
@@ -45,6 +49,8 @@ const EXPIRED_PER_TURN: usize = 256;
 const TOLD_PER_TURN: usize = 256;
 /// Most replies of the endpoint that leave in one turn.
 const REPLIES_PER_TURN: usize = 64;
+/// At most once in so long there is a warning that connections are turned away.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 /// How late timers may be when the device never runs dry.
 const MOST_LATE: Duration = Duration::from_millis(20);
 
@@ -65,6 +71,8 @@ pub(crate) struct DeviceTask {
     visits: usize,
     /// Whether the runtime has one worker, so that nobody else runs what is ready.
     alone: bool,
+    /// What has been told of memory, and when.
+    pressure: (Pressure, Instant),
 }
 
 /// What is remembered between packets and settling.
@@ -73,9 +81,29 @@ struct Batch {
     touched: Vec<Arc<Cell>>,
     /// Of packets that went to connections, to be told to the endpoint.
     outcomes: Vec<Outcome>,
+    /// Handshakes for which there was no room, and when there was a warning.
+    turned_away: (u64, Option<Instant>),
 }
 
 impl Batch {
+    /// There was no room for a handshake. Warns at most once in a while.
+    #[cold]
+    fn turned_away(&mut self, shared: &Shared, now: Instant, frame: Frame<'_>) {
+        let (count, warned) = &mut self.turned_away;
+        *count += 1;
+        if warned.is_some_and(|at| now < at + BETWEEN_WARNINGS) || !tells(Level::WARN) {
+            return;
+        }
+        *warned = Some(now);
+        let (count, Ends { src, dst }) = (std::mem::take(count), Ends::of(frame.head(), 0));
+        shared.watch().later(move || {
+            let (local, remote) = (dst.map(display), src.map(display));
+            tracing::warn!(
+                target: "carrick::stack", local, remote, count, "no room for more connections"
+            );
+        });
+    }
+
     fn tell_outcomes(&mut self, net: &mut Net) {
         self.outcomes.drain(..).for_each(|outcome| net.endpoint.record_outcome(outcome));
     }
@@ -94,6 +122,7 @@ impl DeviceTask {
             mtu_changes: false,
             visits: 0,
             alone: Handle::current().metrics().num_workers() == 1,
+            pressure: (Pressure::None, Instant::ZERO),
         }
     }
 
@@ -143,6 +172,13 @@ impl DeviceTask {
 
         self.shared.signal.register(cx.waker());
         more |= self.serve_endpoint(began, dry);
+        let shared = &*self.shared;
+        if shared.outlet.outages.are_any()
+            && let Some(at) = shared.outlet.outages.look(shared.outage_limit, shared.watch())?
+        {
+            self.until = self.until.min(shared.instant(at));
+        }
+        watch::tell();
         self.visits = match frames {
             _ if more || self.blocked => 0,
             0 => self.visits,
@@ -245,7 +281,11 @@ impl DeviceTask {
                 state.armed = Instant::NEVER;
                 state.run(|connection| {
                     if connection.poll_timeout().is_some_and(|due| due <= began) {
+                        let before = connection.timeouts();
                         connection.handle_timeout(&cx);
+                        if connection.timeouts() > before && tells(Level::DEBUG) {
+                            tell_timeout(shared, connection);
+                        }
                     }
                 });
                 shared.settle(&cell, &mut state, &cx, FRAMES_PER_HOLD)
@@ -279,16 +319,39 @@ impl DeviceTask {
         true
     }
 
+    /// Tells of a change of what memory is left, at most once a second while it is scarce.
+    #[cold]
+    fn pressure_changed(&mut self, cx: &Cx) {
+        let now = cx.memory.pressure;
+        let (before, since) = self.pressure;
+        if before != Pressure::None && cx.now < since + Duration::from_secs(1) {
+            return;
+        }
+        self.pressure = (now, cx.now);
+        let (used, watch) = (self.shared.memory_used(), self.shared.watch());
+        if now >= Pressure::High && tells(Level::WARN) {
+            watch.later(move || {
+                tracing::warn!(target: "carrick::stack", used, pressure = ?now, "memory is scarce");
+            });
+        } else if tells(Level::DEBUG) {
+            watch.later(move || tracing::debug!(target: "carrick::stack", used, pressure = ?now, "memory"));
+        }
+    }
+
     /// Expires the endpoint's timers and sends its own packets, of which it queues a bounded number. True if there is more
     /// to do at once; else `until` says when. From here on whoever arms an earlier deadline raises the signal.
     fn serve_endpoint(&mut self, began: Instant, dry: bool) -> bool {
+        let cx = self.shared.cx(began);
+        if cx.memory.pressure != self.pressure.0 {
+            self.pressure_changed(&cx);
+        }
         let Self { shared, batch, .. } = self;
-        let cx = shared.cx(began);
         let mut net = shared.net(&cx);
         batch.tell_outcomes(&mut net);
         if net.endpoint.poll_timeout().is_some_and(|due| due <= began && !may_wait(due, began, dry)) {
             net.endpoint.handle_timeout(&cx);
         }
+        let told = net.tell_requests();
         let mut more = false;
         if !self.blocked {
             let kept_back = reply(&shared.outlet, &mut net.endpoint, &cx, REPLIES_PER_TURN);
@@ -303,6 +366,9 @@ impl DeviceTask {
         let of_connections = work.deadlines.next().unwrap_or(Instant::NEVER);
         work.sleeping_until = of_endpoint.min(of_connections);
         self.until = work.sleeping_until;
+        drop(work);
+        drop(net);
+        told.wake();
         more
     }
 
@@ -342,6 +408,7 @@ impl DeviceTask {
                 let mut work = shared.work();
                 if work.unsent.is_empty() {
                     shared.outlet.clear_congestion();
+                    shared.outlet.outages.nothing_waits(shared.watch());
                 }
                 work.unsent.pop_front()
             };
@@ -393,6 +460,17 @@ impl DeviceTask {
         self.sleep_ends = Instant::NEVER;
         false
     }
+}
+
+#[cold]
+fn tell_timeout(shared: &Shared, connection: &Connection) {
+    let (local, remote) = (connection.local_addr(), connection.remote_addr());
+    let (state, timeouts) = (connection.state(), connection.timeouts());
+    let rto = connection.tcp_info().map(|info| info.rto);
+    shared.watch().later(move || {
+        let rto = rto.map(tracing::field::debug);
+        tracing::debug!(target: "carrick::connection", %local, %remote, %state, timeouts, rto, "timeout");
+    });
 }
 
 /// Whether a timer that is due may wait until the device is dry.
@@ -488,6 +566,10 @@ impl<'a> Handler<'a> {
     }
 
     fn frame(&mut self, frame: Frame<'_>, meta: Meta) -> ControlFlow<()> {
+        if tells(Level::TRACE) {
+            self.shared.watch().packet("received", frame.head(), frame.following());
+            watch::tell();
+        }
         let now = match meta.received_at {
             Some(at) => self.shared.instant(at),
             None => self.now(),
@@ -498,7 +580,7 @@ impl<'a> Handler<'a> {
         // time we look again, so twice is enough. If the whole stack has failed it is not, but then nothing
         // matters any more.
         if !self.dispatch(&cx, frame) {
-            self.dispatch(&cx, frame);
+            self.dispatch(&cx, frame.again());
         }
         self.since_settling += 1;
         if self.since_settling >= FRAMES_PER_SETTLING {
@@ -527,6 +609,7 @@ impl<'a> Handler<'a> {
                 };
                 drop(net);
                 let outcome = self.shared.handle_input(cell, cx, input);
+                tell_outcome(self.shared, frame, outcome);
                 let taken = outcome.is_some_and(|outcome| outcome != Outcome::HandedBack);
                 if outcome == Some(Outcome::HandedBack) {
                     // It gives way to a new incarnation, once the endpoint has heard of it.
@@ -537,14 +620,25 @@ impl<'a> Handler<'a> {
                 taken
             }
             Dispatch::Opened(listener, id, connection, segment) => {
-                let cell = net.insert(id, connection);
                 let listening = net.listener(listener).cloned();
+                let requests = listening.as_ref().and_then(|listening| listening.requests.as_ref());
+                // Somebody waits for this one, or did; it takes no place in the backlog.
+                let held = requests.map(|requests| requests.opened(connection.tuple()));
+                if held.is_some() {
+                    net.endpoint.accepted(listener);
+                }
+                let cell = net.insert(id, connection);
                 drop(net);
                 let outcome = self.shared.handle_input(&cell, cx, Input::Segment(segment));
+                tell_outcome(self.shared, frame, outcome);
                 self.batch.outcomes.push(outcome.unwrap_or(Outcome::Discarded(DiscardReason::Gone)));
                 self.batch.touched.push(Arc::clone(&cell));
-                let refused = match &listening {
-                    Some(listening) => match listening.queue.push(cell) {
+                let refused = match (held, &listening) {
+                    (Some(Some(held)), _) => match held.end(held::Outcome::Opened(cell)) {
+                        Err(held::Outcome::Opened(cell)) => Some(cell),
+                        _ => None,
+                    },
+                    (None, Some(listening)) => match listening.queue.push(cell) {
                         Ok(waker) => {
                             waker.into_iter().for_each(wake);
                             contain(|| listening.notify.notify_one());
@@ -552,9 +646,9 @@ impl<'a> Handler<'a> {
                         }
                         Err(cell) => Some(cell),
                     },
-                    None => Some(cell),
+                    (Some(None) | None, _) => Some(cell),
                 };
-                // The listener ended between the two steps.
+                // The listener, or whoever waited, ended between the two steps.
                 if let Some(cell) = refused {
                     self.shared.release(&cell, Connection::abort);
                 }
@@ -564,11 +658,24 @@ impl<'a> Handler<'a> {
                 drop(net);
                 let frame = || Frame::shared(&whole, whole.len());
                 if !self.dispatch(cx, frame()) {
-                    self.dispatch(cx, frame());
+                    self.dispatch(cx, frame().again());
                 }
                 true
             }
-            Dispatch::Answered | Dispatch::Held | Dispatch::Discard(_) => true,
+            done @ (Dispatch::Answered | Dispatch::Held | Dispatch::Discard(_)) => {
+                let told = net.tell_requests();
+                drop(net);
+                told.wake();
+                if let Dispatch::Discard(reason) = done {
+                    if reason == DiscardReason::NoRoom {
+                        self.batch.turned_away(self.shared, cx.now, frame);
+                    }
+                    if tells(Level::DEBUG) {
+                        discarded(self.shared, frame, reason);
+                    }
+                }
+                true
+            }
         }
     }
 
@@ -594,6 +701,27 @@ impl<'a> Handler<'a> {
         self.woke |= settled.wakes();
         self.raised |= self.shared.apply(settled, cx);
     }
+}
+
+/// Tells what a connection has dropped; under no lock.
+#[inline]
+fn tell_outcome(shared: &Shared, frame: Frame<'_>, outcome: Option<Outcome>) {
+    if let Some(Outcome::Answered(reason) | Outcome::Discarded(reason)) = outcome
+        && tells(Level::DEBUG)
+    {
+        discarded(shared, frame, reason);
+        watch::tell();
+    }
+}
+
+/// Tells that a packet has been dropped, or answered without being used.
+#[cold]
+fn discarded(shared: &Shared, frame: Frame<'_>, reason: DiscardReason) {
+    let Ends { src, dst } = Ends::of(frame.head(), frame.following());
+    shared.watch().later(move || {
+        let (src, dst, reason) = (src.map(display), dst.map(display), reason.name());
+        tracing::debug!(target: "carrick::discard", reason, src, dst, "packet discarded");
+    });
 }
 
 impl Sink for Handler<'_> {

@@ -13,6 +13,12 @@ mod sync {
     #[derive(Debug)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
+    impl<T: Default> Default for Mutex<T> {
+        fn default() -> Self {
+            Self::new(T::default())
+        }
+    }
+
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Self {
             Self(loom::sync::Mutex::new(value))
@@ -331,4 +337,115 @@ fn t_asy_4_an_acceptor_misses_no_connection() {
 #[test]
 fn t_asy_4_an_acceptor_is_told_of_the_end() {
     loom::model(|| accept(false));
+}
+
+/// tokio's `Notify`, as far as the streams use it: who has begun to listen hears of every later call.
+#[derive(Default)]
+struct Bell(Mutex<Rung>);
+
+#[derive(Default)]
+struct Rung {
+    times: usize,
+    waiters: Vec<Waker>,
+}
+
+impl Bell {
+    /// `Notify::notified`.
+    fn begin(&self) -> usize {
+        self.0.lock().times
+    }
+
+    /// Polls what `Notify::notified` gave: true if it has been rung since, else the waker is kept.
+    fn rung_since(&self, begun: usize, waker: Waker) -> bool {
+        let mut rung = self.0.lock();
+        let since = rung.times != begun;
+        if !since {
+            rung.waiters.push(waker);
+        }
+        since
+    }
+
+    /// `Notify::notify_waiters`.
+    fn ring(&self) {
+        let waiters = {
+            let mut rung = self.0.lock();
+            rung.times += 1;
+            std::mem::take(&mut rung.waiters)
+        };
+        waiters.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// What `watch` leaves out.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Without {
+    Nothing,
+    /// Who waits listens only once it has looked.
+    ListeningFirst,
+    /// The device task looks who watches before it delivers, in a hold of the lock by itself.
+    OneHold,
+}
+
+/// A cell as `cell.rs` has it: what can be read, and the list of those who watch, if anybody ever has.
+#[derive(Default)]
+struct Watched {
+    bytes: usize,
+    watchers: Option<Arc<Bell>>,
+}
+
+/// `waiters` wait on one stream by `TcpStream::wait` while the device task delivers: all of them learn of it.
+fn watch(waiters: usize, without: Without) {
+    let cell = Arc::new(Mutex::new(Watched::default()));
+    let waiting: Vec<_> = (0..waiters)
+        .map(|_| {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                let there = || cell.lock().bytes > 0;
+                let wakes = std::sync::Arc::new(Wakes::default());
+                let watchers = cell.lock().watchers.get_or_insert_default().clone();
+                let before = watchers.begin();
+                if there() {
+                    return None;
+                }
+                let begun = if without == Without::ListeningFirst { watchers.begin() } else { before };
+                let awake = watchers.rung_since(begun, wakes.clone().into());
+                (!awake).then_some(wakes)
+            })
+        })
+        .collect();
+    let early = (without == Without::OneHold).then(|| cell.lock().watchers.clone());
+    let watchers = {
+        let mut state = cell.lock();
+        state.bytes += 1;
+        early.unwrap_or_else(|| state.watchers.clone())
+    };
+    if let Some(watchers) = watchers {
+        watchers.ring();
+    }
+    for waiter in waiting {
+        let asleep = waiter.join().expect("the waiter's thread ends");
+        assert!(
+            asleep.is_none_or(|wakes| wakes.any()),
+            "bytes are there, a watcher sleeps, and nobody wakes it"
+        );
+    }
+}
+
+#[test]
+fn t_asy_5_every_watcher_of_a_stream_is_told() {
+    loom::model(|| watch(1, Without::Nothing));
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| watch(2, Without::Nothing));
+    carrick_covers::covers!("T-ASY-5");
+}
+
+#[test]
+fn t_asy_5_who_looks_before_listening_is_not() {
+    must_fail("a watcher that is never told", || watch(1, Without::ListeningFirst));
+}
+
+#[test]
+fn t_asy_5_nor_who_begins_to_watch_between_two_holds() {
+    must_fail("a watcher that is never told", || watch(1, Without::OneHold));
 }

@@ -15,6 +15,19 @@ use core::hash::Hasher;
 use core::time::Duration;
 
 /// What an acknowledgement delivered.
+///
+/// # Examples
+/// ```
+/// use carrick_core::Instant;
+/// use carrick_core::congestion::{Acked, Controller, NewReno};
+///
+/// let mut reno = NewReno::default();
+/// reno.on_start(1_000);
+/// let before = reno.window();
+/// // A window that was used grows in slow start by what arrived.
+/// reno.on_ack(Acked { now: Instant::ZERO, bytes: 2_000, in_flight: before, srtt: None });
+/// assert_eq!(reno.window(), before + 2_000);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Acked {
     /// When it arrived.
@@ -31,6 +44,48 @@ pub struct Acked {
 ///
 /// Object-safe, so that one can be chosen per connection and users can bring their own. All amounts are
 /// bytes; `mss` is the payload of a full-sized segment.
+///
+/// # Examples
+/// A window that stays as it is, for a link of one's own whose rate and delay are known:
+/// ```
+/// use carrick_core::congestion::{Acked, Controller};
+/// use carrick_core::{ConnectionConfig, Instant};
+/// use std::hash::Hasher;
+///
+/// #[derive(Clone, Debug)]
+/// struct Fixed {
+///     window: u32,
+/// }
+///
+/// impl Controller for Fixed {
+///     fn clone_box(&self) -> Box<dyn Controller> {
+///         Box::new(self.clone())
+///     }
+///
+///     fn window(&self) -> u32 {
+///         self.window
+///     }
+///
+///     fn on_start(&mut self, mss: u32) {
+///         self.window = self.window.max(mss);
+///     }
+///
+///     fn on_ack(&mut self, _acked: Acked) {}
+///
+///     fn on_loss(&mut self, _now: Instant, _in_flight: u32) {}
+///
+///     fn on_timeout(&mut self, _now: Instant, _in_flight: u32, _first: bool) {}
+///
+///     fn digest(&self, state: &mut dyn Hasher) {
+///         state.write_u32(self.window);
+///     }
+/// }
+///
+/// // 100 Mbit/s and 20 ms.
+/// let fixed = Fixed { window: 250_000 };
+/// let config = ConnectionConfig { congestion: Some(Box::new(fixed)), ..ConnectionConfig::default() };
+/// # assert_eq!(config.congestion.unwrap().window(), 250_000);
+/// ```
 pub trait Controller: Debug + Send + Sync {
     /// A copy in the same state.
     fn clone_box(&self) -> Box<dyn Controller>;

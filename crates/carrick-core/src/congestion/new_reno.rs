@@ -11,6 +11,19 @@ use core::hash::Hasher;
 const MAX_WINDOW: u32 = 1 << 30;
 
 /// The textbook controller: the window doubles per round trip up to a threshold, then grows by a segment.
+///
+/// # Examples
+/// ```
+/// use carrick_core::Instant;
+/// use carrick_core::congestion::{Controller, NewReno};
+///
+/// let mut reno = NewReno::default();
+/// reno.on_start(1_460);
+/// assert_eq!(reno.window(), 14_600); // ten segments
+///
+/// reno.on_loss(Instant::ZERO, 14_600);
+/// assert_eq!(reno.window(), 7_300);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct NewReno {
     mss: u32,

@@ -14,7 +14,6 @@ impl Connection {
     /// nothing. Afterwards, drain.
     pub fn finish(&mut self, cx: &Cx) {
         let cx = self.advance_clock(cx);
-        let before = self.state();
         self.push = Push::Yes;
         match &mut self.state {
             // Remembered until ESTABLISHED: the FIN follows what has been written meanwhile.
@@ -31,7 +30,6 @@ impl Connection {
         if core::mem::take(&mut self.wants_room) {
             self.note(Event::Writable);
         }
-        self.trace(before);
         self.rearm(cx.now);
     }
 
@@ -81,7 +79,6 @@ impl Connection {
         let now = self.advance_clock(cx).now;
         self.released = true;
         self.received = ChunkQueue::default();
-        let before = self.state();
         let reset = match &self.state {
             State::SynSent(_) => None,
             State::SynReceived(opening, peer) => Some(Last {
@@ -101,7 +98,6 @@ impl Connection {
             State::Closed(_) => return,
         };
         self.end(Some(error), reset);
-        self.trace(before);
         self.rearm(now);
     }
 
@@ -132,7 +128,8 @@ impl Connection {
 
     /// The end, for whatever reason. What was received can still be read; what was to be sent is gone.
     pub(super) fn end(&mut self, error: Option<ConnectionError>, last: Option<Last>) {
-        self.state = State::Closed(Closed { error, last });
+        let from = self.closed_from().unwrap_or_else(|| self.state());
+        self.state = State::Closed(Closed { from, error, last });
         self.to_send = ChunkQueue::default();
         self.timers = Timers::default();
         self.acks_due = 0;

@@ -23,6 +23,19 @@ pub enum RecoveryState {
 /// How a connection is doing: [`Connection::tcp_info`].
 ///
 /// Everything in it is known; what this stack does not keep, such as counts of segments, is not there.
+///
+/// # Examples
+/// ```
+/// use carrick_core::TcpInfo;
+///
+/// fn describe(info: &TcpInfo) -> String {
+///     let rtt = info.rtt.map_or("unknown".into(), |rtt| format!("{rtt:?}"));
+///     format!("{}: round trip {rtt}, {} of {} bytes in flight", info.state, info.in_flight, info.congestion_window)
+/// }
+/// # let mut scene = carrick_sim::Scene::established();
+/// # let info = scene.connection().unwrap().tcp_info().unwrap();
+/// # assert!(describe(&info).starts_with("ESTABLISHED: round trip "));
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpInfo {

@@ -171,6 +171,8 @@ struct Open {
 
 #[derive(Clone, Debug)]
 struct Closed {
+    /// The state before this.
+    from: TcpState,
     error: Option<ConnectionError>,
     last: Option<Last>,
 }
@@ -385,12 +387,10 @@ impl Connection {
     /// to be this connection's (RFC 9293 §3.10.7, §3.9.2.2). Afterwards, drain.
     pub fn handle_input(&mut self, cx: &Cx, input: Input<'_>) -> Outcome {
         let cx = self.advance_clock(cx);
-        let before = self.state();
         let outcome = match input {
             Input::Segment(segment) => self.segment_arrives(&cx, &segment),
             Input::Icmp(error) => self.icmp_arrives(&cx, error),
         };
-        self.trace(before);
         self.rearm(cx.now);
         outcome
     }
@@ -398,19 +398,8 @@ impl Connection {
     /// Does what is due at `cx.now`. Calling it early or late is harmless. Afterwards, drain.
     pub fn handle_timeout(&mut self, cx: &Cx) {
         let cx = self.advance_clock(cx);
-        let before = self.state();
         self.timers_expire(&cx);
-        self.trace(before);
         self.rearm(cx.now);
-    }
-
-    /// Tells of a change of state.
-    fn trace(&self, before: TcpState) {
-        let now = self.state();
-        if now != before {
-            let Tuple { local, remote, local_port, remote_port } = self.tuple;
-            tracing::debug!(%local, local_port, %remote, remote_port, from = %before, to = %now, "state");
-        }
     }
 
     /// Writes: takes as many bytes as there is room for and says how many (RFC 9293 §3.10.2). Afterwards,
@@ -529,6 +518,12 @@ impl Connection {
         self.rearm(cx.now);
     }
 
+    /// Whether partial segments are held back ([`set_cork`](Self::set_cork)).
+    #[must_use]
+    pub const fn corked(&self) -> bool {
+        self.corked
+    }
+
     /// While corked only full segments leave, and the end of what is written waits for more, for 200 ms at most;
     /// uncorked, or finished, it leaves at once. Off by default. Afterwards, drain.
     pub fn set_cork(&mut self, cx: &Cx, corked: bool) {
@@ -642,7 +637,7 @@ impl Connection {
                 let State::TimeWait(record) = &self.state else { return Some(EndpointEvent::Closed) };
                 let record = record.clone();
                 self.timers = Timers::default();
-                self.state = State::Closed(Closed { error: None, last: None });
+                self.state = State::Closed(Closed { from: TcpState::TimeWait, error: None, last: None });
                 self.note(Event::Closed);
                 Some(EndpointEvent::TimeWait(record))
             }
@@ -703,6 +698,25 @@ impl Connection {
         match &self.state {
             State::Closed(closed) => closed.error,
             _ => None,
+        }
+    }
+
+    /// The state from which it was closed, once it is.
+    #[must_use]
+    pub const fn closed_from(&self) -> Option<TcpState> {
+        match &self.state {
+            State::Closed(closed) => Some(closed.from),
+            _ => None,
+        }
+    }
+
+    /// How many timeouts in a row nobody has answered: of our SYN, of text, of probes of a closed window.
+    #[must_use]
+    pub const fn timeouts(&self) -> u8 {
+        match &self.state {
+            State::SynSent(opening) | State::SynReceived(opening, _) => opening.retries,
+            State::Open(open) => open.snd.retries,
+            State::TimeWait(_) | State::Closed(_) => 0,
         }
     }
 

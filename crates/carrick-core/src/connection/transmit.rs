@@ -300,6 +300,20 @@ impl Connection {
         parts.iter_mut().zip(slices).map(|(part, slice)| *part = slice).count()
     }
 
+    /// How many of the sequence numbers have been sent before.
+    pub(crate) fn sent_before(&self, plan: &Plan) -> usize {
+        match (&self.state, plan.kind) {
+            (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Syn) => {
+                opening.sent_at.is_some().into()
+            }
+            (State::Open(open), Kind::Segment) if plan.seq != open.snd.nxt => {
+                let old = usize::try_from(open.snd.nxt - plan.seq).unwrap_or(0);
+                old.min(plan.len.saturating_add(plan.fin.into()))
+            }
+            _ => 0,
+        }
+    }
+
     pub(crate) fn commit(&mut self, plan: &Plan, taken: Taken) {
         let (len, fin) = match taken {
             Taken::All => (plan.len, plan.fin),

@@ -14,7 +14,9 @@ use crate::connection::syn_received::{self, Verdict};
 use crate::connection::{Connection, HalfDone, Throttle, emit_header};
 use crate::counters::bump;
 use crate::event::{ConnectionId, ListenerId, TimeWaitRecord};
-use crate::{ConnectionConfig, Cx, DiscardReason, Instant, Pressure, Segment, SynCookies, Tuple};
+use crate::{
+    ConnectionConfig, ConnectionError, Cx, DiscardReason, Instant, Pressure, Segment, SynCookies, Tuple,
+};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use carrick_wire::{SeqNum, TcpFlags, TcpHeader};
@@ -40,18 +42,25 @@ pub(super) struct HalfOpen {
     /// The SYN,ACK has also been sent because the peer's SYN came again: the ACK does not tell which it answers.
     answered_again: bool,
     challenges: Throttle,
-    /// No SYN,ACK has been sent, until somebody decides.
+    /// Somebody decides, or has decided: no SYN,ACK was sent before that.
     pub(super) parked: Option<Parked>,
     /// The TIME-WAIT that the SYN ended.
     pub(super) old: Option<Box<TimeWaitRecord>>,
 }
 
-/// A SYN that waits for a decision.
+/// A SYN that waits for a decision, or has waited for it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Parked {
     pub(super) generation: u32,
-    /// Somebody has heard of it.
-    pub(super) seen: bool,
+    pub(super) stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Stage {
+    /// Nobody has heard of it.
+    Untold,
+    Undecided,
+    Accepted,
 }
 
 /// What shows that the peer has had our SYN,ACK.
@@ -73,11 +82,16 @@ enum Admission {
 impl HalfOpen {
     /// The list that it waits in.
     pub(super) fn list(&self) -> usize {
-        match self.parked {
-            None => self.doublings(),
-            Some(Parked { seen: false, .. }) => PARKED,
-            Some(Parked { seen: true, .. }) => UNDECIDED,
+        match self.parked.map(|parked| parked.stage) {
+            None | Some(Stage::Accepted) => self.doublings(),
+            Some(Stage::Untold) => PARKED,
+            Some(Stage::Undecided) => UNDECIDED,
         }
+    }
+
+    /// Whether no SYN,ACK has been sent, until somebody decides.
+    pub(super) fn is_parked(&self) -> bool {
+        self.parked.is_some_and(|parked| parked.stage != Stage::Accepted)
     }
 
     fn doublings(&self) -> usize {
@@ -88,9 +102,9 @@ impl HalfOpen {
         let Self { tuple, listener, iss: _, peer, sent_at, deadline, retries, .. } = self;
         let Self { answered_again, challenges, parked, old, .. } = self;
         let peer = Peer { irs: SeqNum::new(0), ..*peer };
-        let seen = parked.map(|parked| parked.seen);
+        let stage = parked.map(|parked| parked.stage);
         (tuple, listener, peer, now.since(*sent_at), deadline.since(now), retries).hash(state);
-        (answered_again, seen).hash(state);
+        (answered_again, stage).hash(state);
         challenges.digest(now, state);
         if let Some(old) = old {
             old.digest(now, state);
@@ -99,7 +113,7 @@ impl HalfOpen {
 
     /// The reset that ends it: in answer to the SYN, where that has had no other.
     pub(super) fn reset(&self) -> TcpHeader {
-        let seq = if self.parked.is_some() { SeqNum::new(0) } else { self.iss + 1 };
+        let seq = if self.is_parked() { SeqNum::new(0) } else { self.iss + 1 };
         let flags = TcpFlags::RST | TcpFlags::ACK;
         TcpHeader { seq, ack: self.peer.irs + 1, flags, ..TcpHeader::default() }
     }
@@ -133,7 +147,7 @@ impl Endpoint {
         let beyond = old.as_ref().filter(|_| !fault!(self.config, ReopenedLow));
         let iss = beyond.map_or(iss, |old| time_wait::reopened_iss(old, iss));
         let iss = if fault!(self.config, IsnConstant) { SeqNum::new(1) } else { iss };
-        let parked = park.then(|| Parked { generation: self.next_generation(), seen: false });
+        let parked = park.then(|| Parked { generation: self.next_generation(), stage: Stage::Untold });
         let record = HalfOpen {
             tuple,
             listener: id,
@@ -152,6 +166,9 @@ impl Endpoint {
         }
         if self.demux.insert_half_open(&self.keys, record).is_none() {
             return self.discard(DiscardReason::NoRoom);
+        }
+        if !park {
+            bump(&mut self.counters.passive_opens_begun);
         }
         if let Some(listener) = self.listeners.get_mut(id) {
             listener.half_open = listener.half_open.saturating_add(1);
@@ -270,22 +287,31 @@ impl Endpoint {
             return self.discard(DiscardReason::NoRoom);
         }
         let config = listener.connection.clone();
-        if let Proof::Record(index) | Proof::Cookie(Some(index)) = proof {
-            self.remove_half_open(index);
-        }
+        let record = match proof {
+            Proof::Record(index) | Proof::Cookie(Some(index)) => {
+                self.remove_half_open(index).map(|record| (index, record))
+            }
+            Proof::Cookie(None) => None,
+        };
         if self.source_is_full(tuple.remote) {
+            self.not_opened(record, ConnectionError::Reset);
             return self.refuse_source(&tuple, &segment);
         }
         if let Proof::Cookie(_) = proof {
             if !self.cookies.spend(&tuple, done.iss, done.peer.irs) {
+                self.not_opened(record, ConnectionError::Reset);
                 return self.stray(tuple, &segment);
             }
             bump(&mut self.counters.syn_cookies_accepted);
         }
         let generation = self.next_generation();
         let Some(index) = self.demux.insert_connection(&self.keys, tuple, generation) else {
+            self.not_opened(record, ConnectionError::OutOfMemory);
             return self.discard(DiscardReason::NoRoom);
         };
+        if record.is_none() {
+            bump(&mut self.counters.passive_opens_begun);
+        }
         if let Some(listener) = self.listeners.get_mut(id) {
             listener.pending = listener.pending.saturating_add(1);
         }
@@ -300,7 +326,27 @@ impl Endpoint {
         let Some(listener) = self.listeners.get(record.listener) else { return };
         let config = listener.connection.clone();
         let ts_now = ts_clock(cx.now, self.keys.ts_offset(&record.tuple));
+        let before = self.replies.len();
         self.push_syn_ack(&record.tuple, &config, record.iss, &record.peer, ts_now);
+        if let Some(reply) = self.replies.get_mut(before) {
+            reply.again = record.retries > 0 || record.answered_again;
+        }
+    }
+
+    /// A handshake has come to nothing.
+    fn count_failed(&mut self, record: &HalfOpen) {
+        bump(&mut self.counters.half_open_failed);
+        if !record.is_parked() {
+            bump(&mut self.counters.passive_opens_failed);
+        }
+    }
+
+    /// A handshake whose record is gone has come to nothing; whoever decided about it hears why.
+    fn not_opened(&mut self, record: Option<(u32, HalfOpen)>, why: ConnectionError) {
+        if let Some((index, record)) = record {
+            self.count_failed(&record);
+            self.parked_ended(index, &record, why);
+        }
     }
 
     fn push_syn_ack(
@@ -336,11 +382,18 @@ impl Endpoint {
     /// MAY-2). That ends when it would have: only the peer's FIN begins it anew (§3.10.7.4).
     pub(super) fn forget_half_open(&mut self, index: u32) -> Option<HalfOpen> {
         let mut record = self.remove_half_open(index)?;
-        bump(&mut self.counters.half_open_failed);
+        self.count_failed(&record);
         if let Some(old) = record.old.take() {
             self.keep_time_wait(*old);
         }
         Some(record)
+    }
+
+    /// As [`forget_half_open`](Self::forget_half_open), and whoever decided about it hears why.
+    pub(super) fn end_half_open(&mut self, index: u32, why: ConnectionError) {
+        if let Some(record) = self.forget_half_open(index) {
+            self.parked_ended(index, &record, why);
+        }
     }
 
     /// A segment that cannot be used draws an ACK, under the throttle.
@@ -395,11 +448,12 @@ impl Endpoint {
         let tuple = record.tuple;
         let Some(listener) = self.listeners.get(record.listener) else {
             // Not swept yet, and as good as gone.
-            self.remove_half_open(index);
-            bump(&mut self.counters.half_open_failed);
+            if let Some(record) = self.remove_half_open(index) {
+                self.count_failed(&record);
+            }
             return self.segment(cx, tuple, segment);
         };
-        if record.parked.is_some() {
+        if record.is_parked() {
             let irs = record.peer.irs;
             return self.parked_segment(index, irs, &tuple, &segment);
         }
@@ -418,7 +472,7 @@ impl Endpoint {
                 return self.discard(DiscardReason::StrayReset);
             }
             Verdict::OtherSyn | Verdict::Reset => {
-                self.forget_half_open(index);
+                self.end_half_open(index, ConnectionError::Reset);
                 return self.answered();
             }
             Verdict::Established | Verdict::EstablishedBySyn => {}
@@ -444,7 +498,7 @@ impl Endpoint {
                 let retries = record.retries;
                 let listener = self.listeners.get(record.listener);
                 if listener.is_none_or(|l| retries >= l.connection.syn_ack_retries()) {
-                    self.forget_half_open(index);
+                    self.end_half_open(index, ConnectionError::TimedOut);
                     continue;
                 }
                 self.demux.requeue_half_open(index, |record| {
@@ -481,7 +535,7 @@ impl Endpoint {
             if listener.is_some_and(|listener| self.listeners.get(listener).is_none())
                 && let Some(record) = self.remove_half_open(index)
             {
-                bump(&mut self.counters.half_open_failed);
+                self.count_failed(&record);
                 bump(&mut self.counters.resets);
                 self.reply_tcp(&record.tuple, record.reset());
             }
@@ -497,9 +551,9 @@ impl Endpoint {
     /// An ICMP error about a SYN,ACK of ours: a hard one ends the attempt.
     pub(super) fn half_open_error(&mut self, index: u32, error: crate::IcmpError) -> Dispatch<'static> {
         let record = self.demux.half_open.get(index);
-        let matches = record.is_some_and(|record| record.iss == error.seq && record.parked.is_none());
+        let matches = record.is_some_and(|record| record.iss == error.seq && !record.is_parked());
         if matches && error.kind == crate::IcmpErrorKind::Refused {
-            self.forget_half_open(index);
+            self.end_half_open(index, ConnectionError::Refused);
             return self.answered();
         }
         self.discard(DiscardReason::IcmpIgnored)

@@ -16,7 +16,7 @@ pub(crate) mod time_wait;
 
 use crate::connection::handshake::ts_clock;
 use crate::connection::{Connection, Link};
-use crate::counters::bump;
+use crate::counters::{add, bump};
 use crate::event::{ConnectionId, EndpointEvent, ListenerId, Outcome, TimeWaitRecord};
 use crate::frame::{Checksum, Frame, Input, Segment};
 use crate::recv::Text;
@@ -38,7 +38,7 @@ use demux::{Demux, Entry};
 use keys::Keys;
 use limits::Bucket;
 use listener::Listeners;
-pub use park::{ParkedId, ParkedSyn, Refusal};
+pub use park::{ParkedEnd, ParkedId, ParkedSyn, Refusal, SynOffer};
 use path_mtu::Paths;
 use ports::Counters as PortCounters;
 use reassembly::{Kept, Reassembly};
@@ -65,6 +65,8 @@ pub struct Endpoint {
     listeners: Listeners,
     cookies: Cookies,
     replies: VecDeque<Reply>,
+    /// What parked SYNs have come to that somebody has heard of.
+    parked_ends: VecDeque<ParkedEnd>,
     resets: Bucket,
     icmp_errors: Bucket,
     echo_replies: Bucket,
@@ -86,6 +88,8 @@ struct Reply {
     header: HeaderBytes,
     payload: Bytes,
     tcp: bool,
+    /// It has been sent before.
+    again: bool,
 }
 
 /// Whom a frame concerns.
@@ -129,6 +133,7 @@ impl Endpoint {
             next_ports: PortCounters::new(&keys),
             keys,
             replies: VecDeque::new(),
+            parked_ends: VecDeque::new(),
             counters: Counters::default(),
             clock: Instant::ZERO,
             generation: 0,
@@ -182,6 +187,13 @@ impl Endpoint {
         if let Some(listener) = self.listeners.get_mut(id) {
             let receive_buffer = listener.connection.receive_buffer;
             listener.connection = Arc::new(ConnectionConfig { receive_buffer, ..connection });
+        }
+    }
+
+    /// Sets how many half-open records a listener may have, parked SYNs included: [`ListenConfig::max_half_open`].
+    pub fn set_listener_max_half_open(&mut self, id: ListenerId, most: u32) {
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.config.max_half_open = most;
         }
     }
 
@@ -253,7 +265,7 @@ impl Endpoint {
     pub fn handle_frame<'f>(&mut self, cx: &Cx, frame: Frame<'f>) -> Dispatch<'f> {
         let cx = self.advance_clock(cx);
         bump(&mut self.counters.frames);
-        let following = frame.parts.0.iter().fold(0, |sum: usize, part| sum.saturating_add(part.len()));
+        let following = frame.following();
         // Beyond 65,535 no length field can agree, so the packet is refused for that.
         let packet = match IpView::parse_head(frame.bytes, u16::try_from(following).unwrap_or(u16::MAX)) {
             Ok(packet) => packet,
@@ -308,9 +320,16 @@ impl Endpoint {
     fn tcp<'f>(&mut self, cx: &Cx, frame: &Frame<'f>, packet: &IpView<&'f [u8]>) -> Dispatch<'f> {
         let view = match TcpView::parse(packet.payload_slice()) {
             Ok(view) => view,
-            Err(error) => return self.discard(DiscardReason::Malformed(error)),
+            Err(error) => {
+                self.count_segments(frame, 0);
+                bump(&mut self.counters.in_errors);
+                return self.discard(DiscardReason::Malformed(error));
+            }
         };
+        let text = view.payload_slice().len().saturating_add(frame.following());
+        let segments = self.count_segments(frame, text);
         if frame.checksum == Checksum::Unknown && !checksum_is_right(packet, frame.parts.0) {
+            add(&mut self.counters.in_errors, segments);
             return self.discard(DiscardReason::BadChecksum);
         }
         if view.src_port() == 0 || view.dst_port() == 0 {
@@ -341,6 +360,18 @@ impl Endpoint {
             bump(&mut self.counters.excess_scales);
         }
         self.segment(cx, tuple, segment)
+    }
+
+    /// Counts what a frame with so much text stands for, unless it has been counted.
+    fn count_segments(&mut self, frame: &Frame<'_>, text: usize) -> u64 {
+        let segments = match frame.segment_size {
+            Some(size) if size > 0 => text.div_ceil(size.into()).max(1) as u64,
+            _ => 1,
+        };
+        if !frame.again {
+            add(&mut self.counters.in_segments, segments);
+        }
+        segments
     }
 
     fn segment<'f>(&mut self, cx: &Cx, tuple: Tuple, segment: Segment<'f>) -> Dispatch<'f> {
@@ -511,8 +542,8 @@ impl Endpoint {
     /// The next packet of the endpoint's own. Call it until it gives nothing.
     pub fn poll_transmit(&mut self, cx: &Cx) -> Option<Transmit<'_>> {
         self.advance_clock(cx);
-        let Reply { header, payload, tcp } = self.replies.front()?.clone();
-        Some(Transmit::from_endpoint(header, self, payload, tcp))
+        let Reply { header, payload, tcp, again } = self.replies.front()?.clone();
+        Some(Transmit::from_endpoint(header, self, payload, tcp, again))
     }
 
     pub(crate) fn commit_reply(&mut self) {
@@ -524,7 +555,7 @@ impl Endpoint {
 
     fn push_reply(&mut self, header: HeaderBytes, payload: Bytes, tcp: bool) {
         if !self.replies_full() {
-            self.replies.push_back(Reply { header, payload, tcp });
+            self.replies.push_back(Reply { header, payload, tcp, again: false });
         }
     }
 
@@ -640,10 +671,16 @@ impl Endpoint {
     #[must_use]
     pub fn memory(&self) -> usize {
         let replies = self.replies.capacity().saturating_mul(size_of::<Reply>());
+        let ends = self.parked_ends.capacity().saturating_mul(size_of::<ParkedEnd>());
         let payloads: usize = self.replies.iter().map(|reply| reply.payload.len()).sum();
         let parts = self.reassembly.memory().saturating_add(self.paths.memory());
         let others = self.cookies.memory().saturating_add(parts);
-        self.demux.memory().saturating_add(others).saturating_add(replies).saturating_add(payloads)
+        self.demux
+            .memory()
+            .saturating_add(others)
+            .saturating_add(replies)
+            .saturating_add(ends)
+            .saturating_add(payloads)
     }
 
     /// Feeds what is known of tuples to a hash; times relative to `now`. What strangers may still be told is not
@@ -662,7 +699,7 @@ impl Endpoint {
         self.reassembly.digest(now, state);
         self.paths.digest(now, state);
         self.cookies.digest(now, state);
-        (self.replies.len(), self.unswept.is_some()).hash(state);
+        (self.replies.len(), self.parked_ends.len(), self.unswept.is_some()).hash(state);
     }
 }
 

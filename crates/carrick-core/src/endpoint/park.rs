@@ -4,14 +4,15 @@
 //! meanwhile may take offers back, as ever, and it gives up when it likes.
 
 use super::demux::{PARKED, UNDECIDED};
-use super::half_open::{HalfOpen, INITIAL_RTO, Parked};
+use super::half_open::{HalfOpen, INITIAL_RTO, Stage};
 use super::icmp;
 use super::{Dispatch, ENDED_PER_CALL, Endpoint};
 use crate::connection::emit_header;
 use crate::event::ListenerId;
-use crate::{Cx, DiscardReason, Instant, Segment, Tuple};
+use crate::{ConnectionError, Cx, DiscardReason, Instant, Segment, Tuple};
+use alloc::collections::VecDeque;
 use carrick_wire::icmp as wire;
-use carrick_wire::{SeqNum, TcpFlags, TcpHeader};
+use carrick_wire::{SeqNum, TcpFlags, TcpHeader, WindowScale};
 
 /// Names a parked SYN.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -31,6 +32,37 @@ pub struct ParkedSyn {
     pub tuple: Tuple,
     /// When it is forgotten without a word.
     pub until: Instant,
+    /// What it offers.
+    pub offer: SynOffer,
+}
+
+/// What a SYN offers, as far as our settings agree to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SynOffer {
+    /// Largest segment that the peer takes, in bytes: what it says, or the default of its family (RFC 9293 §3.7.1).
+    pub mss: u16,
+    /// Shift of the peer's windows, 0 to 14, if they will be scaled (RFC 7323 §2).
+    pub window_scale: Option<u8>,
+    /// Whether there will be selective acknowledgments (RFC 2018).
+    pub sack: bool,
+    /// Whether there will be timestamps (RFC 7323 §3).
+    pub timestamps: bool,
+    /// Whether there will be explicit congestion notification (RFC 3168).
+    pub ecn: bool,
+}
+
+/// The end of what began with a parked SYN, before there was a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ParkedEnd {
+    /// Names the parked SYN.
+    pub id: ParkedId,
+    /// The listener that parked it.
+    pub listener: ListenerId,
+    /// From whom it was, and to whom.
+    pub tuple: Tuple,
+    /// [`TimedOut`](ConnectionError::TimedOut) if nobody decided in time or the peer did not answer the SYN,ACK,
+    /// [`Reset`](ConnectionError::Reset) if the peer gave up, or as it says.
+    pub why: ConnectionError,
 }
 
 /// How a parked SYN is refused.
@@ -40,6 +72,8 @@ pub enum Refusal {
     Reset,
     /// With an ICMP error: host unreachable (IPv4 3/1, IPv6 1/3).
     HostUnreachable,
+    /// With an ICMP error: network unreachable (IPv4 3/0), no route to destination (IPv6 1/0).
+    NetworkUnreachable,
     /// With an ICMP error: administratively prohibited (IPv4 3/13, IPv6 1/1).
     Prohibited,
     /// Without a word.
@@ -53,32 +87,71 @@ impl Endpoint {
         let (index, record) = self.demux.first_half_open(PARKED)?;
         let generation = record.parked?.generation;
         let (listener, tuple, until) = (record.listener, record.tuple, record.deadline);
-        self.demux.requeue_half_open(index, |record| record.parked = Some(Parked { generation, seen: true }));
-        Some(ParkedSyn { id: ParkedId { index, generation }, listener, tuple, until })
+        let peer = record.peer;
+        let offer = SynOffer {
+            mss: peer.mss.get(),
+            window_scale: peer.scale.map(WindowScale::get),
+            sack: peer.sack,
+            timestamps: peer.ts_recent.is_some(),
+            ecn: peer.ecn,
+        };
+        self.set_stage(index, Stage::Undecided, |_| ());
+        Some(ParkedSyn { id: ParkedId { index, generation }, listener, tuple, until, offer })
+    }
+
+    /// The next end of what [`poll_parked`](Self::poll_parked) has told of, accepted or not, that came to nothing; not
+    /// that of what was [refused](Self::refuse_parked), or whose listener has gone. Call it until it gives nothing, after
+    /// each [`handle_frame`](Self::handle_frame) and [`handle_timeout`](Self::handle_timeout), where a listener parks.
+    pub fn poll_parked_end(&mut self) -> Option<ParkedEnd> {
+        let end = self.parked_ends.pop_front();
+        if self.parked_ends.is_empty() {
+            self.parked_ends = VecDeque::new();
+        }
+        end
+    }
+
+    pub(super) fn parked_ended(&mut self, index: u32, record: &HalfOpen, why: ConnectionError) {
+        if let Some(parked) = record.parked
+            && parked.stage != Stage::Untold
+        {
+            let id = ParkedId { index, generation: parked.generation };
+            let &HalfOpen { listener, tuple, .. } = record;
+            self.parked_ends.push_back(ParkedEnd { id, listener, tuple, why });
+        }
+    }
+
+    fn set_stage(&mut self, index: u32, stage: Stage, also: impl FnOnce(&mut HalfOpen)) {
+        self.demux.requeue_half_open(index, |record| {
+            if let Some(parked) = &mut record.parked {
+                parked.stage = stage;
+            }
+            also(record);
+        });
     }
 
     /// Accepts a parked SYN: the SYN,ACK is due, and from now on it is a handshake like any other. False if
     /// it is not there any more. Afterwards, drain.
     pub fn accept_parked(&mut self, cx: &Cx, id: ParkedId) -> bool {
         let cx = self.advance_clock(cx);
-        if self.parked(id).is_none() {
+        if !self.parked(id).is_some_and(HalfOpen::is_parked) {
             return false;
         }
         if fault!(self.config, ParkedForgotten) {
             self.forget_half_open(id.index);
         }
-        self.demux.requeue_half_open(id.index, |record| {
-            record.parked = None;
+        self.set_stage(id.index, Stage::Accepted, |record| {
             record.sent_at = cx.now;
             record.deadline = cx.now + INITIAL_RTO;
         });
         let Some(record) = self.demux.half_open.get(id.index).cloned() else { return false };
+        crate::counters::bump(&mut self.counters.passive_opens_begun);
         // Where no reply fits any more, the SYN,ACK leaves with its first repetition.
         self.send_syn_ack(&cx, &record);
         true
     }
 
-    /// Refuses a parked SYN. False if it is not there any more. An answer that no longer fits the queue of
+    /// Refuses a parked SYN, or takes back that it was accepted, while the handshake is not complete. False if it is not
+    /// there any more. An answer that no longer fits the queue of
     /// replies is lost, and the peer's next SYN asks again. Afterwards, drain.
     pub fn refuse_parked(&mut self, cx: &Cx, id: ParkedId, how: Refusal) -> bool {
         self.advance_clock(cx);
@@ -92,6 +165,7 @@ impl Endpoint {
                 crate::counters::bump(&mut self.counters.resets);
                 self.reply_tcp(&record.tuple, record.reset());
             }
+            Refusal::NetworkUnreachable => self.reply_unreachable(&record, 0),
             Refusal::HostUnreachable => self.reply_unreachable(&record, if v4 { 1 } else { 3 }),
             Refusal::Prohibited => self.reply_unreachable(&record, if v4 { 13 } else { 1 }),
             Refusal::Silent => {}
@@ -131,7 +205,7 @@ impl Endpoint {
             if segment.seq != irs + 1 {
                 return self.discard(DiscardReason::StrayReset);
             }
-            self.forget_half_open(index);
+            self.end_half_open(index, ConnectionError::Reset);
             return self.answered();
         }
         if segment.has(TcpFlags::ACK) {
@@ -152,7 +226,7 @@ impl Endpoint {
             let first = [PARKED, UNDECIDED].into_iter().filter_map(|list| self.demux.first_half_open(list));
             let due = first.filter(|(_, record)| record.deadline <= cx.now).map(|(index, _)| index).next();
             let Some(index) = due else { break };
-            self.forget_half_open(index);
+            self.end_half_open(index, ConnectionError::TimedOut);
         }
     }
 

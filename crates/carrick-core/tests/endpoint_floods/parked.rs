@@ -2,7 +2,8 @@
 
 use crate::support::*;
 use carrick_core::{
-    Cx, DiscardReason, EndpointConfig, ListenConfig, ParkedSyn, Refusal, SynCookies, TcpState,
+    ConnectionError, Cx, DiscardReason, EndpointConfig, ListenConfig, ParkedSyn, Refusal, SynCookies,
+    SynOffer, TcpState,
 };
 use carrick_sim::{Scene, Span, seg};
 use carrick_wire::icmp::{self, IcmpMessage};
@@ -25,6 +26,8 @@ fn parked(src: &str, dst: &str) -> (Node, ParkedSyn) {
     let request = node.endpoint.poll_parked().unwrap();
     assert_eq!((request.tuple.remote_addr(), request.tuple.local_addr()), (addr(src), addr(dst)));
     assert_eq!(request.until, start() + 60.secs());
+    let offer = SynOffer { mss: 1400, window_scale: Some(7), sack: true, timestamps: true, ecn: false };
+    assert_eq!(request.offer, offer);
     assert!(node.endpoint.poll_parked().is_none(), "told twice");
     (node, request)
 }
@@ -91,12 +94,15 @@ fn a_parked_syn_is_refused_with_a_reset_or_without_a_word() {
 fn a_parked_syn_is_refused_with_an_icmp_error_that_names_it() {
     for (src, dst, how, code) in [
         (PEER, HTTP, Refusal::HostUnreachable, 1),
+        (PEER, HTTP, Refusal::NetworkUnreachable, 0),
+        (V6.0, V6.1, Refusal::NetworkUnreachable, 0),
         (PEER, HTTP, Refusal::Prohibited, 13),
         (V6.0, V6.1, Refusal::HostUnreachable, 3),
         (V6.0, V6.1, Refusal::Prohibited, 1),
     ] {
         let (mut node, request) = parked(src, dst);
         assert!(node.endpoint.refuse_parked(&Cx::new(start()), request.id, how));
+        assert!(node.endpoint.poll_parked_end().is_none(), "whoever refuses knows");
         node.drain(start());
         let [packet] = &node.sent[..] else { panic!("one packet") };
         let view = IpView::parse(&packet.bytes[..]).unwrap();
@@ -138,6 +144,8 @@ fn parked_syns_are_bounded_and_end() {
     assert_eq!(node.endpoint.half_open(), 1);
     assert!(node.endpoint.poll_parked().is_none(), "nobody had heard of the third");
     node.wait_until(start() + 100.secs());
+    let ends: Vec<_> = std::iter::from_fn(|| node.endpoint.poll_parked_end()).map(|end| end.id).collect();
+    assert_eq!(ends, [first.id, second.id]);
     assert_eq!((node.endpoint.half_open(), node.endpoint.memory()), (0, empty));
 }
 
@@ -211,4 +219,68 @@ fn a_reply_queue_that_is_full_delays_the_answer() {
     assert!(node.replies().iter().all(|reply| reply.is(TcpFlags::RST)));
     node.wait_until(start() + 1.secs());
     assert!(node.only().is(TcpFlags::SYN | TcpFlags::ACK));
+}
+
+/// Whoever has heard of a parked SYN hears of its end, if that is not of his own doing.
+#[test]
+fn the_end_of_a_parked_syn_is_told_once() {
+    let (src, dst) = (addr(PEER), addr(HTTP));
+    let reset = |seq| segment(src, dst, TcpFlags::RST, seq, 0, TcpOptions::default(), b"");
+    for accepted in [false, true] {
+        // Gives the number of the SYN,ACK.
+        let accept = |node: &mut Node, request: ParkedSyn| {
+            accepted.then(|| {
+                assert!(node.endpoint.accept_parked(&Cx::new(start()), request.id));
+                node.drain(start());
+                let reply = node.only();
+                assert!(reply.is(TcpFlags::SYN | TcpFlags::ACK));
+                reply.tcp.seq.get()
+            })
+        };
+        let ends =
+            |node: &mut Node| std::iter::from_fn(|| node.endpoint.poll_parked_end()).collect::<Vec<_>>();
+        // The peer gives up.
+        let (mut node, request) = parked(PEER, HTTP);
+        accept(&mut node, request);
+        assert!(ends(&mut node).is_empty());
+        node.receive(start(), &reset(5001));
+        let [end] = ends(&mut node)[..] else { panic!("one end") };
+        assert_eq!((end.id, end.tuple, end.why), (request.id, request.tuple, ConnectionError::Reset));
+        assert!(ends(&mut node).is_empty(), "told twice");
+        // Time passes.
+        let (mut node, request) = parked(PEER, HTTP);
+        accept(&mut node, request);
+        node.wait_until(start() + if accepted { 62.secs() } else { 59.secs() });
+        assert!(ends(&mut node).is_empty());
+        node.wait_until(start() + 64.secs());
+        let [end] = ends(&mut node)[..] else { panic!("one end") };
+        assert_eq!((end.id, end.why), (request.id, ConnectionError::TimedOut));
+        // It is taken back, or refused.
+        let (mut node, request) = parked(PEER, HTTP);
+        let iss = accept(&mut node, request);
+        assert!(node.endpoint.refuse_parked(&Cx::new(start()), request.id, Refusal::Reset));
+        node.drain(start());
+        let reset = node.only();
+        assert!(reset.is(TcpFlags::RST | TcpFlags::ACK));
+        assert_eq!(
+            (reset.tcp.seq.get(), reset.tcp.ack.get()),
+            (iss.map_or(0, |iss| iss.wrapping_add(1)), 5001)
+        );
+        assert_eq!((ends(&mut node).len(), node.endpoint.half_open()), (0, 0));
+    }
+    // Of whom nobody has heard nobody hears the end.
+    let mut node = parking(config());
+    node.receive(start(), &syn(src, dst, 5000, TcpOptions::default()));
+    node.receive(start(), &reset(5001));
+    assert!(node.endpoint.poll_parked_end().is_none() && node.endpoint.half_open() == 0);
+}
+
+#[test]
+fn how_many_are_parked_can_be_changed() {
+    let (mut node, first) = parked(PEER, HTTP);
+    node.endpoint.set_listener_max_half_open(first.listener, 1);
+    let other = syn(addr("203.0.113.8:1"), addr(HTTP), 5000, TcpOptions::default());
+    assert_eq!(node.receive(start(), &other), Seen::Discarded(DiscardReason::NoRoom));
+    node.endpoint.set_listener_max_half_open(first.listener, 2);
+    assert_eq!(node.receive(start(), &other), Seen::Held);
 }

@@ -65,6 +65,23 @@ pub fn channel(config: MemoryConfig) -> (MemoryDevice, PacketSender, PacketRecei
 
 /// Hands packets to a stack. Cloning it is cheap; when the last one is dropped the device has ended, and every stream of
 /// its stack gets [`BrokenPipe`](std::io::ErrorKind::BrokenPipe).
+///
+/// # Examples
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use carrick::device::channel::channel;
+/// use carrick::device::memory::MemoryConfig;
+/// use carrick::{Stack, TcpStream};
+///
+/// let (device, to_stack, mut from_stack) = channel(MemoryConfig::default());
+/// let stack = Stack::builder().address("192.0.2.1/24".parse()?).device(device).build()?;
+/// let another = to_stack.clone();
+/// another.try_send(vec![0; 40])?;
+/// # let _ = (from_stack.try_recv(), stack);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct PacketSender {
     inner: Arc<Sender>,
@@ -85,6 +102,24 @@ impl PacketSender {
     ///
     /// # Errors
     /// The packet, if the stack has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::channel::channel;
+    /// use carrick::device::memory::MemoryConfig;
+    /// use carrick::{Stack, TcpStream};
+    ///
+    /// let (device, to_stack, mut from_stack) = channel(MemoryConfig::default());
+    /// let stack = Stack::builder().address("192.0.2.1/24".parse()?).device(device).build()?;
+    /// to_stack.send(vec![0; 40]).await?;
+    /// tokio::task::yield_now().await;
+    /// assert_eq!(stack.counters().endpoint.discarded_by_endpoint(), 1, "that was no IP packet");
+    /// # let _ = from_stack.try_recv();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn send(&self, packet: impl Into<Bytes>) -> Result<(), SendError<Bytes>> {
         let mut packet = packet.into();
         loop {
@@ -103,6 +138,22 @@ impl PacketSender {
     ///
     /// # Errors
     /// The packet, if there is none or the stack has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::channel::channel;
+    /// use carrick::device::memory::MemoryConfig;
+    /// use carrick::{Stack, TcpStream};
+    ///
+    /// let (device, to_stack, mut from_stack) = channel(MemoryConfig::default());
+    /// let stack = Stack::builder().address("192.0.2.1/24".parse()?).device(device).build()?;
+    /// to_stack.try_send(vec![0; 40])?;
+    /// # let _ = (from_stack.try_recv(), stack);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_send(&self, packet: impl Into<Bytes>) -> Result<(), TrySendError<Bytes>> {
         let head = packet.into();
         let queued = || Queued {
@@ -134,6 +185,24 @@ impl fmt::Debug for PacketSender {
 
 /// Yields the packets that a stack sends. Once it is dropped they are lost, as if a cable had been cut; the peers
 /// notice in their own time.
+///
+/// # Examples
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use carrick::device::channel::channel;
+/// use carrick::device::memory::MemoryConfig;
+/// use carrick::{Stack, TcpStream};
+///
+/// let (device, to_stack, mut from_stack) = channel(MemoryConfig::default());
+/// let stack = Stack::builder().address("192.0.2.1/24".parse()?).device(device).build()?;
+/// tokio::spawn(async move { TcpStream::connect(&stack, "192.0.2.2:7").await });
+/// let syn = from_stack.recv().await.expect("the stack lives");
+/// assert_eq!(syn[9], 6, "TCP");
+/// # drop(to_stack);
+/// # Ok(())
+/// # }
+/// ```
 pub struct PacketReceiver {
     ring: Arc<Ring>,
 }
@@ -143,11 +212,47 @@ impl PacketReceiver {
     ///
     /// # Cancel safety
     /// A future that is dropped has taken no packet.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::channel::channel;
+    /// use carrick::device::memory::MemoryConfig;
+    /// use carrick::{Stack, TcpStream};
+    ///
+    /// let (device, to_stack, mut from_stack) = channel(MemoryConfig::default());
+    /// let stack = Stack::builder().address("192.0.2.1/24".parse()?).device(device).build()?;
+    /// tokio::spawn(async move { TcpStream::connect(&stack, "192.0.2.2:7").await });
+    /// let syn = from_stack.recv().await.expect("the stack lives");
+    /// assert_eq!(syn[0] >> 4, 4, "IPv4");
+    /// # drop(to_stack);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn recv(&mut self) -> Option<Bytes> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     /// As [`recv`](Self::recv); only the waker of the latest call is kept.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::channel::channel;
+    /// use carrick::device::memory::MemoryConfig;
+    /// use carrick::{Stack, TcpStream};
+    ///
+    /// let (device, to_stack, mut from_stack) = channel(MemoryConfig::default());
+    /// let stack = Stack::builder().address("192.0.2.1/24".parse()?).device(device).build()?;
+    /// tokio::spawn(async move { TcpStream::connect(&stack, "192.0.2.2:7").await });
+    /// let syn = std::future::poll_fn(|cx| from_stack.poll_recv(cx)).await;
+    /// assert!(syn.is_some());
+    /// # drop(to_stack);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match self.take(Some(cx.waker())) {
             Ok(packet) => Poll::Ready(Some(packet)),
@@ -160,6 +265,22 @@ impl PacketReceiver {
     ///
     /// # Errors
     /// Whether none is there now, or the stack has ended and none will be.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::channel::channel;
+    /// use carrick::device::memory::MemoryConfig;
+    /// use carrick::{Stack, TcpStream};
+    ///
+    /// let (device, to_stack, mut from_stack) = channel(MemoryConfig::default());
+    /// let stack = Stack::builder().address("192.0.2.1/24".parse()?).device(device).build()?;
+    /// assert!(from_stack.try_recv().is_err(), "nothing has been sent");
+    /// # drop((to_stack, stack));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_recv(&mut self) -> Result<Bytes, TryRecvError> {
         self.take(None)
     }

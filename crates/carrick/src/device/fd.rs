@@ -64,6 +64,20 @@ impl PacketFd {
     ///
     /// # Panics
     /// In a tokio runtime that was built without its I/O driver.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use carrick::device::{Device, PacketFd};
+    /// use std::os::unix::net::UnixDatagram;
+    ///
+    /// let (ours, _theirs) = UnixDatagram::pair()?;
+    /// let device = PacketFd::new(ours.into(), 1500)?;
+    /// assert_eq!(device.capabilities().mtu, 1500);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(fd: OwnedFd, mtu: u16) -> io::Result<Self> {
         tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         let flags = rustix::fs::fcntl_getfl(&fd)?;

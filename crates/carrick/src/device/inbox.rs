@@ -32,6 +32,25 @@ pub(crate) trait Sink {
 /// Read a packet into [`buffer`](Self::buffer), then tell its length with [`received`](Self::received); or
 /// hand over a frame that exists already with [`received_frame`](Self::received_frame). Each packet is
 /// handled at once.
+///
+/// # Examples
+/// ```
+/// use carrick::device::{Inbox, Meta};
+///
+/// /// Delivers what `read` gives until it gives nothing, or the stack has enough.
+/// fn deliver(inbox: &mut Inbox<'_>, mut read: impl FnMut(&mut [u8]) -> usize) {
+///     loop {
+///         let len = read(inbox.buffer());
+///         if len == 0 || inbox.received(len, Meta::default()).is_break() {
+///             return;
+///         }
+///     }
+/// }
+/// # let mut into = carrick::device::Collected::default();
+/// # let mut left = 3;
+/// # into.collect(|inbox| deliver(inbox, |_| { left -= 1; left }));
+/// # assert_eq!(into.frames.len(), 2);
+/// ```
 pub struct Inbox<'a> {
     buffers: &'a mut Buffers,
     sink: &'a mut dyn Sink,
@@ -51,6 +70,19 @@ impl<'a> Inbox<'a> {
     }
 
     /// A buffer of at least 65,536 bytes to read one packet into; what is in it means nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::{Collected, Meta};
+    ///
+    /// let mut into = Collected::default();
+    /// let flow = into.collect(|inbox| {
+    ///     inbox.buffer()[..3].copy_from_slice(b"abc");
+    ///     inbox.received(3, Meta::default())
+    /// });
+    /// assert!(flow.is_continue());
+    /// assert_eq!(into.frames[0].0, "abc");
+    /// ```
     pub fn buffer(&mut self) -> &mut [u8] {
         self.flush_first();
         self.buffers.current()
@@ -60,6 +92,19 @@ impl<'a> Inbox<'a> {
     ///
     /// [`Break`](ControlFlow::Break) asks the device to stop here and return `Ready(Ok)`: it will be called
     /// again soon.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::{Collected, Meta};
+    ///
+    /// let mut into = Collected::default();
+    /// let flow = into.collect(|inbox| {
+    ///     inbox.buffer()[..3].copy_from_slice(b"abc");
+    ///     inbox.received(3, Meta::default())
+    /// });
+    /// assert!(flow.is_continue());
+    /// assert_eq!(into.frames[0].0, "abc");
+    /// ```
     pub fn received(&mut self, len: usize, meta: Meta) -> ControlFlow<()> {
         let len = len.min(self.buffer().len());
         self.deliver(len, meta)
@@ -127,6 +172,15 @@ impl<'a> Inbox<'a> {
     /// larger than the packet: keeping any of it is charged as if it were the packet alone.
     ///
     /// [`Break`](ControlFlow::Break) as for [`received`](Self::received).
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::{Collected, Meta};
+    ///
+    /// let mut into = Collected::default();
+    /// let _flow = into.collect(|inbox| inbox.received_frame("abc".into(), Meta::default()));
+    /// assert_eq!(into.frames[0].0, "abc");
+    /// ```
     pub fn received_frame(&mut self, frame: Bytes, meta: Meta) -> ControlFlow<()> {
         self.flush_first();
         if frame.len() < KEEP_FROM {
@@ -141,6 +195,16 @@ impl<'a> Inbox<'a> {
     /// `pinned` bytes.
     ///
     /// [`Break`](ControlFlow::Break) as for [`received`](Self::received).
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::{Collected, Meta};
+    ///
+    /// let mut into = Collected::default();
+    /// let parts = ["b".into(), "c".into()];
+    /// let _flow = into.collect(|inbox| inbox.received_in_parts(b"a", &parts, 1, Meta::default()));
+    /// assert_eq!(into.frames[0].0, "abc");
+    /// ```
     pub fn received_in_parts(
         &mut self,
         head: &[u8],
@@ -155,6 +219,15 @@ impl<'a> Inbox<'a> {
     /// Counts something that the device received and could make nothing of, so that it is not a packet.
     ///
     /// [`Break`](ControlFlow::Break) as for [`received`](Self::received).
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::Collected;
+    ///
+    /// let mut into = Collected::default();
+    /// let _flow = into.collect(|inbox| inbox.refuse());
+    /// assert_eq!((into.frames.len(), into.refused), (0, 1));
+    /// ```
     pub fn refuse(&mut self) -> ControlFlow<()> {
         self.sink.refused()
     }
@@ -167,6 +240,15 @@ impl std::fmt::Debug for Inbox<'_> {
 }
 
 /// Collects frames instead of handling them, for using a device without a stack.
+///
+/// # Examples
+/// ```
+/// use carrick::device::{Collected, Meta};
+///
+/// let mut into = Collected::default();
+/// let _flow = into.collect(|inbox| inbox.received_frame("abc".into(), Meta::default()));
+/// assert_eq!(into.frames.len(), 1);
+/// ```
 #[derive(Debug, Default)]
 pub struct Collected {
     /// What has been received: packet, checksum, segment size.
@@ -182,6 +264,23 @@ pub struct Collected {
 
 impl Collected {
     /// Lets `receive` fill an inbox that puts its frames here.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use carrick::device::memory::{MemoryConfig, pair};
+    /// use carrick::device::{Collected, Device, Packet};
+    /// use std::future::poll_fn;
+    ///
+    /// let (near, far) = pair(MemoryConfig::default());
+    /// near.send(&Packet::new(&[0x45; 40], &[], None))?;
+    /// let mut into = Collected::default();
+    /// poll_fn(|cx| into.collect(|inbox| far.poll_recv(cx, inbox))).await?;
+    /// assert_eq!(into.frames[0].0.len(), 40);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn collect<R>(&mut self, receive: impl FnOnce(&mut Inbox<'_>) -> R) -> R {
         struct Into<'a>(&'a mut Vec<(Bytes, Checksum, Option<u16>)>, &'a mut usize, usize);
         impl Sink for Into<'_> {

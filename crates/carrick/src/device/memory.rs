@@ -14,6 +14,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// Settings of a memory link.
+///
+/// # Examples
+/// ```
+/// use carrick::device::memory::MemoryConfig;
+///
+/// let config = MemoryConfig::default().mtu(9000).ring_bytes(64 << 10);
+/// assert!(config.offload);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct MemoryConfig {
@@ -33,18 +41,40 @@ impl Default for MemoryConfig {
 
 impl MemoryConfig {
     /// A link without any offload and with this MTU.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::memory::MemoryConfig;
+    ///
+    /// let config = MemoryConfig::plain(1500);
+    /// assert!(!config.offload);
+    /// ```
     #[must_use]
     pub fn plain(mtu: u16) -> Self {
         Self { mtu, offload: false, ..Self::default() }
     }
 
     /// Sets the MTU.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::memory::MemoryConfig;
+    ///
+    /// assert_eq!(MemoryConfig::default().mtu(9000).mtu, 9000);
+    /// ```
     #[must_use]
     pub fn mtu(self, mtu: u16) -> Self {
         Self { mtu, ..self }
     }
 
     /// Sets how many bytes may wait in each direction.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::memory::MemoryConfig;
+    ///
+    /// assert_eq!(MemoryConfig::default().ring_bytes(64 << 10).ring_bytes, 64 << 10);
+    /// ```
     #[must_use]
     pub fn ring_bytes(self, ring_bytes: usize) -> Self {
         Self { ring_bytes, ..self }
@@ -52,6 +82,15 @@ impl MemoryConfig {
 }
 
 /// One end of a link in memory.
+///
+/// # Examples
+/// ```
+/// use carrick::device::Device;
+/// use carrick::device::memory::{MemoryConfig, pair};
+///
+/// let (device, _other_end) = pair(MemoryConfig::plain(1500));
+/// assert_eq!(device.description(), "memory pair (plain, MTU 1500)");
+/// ```
 #[derive(Debug)]
 pub struct MemoryDevice {
     kind: &'static str,
@@ -61,6 +100,20 @@ pub struct MemoryDevice {
 }
 
 /// Makes a link and gives its two ends.
+///
+/// # Examples
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use carrick::Stack;
+/// use carrick::device::memory::{MemoryConfig, pair};
+///
+/// let (left, right) = pair(MemoryConfig::default());
+/// let server = Stack::builder().address("192.0.2.1/24".parse()?).device(left).build()?;
+/// let client = Stack::builder().address("192.0.2.2/24".parse()?).device(right).build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub fn pair(config: MemoryConfig) -> (MemoryDevice, MemoryDevice) {
     let a = Arc::new(Ring::new(config.ring_bytes));

@@ -13,6 +13,8 @@ mod buffers;
 pub mod channel;
 #[cfg(unix)]
 mod fd;
+#[cfg(feature = "sim")]
+pub mod impaired;
 mod inbox;
 pub mod memory;
 mod ring;
@@ -39,6 +41,50 @@ use std::task::{Context, Poll};
 pub use carrick_core::Checksum;
 
 /// Something that moves IP packets.
+///
+/// # Examples
+/// A device that loses every tenth packet that it is to send, around any other:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use carrick::device::memory::{MemoryConfig, pair};
+/// use carrick::device::{Capabilities, Device, Inbox, Packet};
+/// use carrick::Stack;
+/// use std::io;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use std::task::{Context, Poll};
+///
+/// struct Lossy<D>(D, AtomicUsize);
+///
+/// impl<D: Device> Device for Lossy<D> {
+///     fn capabilities(&self) -> Capabilities {
+///         self.0.capabilities()
+///     }
+///     fn description(&self) -> String {
+///         format!("{}, lossy", self.0.description())
+///     }
+///     fn poll_recv(&self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Poll<io::Result<()>> {
+///         self.0.poll_recv(cx, inbox)
+///     }
+///     fn send(&self, packet: &Packet<'_>) -> io::Result<()> {
+///         if self.1.fetch_add(1, Ordering::Relaxed) % 10 == 9 {
+///             return Ok(());
+///         }
+///         self.0.send(packet)
+///     }
+///     fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+///         self.0.poll_send_ready(cx)
+///     }
+/// }
+///
+/// let (device, _other_end) = pair(MemoryConfig::default());
+/// let lossy = Lossy(device, AtomicUsize::new(0));
+/// let stack = Stack::builder().address("192.0.2.1/24".parse()?).device(lossy).build()?;
+/// assert!(stack.device_description().ends_with(", lossy"));
+/// # Ok(())
+/// # }
+/// ```
 pub trait Device: Send + Sync + 'static {
     /// What the device can do; it stays the same for the device's life.
     fn capabilities(&self) -> Capabilities;
@@ -76,6 +122,14 @@ pub trait Device: Send + Sync + 'static {
 }
 
 /// What a device can do.
+///
+/// # Examples
+/// ```
+/// use carrick::device::Capabilities;
+///
+/// let card = Capabilities { completes_checksums: true, ..Capabilities::plain(9000) };
+/// assert_eq!((card.largest_frame, card.segmentation_v4), (9000, false));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Capabilities {
     /// Largest IP packet of the link in bytes, 576 (1,280 with IPv6) to 65,535.
@@ -98,6 +152,11 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// A device without any offload, one queue.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick::device::Capabilities::plain(1500).mtu, 1500);
+    /// ```
     #[must_use]
     pub const fn plain(mtu: u16) -> Self {
         Self {
@@ -116,6 +175,15 @@ impl Capabilities {
 ///
 /// The TCP checksum is partial where the device [completes checksums](Capabilities::completes_checksums),
 /// else full; IPv4 header and ICMP checksums are always full.
+///
+/// # Examples
+/// ```
+/// use carrick::device::Packet;
+///
+/// let (header, payload) = ([0x45; 40], [&b"some "[..], &b"text"[..]]);
+/// let packet = Packet::new(&header, &payload, None);
+/// assert_eq!((packet.header.len(), packet.payload.len()), (40, 2));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     /// The headers, at most 120 bytes.
@@ -131,6 +199,14 @@ pub struct Packet<'a> {
 
 impl<'a> Packet<'a> {
     /// A packet of these parts, for calling [`Device::send`] without a stack.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::Packet;
+    ///
+    /// let packet = Packet::new(&[0x45; 40], &[], None);
+    /// assert_eq!(packet.total_len(), 40);
+    /// ```
     #[must_use]
     pub const fn new(header: &'a [u8], payload: &'a [&'a [u8]], segment_size: Option<NonZeroU16>) -> Self {
         Self { header, payload, segment_size, transmit: None }
@@ -156,6 +232,15 @@ impl<'a> Packet<'a> {
 
     /// The payload as buffers that may be kept, for a device that passes packets on in memory: payload of
     /// 4 KiB and more without a copy, if the packet leaves as its stack made it. Each buffer pins up to 64 KiB.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::Packet;
+    ///
+    /// let payload = [&b"text"[..]];
+    /// let kept = Packet::new(&[0x45; 40], &payload, None).keep_payload();
+    /// assert_eq!(kept, ["text"]);
+    /// ```
     #[must_use]
     pub fn keep_payload(&self) -> Vec<Bytes> {
         match self.transmit {
@@ -165,18 +250,44 @@ impl<'a> Packet<'a> {
     }
 
     /// Length of the payload in bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::Packet;
+    ///
+    /// let payload = [&b"text"[..]];
+    /// assert_eq!(Packet::new(&[0x45; 40], &payload, None).payload_len(), 4);
+    /// ```
     #[must_use]
     pub fn payload_len(&self) -> usize {
         self.payload.iter().fold(0, |sum, part| sum.saturating_add(part.len()))
     }
 
     /// Length of the whole packet in bytes, headers included.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::Packet;
+    ///
+    /// let payload = [&b"text"[..]];
+    /// assert_eq!(Packet::new(&[0x45; 40], &payload, None).total_len(), 44);
+    /// ```
     #[must_use]
     pub fn total_len(&self) -> usize {
         self.header.len().saturating_add(self.payload_len())
     }
 
     /// Appends the whole packet to `out`, headers first.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::Packet;
+    ///
+    /// let payload = [&b"text"[..]];
+    /// let mut whole = bytes::BytesMut::new();
+    /// Packet::new(&[0x45; 40], &payload, None).copy_to(&mut whole);
+    /// assert!(whole.len() == 44 && whole.ends_with(b"text"));
+    /// ```
     pub fn copy_to(&self, out: &mut BytesMut) {
         out.reserve(self.total_len());
         out.extend_from_slice(self.header);
@@ -187,6 +298,14 @@ impl<'a> Packet<'a> {
 }
 
 /// What is known of a received packet besides its bytes.
+///
+/// # Examples
+/// ```
+/// use carrick::device::{Checksum, Meta};
+///
+/// let meta = Meta { checksum: Checksum::Verified, ..Meta::default() };
+/// assert!(meta.segment_size.is_none());
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Meta {
     /// Whether the device vouches for the TCP checksum. Default: unknown, so it is verified.

@@ -26,6 +26,23 @@ const BELIEVED: usize = 16;
 const FRAMES_PER_BATCH: usize = 64;
 
 /// A smoltcp device as a device of carrick.
+///
+/// # Examples
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use carrick::Stack;
+/// use carrick::device::smoltcp::PhyDevice;
+/// use smoltcp::phy::{Loopback, Medium};
+/// use std::task::Poll;
+///
+/// // What is sent comes back; nothing comes by itself.
+/// let device = PhyDevice::new(Loopback::new(Medium::Ip), |_cx| Poll::Pending)?;
+/// let stack = Stack::builder().address("192.0.2.1/24".parse()?).device(device).build()?;
+/// # drop(stack);
+/// # Ok(())
+/// # }
+/// ```
 pub struct PhyDevice<P, F> {
     phy: Mutex<P>,
     ready: Mutex<F>,
@@ -49,6 +66,23 @@ where
     ///
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if its medium is not [`Medium::Ip`].
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::Stack;
+    /// use carrick::device::smoltcp::PhyDevice;
+    /// use smoltcp::phy::{Loopback, Medium};
+    /// use std::task::Poll;
+    ///
+    /// // What is sent comes back; nothing comes by itself.
+    /// let device = PhyDevice::new(Loopback::new(Medium::Ip), |_cx| Poll::Pending)?;
+    /// let stack = Stack::builder().address("192.0.2.1/24".parse()?).device(device).build()?;
+    /// # drop(stack);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(phy: P, ready: F) -> io::Result<Self> {
         let capabilities = phy.capabilities();
         if capabilities.medium != Medium::Ip {
@@ -151,6 +185,21 @@ impl<P, F> fmt::Debug for PhyDevice<P, F> {
 ///
 /// smoltcp's interface is polled, so the loop around it waits for whichever comes first, its own next deadline or
 /// [`poll_ready`](Self::poll_ready).
+///
+/// # Examples
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// use carrick::device::memory::{MemoryConfig, pair};
+/// use carrick::device::smoltcp::DevicePhy;
+/// use smoltcp::phy::Device;
+///
+/// let (_carricks, smoltcps) = pair(MemoryConfig::plain(1500));
+/// let mut phy = DevicePhy::new(smoltcps)?;
+/// assert_eq!(phy.capabilities().max_transmission_unit, 1500);
+/// # Ok(())
+/// # }
+/// ```
 pub struct DevicePhy<D> {
     device: D,
     batch: Collected,
@@ -166,6 +215,21 @@ impl<D: Device> DevicePhy<D> {
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if it leaves checksums or segmentation to others, of which smoltcp
     /// knows nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use carrick::device::memory::{MemoryConfig, pair};
+    /// use carrick::device::smoltcp::DevicePhy;
+    /// use smoltcp::phy::Device;
+    ///
+    /// let (_carricks, smoltcps) = pair(MemoryConfig::plain(1500));
+    /// let mut phy = DevicePhy::new(smoltcps)?;
+    /// assert_eq!(phy.capabilities().max_transmission_unit, 1500);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(device: D) -> io::Result<Self> {
         let capabilities = device.capabilities();
         if capabilities.completes_checksums || capabilities.segmentation_v4 || capabilities.segmentation_v6 {
@@ -180,6 +244,22 @@ impl<D: Device> DevicePhy<D> {
     ///
     /// # Errors
     /// Why the device has ended. What it had received is still handed out.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use carrick::device::memory::{MemoryConfig, pair};
+    /// use carrick::device::{Device as _, Packet};
+    /// use carrick::device::smoltcp::DevicePhy;
+    ///
+    /// let (carricks, smoltcps) = pair(MemoryConfig::plain(1500));
+    /// let mut phy = DevicePhy::new(smoltcps)?;
+    /// carricks.send(&Packet::new(&[0x45; 40], &[], None))?;
+    /// std::future::poll_fn(|cx| phy.poll_ready(cx)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.waiting.is_some() {
             // Until it has left, smoltcp is given no packet that it might answer.
@@ -249,6 +329,22 @@ impl<D: Device> fmt::Debug for DevicePhy<D> {
 }
 
 /// A packet that a [`DevicePhy`] has received.
+///
+/// # Examples
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// use carrick::device::memory::{MemoryConfig, pair};
+/// use carrick::device::smoltcp::DevicePhy;
+/// use smoltcp::phy::Device;
+///
+/// let (_carricks, smoltcps) = pair(MemoryConfig::plain(1500));
+/// let mut phy = DevicePhy::new(smoltcps)?;
+/// let token = phy.receive(smoltcp::time::Instant::ZERO);
+/// assert!(token.is_none(), "nothing has come");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Received(Bytes);
 
@@ -259,6 +355,22 @@ impl RxToken for Received {
 }
 
 /// Room for one packet in a [`DevicePhy`].
+///
+/// # Examples
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// use carrick::device::memory::{MemoryConfig, pair};
+/// use carrick::device::smoltcp::DevicePhy;
+/// use smoltcp::phy::Device;
+///
+/// let (_carricks, smoltcps) = pair(MemoryConfig::plain(1500));
+/// let mut phy = DevicePhy::new(smoltcps)?;
+/// let token = phy.transmit(smoltcp::time::Instant::ZERO);
+/// assert!(token.is_some(), "there is room");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ToSend<'a, D: Device>(&'a mut DevicePhy<D>);
 

@@ -56,23 +56,71 @@ pub struct Tun {
 impl Tun {
     /// Starts with a name chosen by the kernel (`carrick0`, `carrick1`, ...), no address, an MTU of 1,500 bytes,
     /// a queue of 10,000 packets, and offloading.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::Tun;
+    ///
+    /// let tun = Tun::builder().host("192.0.2.1/24".parse()?).build()?;
+    /// println!("{} is up", tun.name());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn builder() -> TunBuilder {
         TunBuilder { name: None, hosts: Vec::new(), mtu: 1500, queue_len: 10_000, offload: true }
     }
 
     /// The interface's name, as `ip link` shows it.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::Tun;
+    ///
+    /// let tun = Tun::builder().build()?;
+    /// assert!(tun.name().starts_with("carrick"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Largest IP packet in bytes.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::Tun;
+    ///
+    /// let tun = Tun::builder().mtu(9000).build()?;
+    /// assert_eq!(tun.mtu(), 9000);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub const fn mtu(&self) -> u16 {
         self.mtu
     }
 
     /// Whether packets are handed over unfinished and as super-segments, as [`TunBuilder::offload`] says.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::Tun;
+    ///
+    /// let tun = Tun::builder().offload(false).build()?;
+    /// assert!(!tun.is_offloading());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub const fn is_offloading(&self) -> bool {
         self.offloads.is_some()
@@ -131,6 +179,18 @@ impl Tun {
 }
 
 /// Settings of a [`Tun`].
+///
+/// # Examples
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use carrick::device::Tun;
+///
+/// let settings = Tun::builder().name("carrick0").mtu(9000);
+/// let tun = settings.build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened before `build`"]
 pub struct TunBuilder {
@@ -144,6 +204,17 @@ pub struct TunBuilder {
 impl TunBuilder {
     /// The interface's name: 1 to 15 bytes without `/`, white space or `:`; the kernel replaces one `%d` by the
     /// first free number. Default: `carrick%d`.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::Tun;
+    ///
+    /// let tun = Tun::builder().name("vpn%d").build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -153,6 +224,17 @@ impl TunBuilder {
     /// repeatable, IPv4 and IPv6. The stack's own address is another one of the same network. IPv6 addresses
     /// are usable at once: nobody else is on the link, so duplicate address detection is off for them.
     /// Default: none.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::Tun;
+    ///
+    /// let tun = Tun::builder().host("192.0.2.1/24".parse()?).host("2001:db8::1/64".parse()?).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn host(mut self, address: Cidr) -> Self {
         self.hosts.push(address);
         self
@@ -163,6 +245,17 @@ impl TunBuilder {
     /// Most of what a TUN costs is per packet. Without [offloading](Self::offload) a large MTU moves the same
     /// bytes in a fraction of the time where the other end is this host's own kernel; packets that are forwarded
     /// to another host meet that host's smaller links.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::Tun;
+    ///
+    /// let tun = Tun::builder().offload(false).mtu(65_535).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn mtu(mut self, mtu: u16) -> Self {
         self.mtu = mtu;
         self
@@ -171,6 +264,17 @@ impl TunBuilder {
     /// How many packets the kernel queues for us before it drops, 1 or more; each takes the memory of a packet
     /// while it is queued. Default 10,000: with the kernel's own default of 500 a window of a few megabytes
     /// overruns the queue at an MTU of 1,500.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::Tun;
+    ///
+    /// let tun = Tun::builder().queue_len(1000).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn queue_len(mut self, packets: u32) -> Self {
         self.queue_len = packets;
         self
@@ -179,6 +283,17 @@ impl TunBuilder {
     /// Whether to exchange super-segments and unfinished checksums with the kernel: several times the throughput
     /// at the same cost, whatever the MTU. Where the kernel does not know how, the interface is a plain one;
     /// [`Tun::is_offloading`] and the device's description tell. Default: true.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::device::Tun;
+    ///
+    /// let tun = Tun::builder().offload(false).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn offload(mut self, offload: bool) -> Self {
         self.offload = offload;
         self
@@ -196,6 +311,19 @@ impl TunBuilder {
     ///
     /// # Panics
     /// In a tokio runtime that was built without its I/O driver.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::Stack;
+    /// use carrick::device::Tun;
+    ///
+    /// let tun = Tun::builder().name("carrick0").host("192.0.2.1/24".parse()?).build()?;
+    /// let stack = Stack::builder().address("192.0.2.2/24".parse()?).device(tun).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn build(self) -> io::Result<Tun> {
         let name = self.check()?;
         tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
@@ -207,7 +335,7 @@ impl TunBuilder {
         };
         self.configure(&tun.name).map_err(|error| at(format_args!("configuring {}", tun.name), error))?;
         tun.mtu = self.mtu;
-        tracing::debug!(device = tun.description(), "interface opened");
+        tracing::debug!(target: "carrick::device", device = tun.description(), "interface opened");
         Ok(tun)
     }
 

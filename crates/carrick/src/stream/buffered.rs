@@ -41,18 +41,71 @@ impl BufferedReadHalf {
     }
 
     /// What has been received and not consumed, as far as it is in the buffer.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # tokio::io::AsyncWriteExt::write_all(&mut peer, b"one\ntwo\n").await?;
+    /// use tokio::io::AsyncBufReadExt;
+    ///
+    /// let (read, _write) = stream.into_split();
+    /// let mut lines = read.buffered();
+    /// let mut line = String::new();
+    /// lines.read_line(&mut line).await?;
+    /// assert_eq!(lines.buffer(), b"two\n");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn buffer(&self) -> &[u8] {
         &self.chunk
     }
 
     /// The half without its buffer, and what is left in that: the stream goes on behind it.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # tokio::io::AsyncWriteExt::write_all(&mut peer, b"one\ntwo\n").await?;
+    /// use tokio::io::AsyncBufReadExt;
+    ///
+    /// let (read, write) = stream.into_split();
+    /// let mut lines = read.buffered();
+    /// let mut line = String::new();
+    /// lines.read_line(&mut line).await?;
+    ///
+    /// let (read, left) = lines.into_parts();
+    /// assert_eq!(&left[..], b"two\n");
+    /// let stream = read.reunite(write).unwrap();
+    /// # drop(stream);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn into_parts(self) -> (OwnedReadHalf, Bytes) {
         (self.half, self.chunk)
     }
 
     /// The half, to ask and set things; who reads from it takes what comes after the buffer.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// let (read, _write) = stream.into_split();
+    /// let lines = read.buffered();
+    /// assert_eq!(lines.get_ref().peer_addr()?.port(), 7);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn get_ref(&self) -> &OwnedReadHalf {
         &self.half

@@ -16,7 +16,7 @@ use crate::capture::Capture;
 use crate::cell::{Cell, State, register};
 use crate::error::{io_error, not_connected};
 use crate::shared::{Handle, is_over};
-use carrick_core::{Connection, Cx, SendError};
+use carrick_core::{Connection, ConnectionConfig, Cx, SendError};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -26,6 +26,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{ToSocketAddrs, lookup_host};
 use tokio::task::coop::poll_proceed;
+use tracing::Instrument;
 
 /// A TCP connection between this stack and a peer.
 ///
@@ -37,6 +38,26 @@ use tokio::task::coop::poll_proceed;
 /// received bytes have not been read; then the peer gets a reset, so that it learns that they were lost. A
 /// stack lives in a process and dies with it: before the process ends, wait for [`closed`](Self::closed) or
 /// [`Stack::shutdown`].
+///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// # let (mut stream, mut peer) = connected().await?;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// stream.write_all(b"a question").await?;
+/// # let mut asked = [0; 10];
+/// # peer.read_exact(&mut asked).await?;
+/// # peer.write_all(b"an answer").await?;
+/// # drop(peer);
+/// let mut answer = String::new();
+/// stream.read_to_string(&mut answer).await?;
+/// assert_eq!(answer, "an answer");
+/// # Ok(())
+/// # }
+/// ```
 pub struct TcpStream {
     cell: Arc<Cell>,
     stack: Handle,
@@ -78,9 +99,21 @@ impl TcpStream {
     /// # }
     /// ```
     pub async fn connect<A: ToSocketAddrs>(stack: &Stack, addr: A) -> io::Result<Self> {
+        Self::connect_with(stack.handle(), &stack.handle().connection_config, addr).await
+    }
+
+    pub(crate) async fn connect_with<A: ToSocketAddrs>(
+        stack: &Handle,
+        config: &Arc<ConnectionConfig>,
+        addr: A,
+    ) -> io::Result<Self> {
         let mut last = None;
         for addr in lookup_host(addr).await? {
-            match Self::connect_to(stack, addr).await {
+            let attempt = match stack.connect(None, addr, Arc::clone(config), None) {
+                Ok(cell) => Self::when_connected(cell, stack, addr).await,
+                Err(error) => Err(error),
+            };
+            match attempt {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = Some(error),
             }
@@ -88,16 +121,15 @@ impl TcpStream {
         Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address to connect to")))
     }
 
-    async fn connect_to(stack: &Stack, addr: SocketAddr) -> io::Result<Self> {
-        let config = Arc::clone(&stack.handle().connection_config);
-        let cell = stack.handle().connect(None, addr, config, None)?;
-        Self::when_connected(cell, stack.handle()).await
-    }
-
     /// Waits until the attempt has succeeded; dropped before that, it ends the attempt.
-    pub(crate) async fn when_connected(cell: Arc<Cell>, stack: &Handle) -> io::Result<Self> {
+    pub(crate) async fn when_connected(
+        cell: Arc<Cell>,
+        stack: &Handle,
+        remote: SocketAddr,
+    ) -> io::Result<Self> {
         let stream = Self::new(cell, stack.clone());
-        poll_fn(|cx| stream.poll_connected(cx)).await?;
+        let span = tracing::debug_span!(target: "carrick::connection", "connect", %remote);
+        poll_fn(|cx| stream.poll_connected(cx)).instrument(span).await?;
         Ok(stream)
     }
 
@@ -121,6 +153,18 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// let addr = stream.local_addr()?;
+    /// assert_eq!(addr, peer.peer_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.look(Connection::local_addr)
     }
@@ -129,6 +173,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// assert_eq!(stream.peer_addr()?, "192.0.2.1:7".parse().unwrap());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.look(Connection::remote_addr)
     }
@@ -179,12 +234,51 @@ impl TcpStream {
     /// # Errors
     /// What the writer said to the beginning of the file; [`NotConnected`](io::ErrorKind::NotConnected) after an internal
     /// error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # let path = std::env::temp_dir().join(format!("carrick-stream-{}.pcapng", std::process::id()));
+    /// use std::fs::File;
+    /// use std::io::BufWriter;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// let capture = stream.capture(BufWriter::new(File::create(&path)?))?;
+    /// stream.write_all(b"hello").await?;
+    /// let packets = capture.finish()?; // now Wireshark can open the file
+    /// assert!(packets > 0);
+    /// # std::fs::remove_file(path)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn capture(&self, writer: impl io::Write + Send + 'static) -> io::Result<Capture> {
         let ends = (self.local_addr()?, self.peer_addr()?);
         self.stack.outlet.captures.begin(Some(ends), Box::new(writer))
     }
 
     /// Splits into halves that borrow the stream.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// let (mut read, mut write) = stream.split();
+    /// let mut answer = [0; 2];
+    /// tokio::try_join!(write.write_all(b"question"), async {
+    ///     # peer.write_all(b"ok").await?;
+    ///     read.read_exact(&mut answer).await
+    /// })?;
+    /// assert_eq!(&answer, b"ok");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         split::split(self)
     }

@@ -2,7 +2,7 @@
 
 use super::TcpStream;
 use crate::error::not_connected;
-use carrick_core::{Connection, Cx, KeepAlive, TcpInfo};
+use carrick_core::{Connection, Cx, KeepAlive, TcpInfo, TcpState};
 use std::io;
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -17,6 +17,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// assert!(!stream.nodelay()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn nodelay(&self) -> io::Result<bool> {
         self.look(Connection::nodelay)
     }
@@ -27,14 +38,72 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// stream.set_nodelay(true)?; // for keystrokes, or other small things that nobody should wait for
+    /// assert!(stream.nodelay()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.set(|connection, cx| connection.set_nodelay(cx, nodelay))
+    }
+
+    /// Whether what does not fill a packet is held back.
+    ///
+    /// # Errors
+    /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    pub fn cork(&self) -> io::Result<bool> {
+        self.look(Connection::corked)
+    }
+
+    /// Holds back what does not fill a packet (true), for several writes that are to leave as one, or lets it go at once
+    /// (false), whatever [`nodelay`](Self::nodelay) says: Linux's `TCP_CORK`. Nothing is held for longer than 200 ms, or
+    /// beyond the end of the direction. Off by default.
+    ///
+    /// # Errors
+    /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// stream.set_cork(true)?;
+    /// stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").await?;
+    /// stream.write_all(b"hello").await?;
+    /// stream.set_cork(false)?; // one packet
+    /// # assert_eq!(peer.read(&mut [0; 100]).await?, 43);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_cork(&self, cork: bool) -> io::Result<()> {
+        self.set(|connection, cx| connection.set_cork(cx, cork))
     }
 
     /// Whether the next segment is acknowledged at once, however small it is.
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// stream.set_quickack(true)?;
+    /// assert!(stream.quickack()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn quickack(&self) -> io::Result<bool> {
         self.look(Connection::quickack)
     }
@@ -44,6 +113,18 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// stream.set_quickack(false)?; // an answer is on its way, and takes the acknowledgment along
+    /// assert!(!stream.quickack()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
         self.set(|connection, cx| connection.set_quickack(cx, quickack))
     }
@@ -52,6 +133,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// assert_eq!(stream.linger()?, None); // all of it is delivered
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn linger(&self) -> io::Result<Option<Duration>> {
         self.look(Connection::linger)
     }
@@ -64,6 +156,21 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use std::time::Duration;
+    ///
+    /// stream.set_linger(Some(Duration::from_secs(5)))?;
+    /// assert_eq!(stream.linger()?, Some(Duration::from_secs(5)));
+    /// drop(stream); // at once; what was written has 5 s to arrive
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         self.set(|connection, _| connection.set_linger(linger))
     }
@@ -73,6 +180,23 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use std::io::ErrorKind;
+    /// use tokio::io::AsyncReadExt;
+    ///
+    /// stream.set_zero_linger()?;
+    /// drop(stream);
+    /// let error = peer.read(&mut [0]).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_zero_linger(&self) -> io::Result<()> {
         self.set_linger(Some(Duration::ZERO))
     }
@@ -81,6 +205,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// assert_eq!(stream.ttl()?, 64);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ttl(&self) -> io::Result<u32> {
         self.look(|connection| connection.hop_limit().into())
     }
@@ -90,6 +225,19 @@ impl TcpStream {
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for another number.
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// stream.set_ttl(1)?; // no further than the link
+    /// assert_eq!(stream.ttl()?, 1);
+    /// assert!(stream.set_ttl(256).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         let hop_limit = hop_limit(ttl)?;
         self.set(|connection, _| connection.set_hop_limit(hop_limit))
@@ -99,6 +247,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// assert_eq!(stream.tos()?, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tos(&self) -> io::Result<u32> {
         self.look(|connection| u32::from(connection.dscp()) << 2)
     }
@@ -109,6 +268,18 @@ impl TcpStream {
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for another number.
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// stream.set_tos(46 << 2)?; // expedited forwarding (RFC 3246)
+    /// assert_eq!(stream.tos()?, 0xb8);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_tos(&self, tos: u32) -> io::Result<()> {
         let dscp = dscp(tos)?;
         self.set(|connection, _| connection.set_dscp(dscp))
@@ -118,6 +289,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// assert_eq!(stream.keep_alive()?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn keep_alive(&self) -> io::Result<Option<KeepAlive>> {
         self.look(Connection::keep_alive)
     }
@@ -127,6 +309,23 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use carrick::KeepAlive;
+    /// use std::time::Duration;
+    ///
+    /// // A peer that has vanished is missed after a minute and a half.
+    /// let minute = Duration::from_secs(60);
+    /// stream.set_keep_alive(Some(KeepAlive { idle: minute, interval: minute / 6, retries: 3 }))?;
+    /// assert_eq!(stream.keep_alive()?.unwrap().idle, minute);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_keep_alive(&self, keep_alive: Option<KeepAlive>) -> io::Result<()> {
         self.set(|connection, cx| connection.set_keep_alive(cx, keep_alive))
     }
@@ -135,6 +334,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// assert_eq!(stream.user_timeout()?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
         self.look(Connection::user_timeout)
     }
@@ -145,6 +355,20 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use std::time::Duration;
+    ///
+    /// stream.set_user_timeout(Some(Duration::from_secs(30)))?;
+    /// assert_eq!(stream.user_timeout()?, Some(Duration::from_secs(30)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.set(|connection, cx| connection.set_user_timeout(cx, timeout))
     }
@@ -153,6 +377,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// assert_eq!(stream.notsent_lowat()?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn notsent_lowat(&self) -> io::Result<Option<u32>> {
         self.look(Connection::notsent_lowat)
     }
@@ -162,6 +397,19 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// // The next picture is chosen when it can leave, not seconds before.
+    /// stream.set_notsent_lowat(Some(16 << 10))?;
+    /// assert_eq!(stream.notsent_lowat()?, Some(16 << 10));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_notsent_lowat(&self, most: Option<u32>) -> io::Result<()> {
         self.set(|connection, cx| connection.set_notsent_lowat(cx, most))
     }
@@ -187,11 +435,52 @@ impl TcpStream {
         self.look(Connection::tcp_info)?.ok_or_else(not_connected)
     }
 
+    /// The state by its RFC name (RFC 9293 §3.3.2), also when [`tcp_info`](Self::tcp_info) has nothing to say any more:
+    /// [`TimeWait`](TcpState::TimeWait) while old segments are waited out, [`Closed`](TcpState::Closed) at last.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, _peer) = connected().await?;
+    /// use carrick::TcpState;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// assert_eq!(stream.state(), TcpState::Established);
+    /// stream.shutdown().await?;
+    /// assert_eq!(stream.state(), TcpState::FinWait1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn state(&self) -> TcpState {
+        self.look(Connection::state).unwrap_or(TcpState::Closed)
+    }
+
     /// The error that the connection ended with, if it did; the first time that it is asked for. Reads and writes go on
     /// telling it.
     ///
     /// # Errors
     /// None; the result is for likeness with `tokio::net`.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use std::io::ErrorKind;
+    ///
+    /// # peer.set_zero_linger()?;
+    /// # drop(peer);
+    /// stream.readable().await?;
+    /// let error = stream.take_error()?.unwrap();
+    /// assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    /// assert!(stream.take_error()?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         let mut state = self.cell.lock();
         let error = state.error(self.stack.failure());

@@ -12,11 +12,51 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 
 /// The reading half of a [`TcpStream`], from [`TcpStream::into_split`].
+///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// # let (mut stream, mut peer) = connected().await?;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// let (mut read, mut write) = stream.into_split();
+/// let reader = tokio::spawn(async move {
+///     let mut all = Vec::new();
+///     read.read_to_end(&mut all).await.map(|_| all)
+/// });
+/// write.write_all(b"as much as there is to say").await?;
+/// # peer.write_all(b"ok").await?;
+/// # drop((write, peer.shutdown().await?));
+/// assert_eq!(reader.await??, b"ok");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct OwnedReadHalf(Arc<TcpStream>);
 
 /// The writing half of a [`TcpStream`], from [`TcpStream::into_split`]. Dropping it closes the sending
 /// direction.
+///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// # let (mut stream, mut peer) = connected().await?;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// let (_read, mut write) = stream.into_split();
+/// let writer = tokio::spawn(async move { write.write_all(b"all").await });
+/// writer.await??; // and the half is dropped: the peer reads the end of the stream
+///
+/// let mut heard = Vec::new();
+/// peer.read_to_end(&mut heard).await?;
+/// assert_eq!(heard, b"all");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct OwnedWriteHalf {
     /// None only once the half has been taken apart.
@@ -24,6 +64,24 @@ pub struct OwnedWriteHalf {
 }
 
 /// The halves given to [`OwnedReadHalf::reunite`] are not of one stream. They are in the error.
+///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// # let (one, _peer) = connected().await?;
+/// # let (other, _other_peer) = connected().await?;
+/// use carrick::ReuniteError;
+///
+/// let (read, write) = one.into_split();
+/// let (_read, other_write) = other.into_split();
+/// let ReuniteError(read, _other_write) = read.reunite(other_write).unwrap_err();
+/// let stream = read.reunite(write).unwrap();
+/// # drop(stream);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("the halves are not of one stream")]
 pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
@@ -46,11 +104,41 @@ impl OwnedReadHalf {
     ///
     /// # Errors
     /// The halves, if they are not of one stream.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// let (read, write) = stream.into_split();
+    /// let stream = read.reunite(write).unwrap();
+    /// assert_eq!(stream.peer_addr()?.port(), 7);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reunite(self, other: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
         reunite(self, other)
     }
 
     /// Makes it an [`AsyncBufRead`](tokio::io::AsyncBufRead), which reads from the received buffers themselves.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # tokio::io::AsyncWriteExt::write_all(&mut peer, b"key=value;").await?;
+    /// use tokio::io::AsyncBufReadExt;
+    ///
+    /// let (read, _write) = stream.into_split();
+    /// let mut record = Vec::new();
+    /// read.buffered().read_until(b';', &mut record).await?;
+    /// assert_eq!(record, b"key=value;");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn buffered(self) -> BufferedReadHalf {
         BufferedReadHalf::new(self)
@@ -66,11 +154,39 @@ impl OwnedWriteHalf {
     ///
     /// # Errors
     /// The halves, if they are not of one stream.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// let (read, write) = stream.into_split();
+    /// let stream = write.reunite(read).unwrap();
+    /// assert_eq!(stream.peer_addr()?.port(), 7);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reunite(self, other: OwnedReadHalf) -> Result<TcpStream, ReuniteError> {
         reunite(other, self)
     }
 
     /// Drops the half without closing the sending direction.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use carrick::TcpState;
+    ///
+    /// let (read, write) = stream.into_split();
+    /// write.forget();
+    /// assert_eq!(read.as_ref().state(), TcpState::Established); // no FIN has been sent
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn forget(mut self) {
         drop(self.stream.take());
     }
@@ -97,5 +213,5 @@ impl AsRef<TcpStream> for OwnedWriteHalf {
     }
 }
 
-read_half!(OwnedReadHalf);
-write_half!(OwnedWriteHalf);
+read_half!(OwnedReadHalf, "into_split");
+write_half!(OwnedWriteHalf, "into_split");

@@ -64,6 +64,29 @@ impl TcpStream {
     ///
     /// # Errors
     /// As [`ready`](Self::ready).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # tokio::io::AsyncWriteExt::write_all(&mut peer, b"hi").await?;
+    /// use std::io::ErrorKind;
+    ///
+    /// let mut buf = [0; 1024];
+    /// let n = loop {
+    ///     stream.readable().await?;
+    ///     match stream.try_read(&mut buf) {
+    ///         // Another task was faster.
+    ///         Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+    ///         result => break result?,
+    ///     }
+    /// };
+    /// assert_eq!(&buf[..n], b"hi");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn readable(&self) -> io::Result<()> {
         self.ready(Interest::READABLE).await.map(drop)
     }
@@ -75,6 +98,18 @@ impl TcpStream {
     ///
     /// # Errors
     /// As [`ready`](Self::ready).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// stream.writable().await?;
+    /// assert_eq!(stream.try_write(b"hello")?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn writable(&self) -> io::Result<()> {
         self.ready(Interest::WRITABLE).await.map(drop)
     }
@@ -84,6 +119,21 @@ impl TcpStream {
     ///
     /// # Errors
     /// As [`ready`](Self::ready).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # tokio::io::AsyncWriteExt::write_all(&mut peer, b"hi").await?;
+    /// use std::future::poll_fn;
+    ///
+    /// poll_fn(|cx| stream.poll_read_ready(cx)).await?;
+    /// assert_eq!(stream.try_read(&mut [0; 8])?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let coop = ready!(poll_proceed(cx));
         let (result, _replaced) = self.stack.enter(&self.cell, |state, _| {
@@ -100,6 +150,20 @@ impl TcpStream {
     ///
     /// # Errors
     /// As [`ready`](Self::ready).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use std::future::poll_fn;
+    ///
+    /// poll_fn(|cx| stream.poll_write_ready(cx)).await?;
+    /// assert_eq!(stream.try_write(b"hello")?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let coop = ready!(poll_proceed(cx));
         let (result, _replaced) = self.stack.enter(&self.cell, |state, core_cx| {
@@ -172,6 +236,25 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is there now; else why the connection ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use std::io::ErrorKind;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// let mut buf = [0; 8];
+    /// assert_eq!(stream.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+    ///
+    /// peer.write_all(b"hi").await?;
+    /// stream.readable().await?;
+    /// assert_eq!(stream.try_read(&mut buf)?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.try_read_vectored(&mut [IoSliceMut::new(buf)])
     }
@@ -180,6 +263,23 @@ impl TcpStream {
     ///
     /// # Errors
     /// As [`try_read`](Self::try_read).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # tokio::io::AsyncWriteExt::write_all(&mut peer, b"headbody").await?;
+    /// use std::io::IoSliceMut;
+    ///
+    /// stream.readable().await?;
+    /// let (mut head, mut body) = ([0; 4], [0; 16]);
+    /// let n = stream.try_read_vectored(&mut [IoSliceMut::new(&mut head), IoSliceMut::new(&mut body)])?;
+    /// assert_eq!((n, &head, &body[..4]), (8, b"head", &b"body"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         if bufs.iter().all(|buf| buf.is_empty()) {
             return Ok(0);
@@ -196,6 +296,21 @@ impl TcpStream {
     ///
     /// # Errors
     /// As [`try_read`](Self::try_read).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # tokio::io::AsyncWriteExt::write_all(&mut peer, b"more").await?;
+    /// let mut buf = Vec::with_capacity(64);
+    /// stream.readable().await?;
+    /// assert_eq!(stream.try_read_buf(&mut buf)?, 4);
+    /// assert_eq!(buf, b"more");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
         // A vector without room makes some now.
         let room = buf.chunk_mut().len();
@@ -219,6 +334,20 @@ impl TcpStream {
     ///
     /// # Errors
     /// As [`try_read`](Self::try_read).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # tokio::io::AsyncWriteExt::write_all(&mut peer, b"in one piece").await?;
+    /// stream.readable().await?;
+    /// let chunk = stream.try_read_chunk(usize::MAX)?.unwrap();
+    /// assert_eq!(&chunk[..], b"in one piece");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_read_chunk(&self, max: usize) -> io::Result<Option<Bytes>> {
         if max == 0 {
             return Ok(Some(Bytes::new()));
@@ -306,6 +435,20 @@ impl TcpStream {
     ///
     /// # Errors
     /// As [`try_write`](Self::try_write).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use std::io::IoSlice;
+    ///
+    /// let n = stream.try_write_vectored(&[IoSlice::new(b"head"), IoSlice::new(b"body")])?;
+    /// assert_eq!(n, 8);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         if bufs.iter().all(|buf| buf.is_empty()) {
             return Ok(0);
@@ -348,6 +491,24 @@ impl TcpStream {
     ///
     /// # Errors
     /// As [`peek`](Self::peek).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # tokio::io::AsyncWriteExt::write_all(&mut peer, b"GET").await?;
+    /// use std::future::poll_fn;
+    /// use tokio::io::ReadBuf;
+    ///
+    /// let mut first = [0; 3];
+    /// let mut buf = ReadBuf::new(&mut first);
+    /// assert_eq!(poll_fn(|cx| stream.poll_peek(cx, &mut buf)).await?, 3);
+    /// assert_eq!(buf.filled(), b"GET");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
         let coop = ready!(poll_proceed(cx));
         let (result, _replaced) = self.stack.enter(&self.cell, |state, _| {
@@ -378,6 +539,22 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if it is not ready; else what `f` says.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// use std::io::ErrorKind;
+    /// use tokio::io::Interest;
+    ///
+    /// let mut buf = [0; 8];
+    /// let result = stream.try_io(Interest::READABLE, || stream.try_read(&mut buf));
+    /// assert_eq!(result.unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_io<R>(&self, interest: Interest, f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
         let ready = self.stack.enter(&self.cell, |state, cx| self.poll_readiness(state, cx, interest));
         if ready.is_pending() {
@@ -396,6 +573,22 @@ impl TcpStream {
     ///
     /// # Errors
     /// What `f` says.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (mut stream, mut peer) = connected().await?;
+    /// # tokio::io::AsyncWriteExt::write_all(&mut peer, b"hi").await?;
+    /// use tokio::io::Interest;
+    ///
+    /// let mut buf = [0; 8];
+    /// let n = stream.async_io(Interest::READABLE, || stream.try_read(&mut buf)).await?;
+    /// assert_eq!(&buf[..n], b"hi");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn async_io<R>(
         &self,
         interest: Interest,

@@ -3,7 +3,10 @@
 
 use crate::common::*;
 use carrick::device::memory::{MemoryConfig, pair};
-use carrick::{ConnectionConfig, Stack, TcpListener, TcpSocket, TcpStream};
+use carrick::{
+    BufferedReadHalf, ConnectionConfig, ListenAddr, OwnedReadHalf, OwnedWriteHalf, ReadHalf, Stack,
+    TcpListener, TcpSocket, TcpStream, WriteHalf,
+};
 use std::future::Future;
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -50,7 +53,7 @@ fn every_poll() -> impl Iterator<Item = (usize, usize)> {
 }
 
 /// All awaits of a stream that read, write or wait.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Op {
     Read,
     ReadBuf,
@@ -58,6 +61,7 @@ enum Op {
     Peek,
     ReadChunk,
     FillBuf,
+    ReadLine,
     Readable,
     Writable,
     Ready,
@@ -69,13 +73,14 @@ enum Op {
     Closed,
 }
 
-const OPS: [Op; 15] = [
+const OPS: [Op; 16] = [
     Op::Read,
     Op::ReadBuf,
     Op::ReadExact,
     Op::Peek,
     Op::ReadChunk,
     Op::FillBuf,
+    Op::ReadLine,
     Op::Readable,
     Op::Writable,
     Op::Ready,
@@ -86,6 +91,29 @@ const OPS: [Op; 15] = [
     Op::Shutdown,
     Op::Closed,
 ];
+
+/// Through what an operation is called.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Via {
+    Stream,
+    BorrowedHalves,
+    OwnedHalves,
+    BufferedHalf,
+}
+
+impl Via {
+    fn has(self, op: Op) -> bool {
+        match self {
+            Self::Stream => op != Op::FillBuf && op != Op::ReadLine,
+            Self::BorrowedHalves | Self::OwnedHalves => {
+                !matches!(op, Op::AsyncIo | Op::Closed | Op::FillBuf | Op::ReadLine)
+            }
+            Self::BufferedHalf => {
+                matches!(op, Op::Read | Op::ReadBuf | Op::ReadExact | Op::FillBuf | Op::ReadLine)
+            }
+        }
+    }
+}
 
 /// What an operation that completed has moved.
 #[derive(Default)]
@@ -100,57 +128,101 @@ fn text(at: usize, len: usize) -> Vec<u8> {
     (at..at + len).map(|i| pattern(i as u64)).collect()
 }
 
-async fn act(op: Op, stream: &mut TcpStream, begin: usize) -> Moved {
+/// Does an operation on what reads and what writes; `$whole` is for what only a stream can do.
+macro_rules! act {
+    ($op:ident, $begin:ident, $read:expr, $write:expr, |$moved:ident, $buf:ident| $whole:expr) => {{
+        let mut buf = vec![0; 700];
+        let mut moved = Moved::default();
+        match $op {
+            Op::Read => {
+                let n = $read.read(&mut buf).await.unwrap();
+                moved.read.extend_from_slice(&buf[..n]);
+            }
+            Op::ReadBuf => {
+                $read.read_buf(&mut moved.read).await.unwrap();
+            }
+            // Not safe to drop where several reads are needed; one byte needs one.
+            Op::ReadExact => {
+                $read.read_exact(&mut buf[..1]).await.unwrap();
+                moved.read.push(buf[0]);
+            }
+            Op::Peek => {
+                let n = $read.peek(&mut buf).await.unwrap();
+                assert_eq!(buf[..n], text(0, n));
+            }
+            Op::ReadChunk => {
+                let chunk = $read.read_chunk(700).await.unwrap();
+                moved.read.extend_from_slice(&chunk.unwrap_or_default());
+            }
+            Op::Readable => $read.readable().await.unwrap(),
+            Op::Ready => drop($read.ready(Interest::READABLE | Interest::ERROR).await.unwrap()),
+            Op::Writable => $write.writable().await.unwrap(),
+            Op::Write => moved.written = $write.write(&text($begin, 5000)).await.unwrap(),
+            Op::WriteVectored => {
+                let parts = [text($begin, 1000), text($begin + 1000, 4000)];
+                let parts = [IoSlice::new(&parts[0]), IoSlice::new(&parts[1])];
+                moved.written = $write.write_vectored(&parts).await.unwrap();
+            }
+            Op::Flush => $write.flush().await.unwrap(),
+            Op::Shutdown => {
+                $write.shutdown().await.unwrap();
+                moved.shut = true;
+            }
+            Op::AsyncIo | Op::Closed | Op::FillBuf | Op::ReadLine => {
+                let ($moved, $buf) = (&mut moved, &mut buf);
+                $whole
+            }
+        }
+        moved
+    }};
+}
+
+async fn act_on_stream(op: Op, stream: &mut TcpStream, begin: usize) -> Moved {
+    act!(op, begin, stream, stream, |moved, buf| match op {
+        Op::AsyncIo => {
+            let n = stream.async_io(Interest::READABLE, || stream.try_read(buf)).await.unwrap();
+            moved.read.extend_from_slice(&buf[..n]);
+        }
+        Op::Closed => stream.closed().await.unwrap(),
+        _ => unreachable!("not on a stream"),
+    })
+}
+
+async fn act_on_borrowed(op: Op, read: &mut ReadHalf<'_>, write: &mut WriteHalf<'_>, begin: usize) -> Moved {
+    act!(op, begin, read, write, |_moved, _buf| unreachable!("not on halves"))
+}
+
+async fn act_on_owned(op: Op, read: &mut OwnedReadHalf, write: &mut OwnedWriteHalf, begin: usize) -> Moved {
+    act!(op, begin, read, write, |_moved, _buf| unreachable!("not on halves"))
+}
+
+/// What is looked at and not consumed counts as read: it is left in the buffer, and taken out of it afterwards.
+async fn act_on_buffered(op: Op, buffered: &mut BufferedReadHalf) -> Moved {
     let mut buf = vec![0; 700];
     let mut moved = Moved::default();
     match op {
         Op::Read => {
-            let n = stream.read(&mut buf).await.unwrap();
+            let n = buffered.read(&mut buf).await.unwrap();
             moved.read.extend_from_slice(&buf[..n]);
         }
         Op::ReadBuf => {
-            stream.read_buf(&mut moved.read).await.unwrap();
+            buffered.read_buf(&mut moved.read).await.unwrap();
         }
-        // Not safe to drop where several reads are needed; one byte needs one.
         Op::ReadExact => {
-            stream.read_exact(&mut buf[..1]).await.unwrap();
+            buffered.read_exact(&mut buf[..1]).await.unwrap();
             moved.read.push(buf[0]);
         }
-        Op::Peek => {
-            let n = stream.peek(&mut buf).await.unwrap();
-            assert_eq!(buf[..n], text(0, n));
+        Op::FillBuf => {
+            let filled = buffered.fill_buf().await.unwrap().len();
+            assert_eq!(buffered.buffer(), text(0, filled));
         }
-        Op::ReadChunk => {
-            let chunk = stream.read_chunk(700).await.unwrap();
-            moved.read.extend_from_slice(&chunk.unwrap_or_default());
-        }
-        // Its stream is another; see `world`.
-        Op::FillBuf => unreachable!(),
-        Op::Readable => stream.readable().await.unwrap(),
-        Op::Writable => stream.writable().await.unwrap(),
-        Op::Ready => drop(stream.ready(Interest::READABLE | Interest::ERROR).await.unwrap()),
-        Op::AsyncIo => {
-            let n = stream.async_io(Interest::READABLE, || stream.try_read(&mut buf)).await.unwrap();
-            moved.read.extend_from_slice(&buf[..n]);
-        }
-        Op::Write => moved.written = stream.write(&text(begin, 5000)).await.unwrap(),
-        Op::WriteVectored => {
-            let parts = [text(begin, 1000), text(begin + 1000, 4000)];
-            moved.written =
-                stream.write_vectored(&[IoSlice::new(&parts[0]), IoSlice::new(&parts[1])]).await.unwrap();
-        }
-        Op::Flush => stream.flush().await.unwrap(),
-        Op::Shutdown => {
-            stream.shutdown().await.unwrap();
-            moved.shut = true;
-        }
-        Op::Closed => stream.closed().await.unwrap(),
+        _ => unreachable!("not on a buffered half"),
     }
     moved
 }
 
 /// One conversation with small buffers, in which one operation is dropped at one of its polls.
-async fn world(op: Op, polls: usize, turns: usize) {
+async fn world(op: Op, via: Via, polls: usize, turns: usize) {
     let (a, b) = pair(MemoryConfig::default());
     let config =
         || ConnectionConfig { send_buffer: 4096, receive_buffer: 4096, ..ConnectionConfig::default() };
@@ -185,18 +257,37 @@ async fn world(op: Op, polls: usize, turns: usize) {
     });
 
     let mut got = Vec::new();
-    if matches!(op, Op::FillBuf) {
-        let (read, write) = connected.into_split();
-        let mut buffered = read.buffered();
-        if let Some(filled) = poll_and_drop(buffered.fill_buf(), polls, turns).await {
-            got.extend_from_slice(filled.unwrap());
+    let moved = match via {
+        Via::Stream => poll_and_drop(act_on_stream(op, &mut connected, begin), polls, turns).await,
+        Via::BorrowedHalves => {
+            let (mut read, mut write) = connected.split();
+            poll_and_drop(act_on_borrowed(op, &mut read, &mut write, begin), polls, turns).await
         }
-        let n = got.len();
-        buffered.consume(n);
-        let (read, rest) = buffered.into_parts();
-        got.extend_from_slice(&rest);
-        connected = read.reunite(write).unwrap();
-    } else if let Some(moved) = poll_and_drop(act(op, &mut connected, begin), polls, turns).await {
+        Via::OwnedHalves => {
+            let (mut read, mut write) = connected.into_split();
+            let moved = poll_and_drop(act_on_owned(op, &mut read, &mut write, begin), polls, turns).await;
+            connected = read.reunite(write).unwrap();
+            moved
+        }
+        Via::BufferedHalf => {
+            let (read, write) = connected.into_split();
+            let mut buffered = read.buffered();
+            let moved = if op == Op::ReadLine {
+                // It keeps what it has read in the caller's vector, also when it is dropped.
+                let _end =
+                    poll_and_drop(buffered.read_until(text(0, 600)[599], &mut got), polls, turns).await;
+                None
+            } else {
+                poll_and_drop(act_on_buffered(op, &mut buffered), polls, turns).await
+            };
+            got.extend(moved.into_iter().flat_map(|moved| moved.read));
+            let (read, rest) = buffered.into_parts();
+            got.extend_from_slice(&rest);
+            connected = read.reunite(write).unwrap();
+            None
+        }
+    };
+    if let Some(moved) = moved {
         got = moved.read;
         begin += moved.written;
         if moved.shut {
@@ -223,10 +314,10 @@ async fn world(op: Op, polls: usize, turns: usize) {
     };
     let (rest, ()) = within(60, async { tokio::join!(read_all(&mut read), writing) }).await;
     got.extend(rest.unwrap());
-    assert!(got == text(0, 9000), "{op:?}: {} bytes read", got.len());
+    assert!(got == text(0, 9000), "{op:?} {via:?}: {} bytes read", got.len());
     within(60, connected.closed()).await.unwrap();
     let (read_by_peer, accepted) = within(60, peer).await.unwrap();
-    assert_eq!(read_by_peer, begin as u64, "{op:?}");
+    assert_eq!(read_by_peer, begin as u64, "{op:?} {via:?}");
     drop((accepted, connected, listener));
     nothing_is_left(&[server, client]).await;
 }
@@ -242,10 +333,12 @@ async fn nothing_is_left(stacks: &[Stack]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t_asy_1_every_await_of_a_stream() {
-    for op in OPS {
-        for (polls, turns) in every_poll() {
-            world(op, polls, turns).await;
+async fn t_asy_1_every_await_of_a_stream_and_its_halves() {
+    for via in [Via::Stream, Via::BorrowedHalves, Via::OwnedHalves, Via::BufferedHalf] {
+        for op in OPS.into_iter().filter(|op| via.has(*op)) {
+            for (polls, turns) in every_poll() {
+                world(op, via, polls, turns).await;
+            }
         }
     }
     carrick_covers::covers!("T-ASY-1");
@@ -298,6 +391,66 @@ async fn t_asy_1_every_await_of_a_listener() {
         nothing_is_left(&[server, client]).await;
     }
     carrick_covers::covers!("T-ASY-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_asy_1_every_await_of_a_listener_for_any_address() {
+    for (polls, turns) in every_poll() {
+        let (a, b) = pair(MemoryConfig::default());
+        let server = builder(1).any_address(true).device(a).build().unwrap();
+        let client = builder(2).device(b).build().unwrap();
+        let any = ListenAddr { address: None, port: None };
+        let listener = TcpListener::bind_any(&server, any).unwrap();
+        let connecting = tokio::spawn({
+            let client = client.clone();
+            async move { TcpStream::connect(&client, "203.0.113.7:443").await.unwrap() }
+        });
+        let first = poll_and_drop(listener.accept(), polls, turns).await;
+        let (accepted, peer) = match first {
+            Some(accepted) => accepted.unwrap(),
+            None => within(5, listener.accept()).await.unwrap(),
+        };
+        let stream = within(5, connecting).await.unwrap();
+        assert_eq!(peer, stream.local_addr().unwrap());
+        assert_eq!(accepted.local_addr().unwrap(), addr("203.0.113.7:443"));
+        drop((accepted, stream, listener));
+        nothing_is_left(&[server, client]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_asy_1_connecting_to_several_addresses() {
+    // The first refuses, the second is not one that can be connected to, the third answers.
+    let addresses = [addr("192.0.2.1:9"), addr("224.0.0.1:80"), addr(SERVER), addr("192.0.2.1:81")];
+    let mut ended = [0, 0];
+    for (polls, turns) in every_poll() {
+        let (server, client) = stacks(MemoryConfig::default());
+        let listener = TcpListener::bind(&server, SERVER).await.unwrap();
+        let last = TcpListener::bind(&server, "192.0.2.1:81").await.unwrap();
+        match poll_and_drop(TcpStream::connect(&client, &addresses[..]), polls, turns).await {
+            Some(stream) => {
+                let mut stream = stream.unwrap();
+                assert_eq!(stream.peer_addr().unwrap(), addresses[2]);
+                let (mut accepted, peer) = within(1, listener.accept()).await.unwrap();
+                assert_eq!(peer, stream.local_addr().unwrap());
+                stream.write_all(b"x").await.unwrap();
+                within(1, accepted.read_exact(&mut [0])).await.unwrap();
+                ended[0] += 1;
+            }
+            // Whatever attempt was under way is undone, and no other begun.
+            None => {
+                let opens = client.counters().tcp.active_opens;
+                settle().await;
+                assert_eq!(client.counters().tcp.active_opens, opens);
+                assert_eq!(client.counters().tcp.curr_estab, 0);
+                ended[1] += 1;
+            }
+        }
+        assert!(poll_once(&mut Box::pin(last.accept())).await.is_pending(), "it was not its turn");
+        drop((listener, last));
+        nothing_is_left(&[server, client]).await;
+    }
+    assert!(ended.iter().all(|times| *times > 3), "{ended:?}");
 }
 
 #[tokio::test(start_paused = true)]

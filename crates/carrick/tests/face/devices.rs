@@ -3,7 +3,7 @@
 use crate::common::*;
 use carrick::device::memory::{MemoryConfig, pair};
 use carrick::device::{Capabilities, Device, Inbox, Packet};
-use carrick::{ConnectionConfig, TcpListener, TcpStream};
+use carrick::{ConnectionConfig, DeviceStatus, TcpListener, TcpStream};
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -79,13 +79,22 @@ struct Waiting {
 
 impl Waiting {
     async fn new() -> Self {
+        Self::with_limit(None).await
+    }
+
+    /// With a limit on how long an outage may last.
+    async fn with_limit(limit: Option<Duration>) -> Self {
         let (a, b) = pair(MemoryConfig::default());
         let state = Arc::new(Mutex::new(State::default()));
         let config =
             ConnectionConfig { send_buffer: 4096, receive_buffer: 4096, ..ConnectionConfig::default() };
         let server = builder(1).connection_config(config.clone()).device(a).build().unwrap();
         let device = Breaks(b, Arc::clone(&state));
-        let client = builder(2).connection_config(config).device(device).build().unwrap();
+        let mut client = builder(2).connection_config(config).device(device);
+        if let Some(limit) = limit {
+            client = client.device_outage_limit(limit);
+        }
+        let client = client.build().unwrap();
         let mut c = connect(server, client).await;
         let mut tasks: Vec<(&'static str, JoinHandle<io::Error>)> = Vec::new();
         macro_rules! waits {
@@ -159,6 +168,15 @@ impl Waiting {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    fn mend(&self) {
+        let wakers = {
+            let mut state = self.state.lock().unwrap();
+            state.wrong = None;
+            std::mem::take(&mut state.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     async fn all_are_told(self, kind: ErrorKind) {
         for (name, task) in self.tasks {
             let error = within(1, task).await.unwrap();
@@ -215,16 +233,68 @@ async fn t_dev_3_a_short_outage_is_loss() {
         let mut waiting = Waiting::new().await;
         waiting.go_wrong(wrong).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
-        let wakers = {
-            let mut state = waiting.state.lock().unwrap();
-            state.wrong = None;
-            std::mem::take(&mut state.wakers)
-        };
-        wakers.into_iter().for_each(Waker::wake);
+        waiting.mend();
         let mut buf = [0; 2];
         within(20, waiting.c.accepted.read_exact(&mut buf)).await.unwrap();
         assert_eq!(&buf, b"xy");
         waiting.c.client.abort();
     }
+    carrick_covers::covers!("T-DEV-3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_dev_3_an_outage_is_to_be_seen_at_once_and_until_it_is_over() {
+    for wrong in [Wrong::Sending, Wrong::Blocked] {
+        let mut waiting = Waiting::new().await;
+        let client = waiting.c.client.clone();
+        // What has been written is acknowledged, so that more leaves at once.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(client.device_status(), DeviceStatus::Up);
+        let began = tokio::time::Instant::now();
+        waiting.go_wrong(wrong).await;
+        settle().await;
+        let DeviceStatus::Down(outage) = client.device_status() else {
+            panic!("{:?}", client.device_status())
+        };
+        let fails = wrong == Wrong::Sending;
+        assert_eq!((outage.since, outage.error), (began, fails.then_some(ErrorKind::NetworkDown)));
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let DeviceStatus::Down(outage) = client.device_status() else {
+            panic!("{:?}", client.device_status())
+        };
+        assert_eq!(outage.since, began, "one outage, however often it is tried");
+        assert_eq!(outage.lost > 2, fails, "{outage:?}");
+        for (name, task) in &waiting.tasks {
+            assert!(!task.is_finished(), "{wrong:?}: {name} waits");
+        }
+        waiting.mend();
+        within(20, waiting.c.accepted.read_exact(&mut [0; 2])).await.unwrap();
+        assert_eq!(client.device_status(), DeviceStatus::Up);
+        client.abort();
+        assert_eq!(client.device_status(), DeviceStatus::Ended);
+    }
+    carrick_covers::covers!("T-DEV-3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_dev_3_with_a_limit_an_outage_reaches_everybody_within_a_second() {
+    for wrong in [Wrong::Sending, Wrong::Blocked] {
+        let mut waiting = Waiting::with_limit(Some(Duration::from_millis(900))).await;
+        // A shorter one is survived.
+        waiting.go_wrong(wrong).await;
+        tokio::time::sleep(Duration::from_millis(850)).await;
+        waiting.mend();
+        within(20, waiting.c.accepted.read_exact(&mut [0; 2])).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(waiting.c.client.device_status(), DeviceStatus::Up);
+        waiting.go_wrong(wrong).await;
+        let client = waiting.c.client.clone();
+        waiting.all_are_told(ErrorKind::NetworkDown).await;
+        assert_eq!(client.device_status(), DeviceStatus::Ended);
+        let error = TcpStream::connect(&client, SERVER).await.unwrap_err();
+        assert_eq!(error.to_string(), "the stack's device failed: it has taken no packet for 900ms");
+    }
+    carrick_covers::covers!("T-DEV-1");
+    carrick_covers::covers!("T-DEV-2");
     carrick_covers::covers!("T-DEV-3");
 }

@@ -13,5 +13,6 @@ mod errors;
 mod options;
 mod parity;
 mod readiness;
+mod requests;
 mod sockets;
 mod threads;

@@ -111,3 +111,37 @@ async fn an_error_is_taken_once_and_told_always() {
     assert_eq!(c.connected.ttl().unwrap(), 64);
     c.connected.set_nodelay(true).unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cork_holds_back_what_fills_no_packet_until_it_is_pulled_or_200_ms_have_passed() {
+    let mut c = connected(MemoryConfig::plain(1500)).await;
+    // That small writes need not wait for each other does not matter to it.
+    c.connected.set_nodelay(true).unwrap();
+    assert!(!c.connected.cork().unwrap());
+    c.connected.set_cork(true).unwrap();
+    assert!(c.connected.cork().unwrap());
+    settle().await;
+    let before = c.server.counters().endpoint.frames;
+    for _ in 0..3 {
+        c.connected.write_all(b"some").await.unwrap();
+    }
+    settle().await;
+    assert_eq!(c.server.counters().endpoint.frames, before);
+    c.connected.set_cork(false).unwrap();
+    assert_eq!(within(1, c.accepted.read(&mut [0; 100])).await.unwrap(), 12);
+    assert_eq!(c.server.counters().endpoint.frames, before + 1);
+    // What fills packets leaves; the rest later.
+    c.connected.set_cork(true).unwrap();
+    c.connected.write_all(&[7; 2000]).await.unwrap();
+    settle().await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(within(1, c.accepted.read(&mut [0; 3000])).await.unwrap(), 1448);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(within(1, c.accepted.read(&mut [0; 3000])).await.unwrap(), 552);
+    assert_eq!(began.elapsed(), Duration::from_millis(200));
+    // The end leaves with what is before it.
+    c.connected.write_all(b"the end").await.unwrap();
+    c.connected.shutdown().await.unwrap();
+    assert_eq!(within(1, read_all(&mut c.accepted)).await.unwrap(), b"the end");
+    assert_eq!(began.elapsed(), Duration::from_millis(200));
+}

@@ -1,0 +1,472 @@
+//! A bad link around any device (feature `sim`): it delays, loses, repeats, reorders, corrupts and marks packets, each
+//! way by a [`LinkConfig`] of its own, as a seed says.
+//!
+//! In front of a TUN, with the kernel behind it, it makes a real path bad in real time. In memory, on tokio's paused
+//! clock and a current-thread runtime, it makes a test of a protocol over real TCP that is over in milliseconds and the
+//! same each time:
+//!
+//! ```
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use carrick::device::impaired::{LinkConfig, stacks};
+//! use carrick::{TcpListener, TcpStream};
+//! use std::time::Duration;
+//!
+//! # /*
+//! #[tokio::test(start_paused = true)]
+//! # */
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> std::io::Result<()> { my_protocol_survives().await }
+//! async fn my_protocol_survives() -> std::io::Result<()> {
+//!     let bad = LinkConfig { loss: 50_000, ..LinkConfig::delayed(Duration::from_millis(20)) }; // 5 %
+//!     let (server, client, _link) = stacks(&bad, 7)?;
+//!     let listener = TcpListener::bind(&server, "192.0.2.1:7").await?;
+//!     tokio::spawn(async move { my_server(listener.accept().await?.0).await });
+//!     let answer = my_client(TcpStream::connect(&client, "192.0.2.1:7").await?).await?;
+//!     assert_eq!(answer, "HELLO");
+//!     Ok(())
+//! }
+//! # async fn my_server(mut stream: TcpStream) -> std::io::Result<()> {
+//! #     let mut text = String::new();
+//! #     stream.read_to_string(&mut text).await?;
+//! #     stream.write_all(text.to_uppercase().as_bytes()).await
+//! # }
+//! # async fn my_client(mut stream: TcpStream) -> std::io::Result<String> {
+//! #     stream.write_all(b"hello").await?;
+//! #     stream.shutdown().await?;
+//! #     let mut text = String::new();
+//! #     stream.read_to_string(&mut text).await?;
+//! #     Ok(text)
+//! # }
+//! ```
+//!
+//! `start_paused` needs tokio's feature `test-util`. There is [a guide](crate::guide::bad_link) to tests of this kind.
+//!
+//! # What is the same each time
+//!
+//! All of it, each packet and each time, if all chance comes from seeds (the link's, and
+//! [`seed_for_tests`](crate::StackBuilder::seed_for_tests) for each stack), the runtime has one thread, and its clock was
+//! paused before it started (`start_paused`). With several threads, or in real time, the link still draws the same
+//! numbers, but for packets that leave when the threads please.
+//!
+//! # Packets, not super-segments
+//!
+//! To its stack the device is plain: every packet fits the MTU and has finished checksums, so that a loss is the loss of
+//! one packet and a changed byte is noticed. What the device behind it can do is not used on the way out. What that
+//! receives as a super-segment is cut into packets before any of them sets out.
+//!
+//! Where the device behind completes checksums, what was corrupted on the way out is dropped instead of sent: nobody
+//! behind it would notice. What was corrupted on the way in is for the stack to discard.
+//!
+//! # Time
+//!
+//! tokio's timers have a resolution of a millisecond, and a paused clock moves in whole ones: no packet arrives early,
+//! none then a whole millisecond late, and those due within the same millisecond come together, in order. The stack is
+//! told when a packet was due, so that it takes those that come together for as far apart as they were.
+//!
+//! # What does not fit
+//!
+//! Sending never has to wait. What is under way in a direction is bounded by [`LinkConfig::capacity`], and a packet
+//! beyond that is dropped and counted, as by a router; so is what the device behind does not take in time.
+
+mod carrier;
+mod wire;
+
+use super::memory::{self, MemoryConfig, MemoryDevice};
+use super::{Capabilities, Device, Inbox, Meta, Packet};
+use crate::Stack;
+use bytes::BytesMut;
+use carrick_core::{Cidr, Instant};
+use carrick_sim::{Link, Packet as Carried, Rng};
+use carrier::Carrier;
+use parking_lot::Mutex;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use tokio::runtime::Handle;
+use tokio::time::{Sleep, sleep_until};
+
+pub use carrick_sim::{LinkConfig, LinkCounters};
+
+/// A device behind a bad link.
+///
+/// A task of its own, which the first call of [`poll_recv`](Device::poll_recv) starts, moves what is under way to the
+/// device behind. It ends with that device, or when the `Impaired` has been dropped and all that was under way has
+/// arrived. An end of the device behind travels behind the packets that came before it.
+pub struct Impaired {
+    ways: Arc<Ways>,
+    capabilities: Capabilities,
+    description: String,
+    /// Until somebody receives.
+    carrier: Mutex<Option<Carrier>>,
+    /// Until the next packet arrives.
+    timer: Mutex<Timer>,
+}
+
+impl Impaired {
+    /// Puts a link with the same settings both ways before `device`. All that happens on it depends on `seed`.
+    ///
+    /// # Examples
+    /// Between a stack and the kernel (Linux):
+    /// ```no_run
+    /// use carrick::Stack;
+    /// use carrick::device::Tun;
+    /// use carrick::device::impaired::{Impaired, LinkConfig};
+    /// use std::time::Duration;
+    ///
+    /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+    /// let tun = Tun::builder().host("192.0.2.1/24".parse()?).build()?;
+    /// let bad = LinkConfig { loss: 10_000, ..LinkConfig::delayed(Duration::from_millis(20)) };
+    /// let device = Impaired::new(tun, &bad, 7);
+    /// let stack = Stack::builder().address("192.0.2.2/24".parse()?).device(device).build()?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn new(device: impl Device, both_ways: &LinkConfig, seed: u64) -> Self {
+        Self::asymmetric(device, both_ways.clone(), both_ways.clone(), seed)
+    }
+
+    /// As [`new`](Self::new), with different settings for what is sent (`outward`) and received (`inward`).
+    #[must_use]
+    pub fn asymmetric(device: impl Device, outward: LinkConfig, inward: LinkConfig, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let behind = device.capabilities();
+        let ways = Arc::new(Ways {
+            origin: tokio::time::Instant::now(),
+            outward: Way::new(Link::new(outward, rng.fork())),
+            inward: Way::new(Link::new(inward, rng.fork())),
+        });
+        Self {
+            capabilities: Capabilities::plain(behind.mtu),
+            description: format!("{} behind a bad link", device.description()),
+            carrier: Mutex::new(Some(Carrier::new(Box::new(device), Arc::clone(&ways)))),
+            timer: Mutex::default(),
+            ways,
+        }
+    }
+
+    /// Something to change the link with, and to ask what it has done, once the device is the stack's.
+    #[must_use]
+    pub fn control(&self) -> LinkControl {
+        LinkControl(Arc::clone(&self.ways))
+    }
+}
+
+/// Two devices joined in memory by a link with the same settings both ways, MTU 1,500: what one sends the other receives.
+///
+/// # Examples
+/// See the [module's page](self).
+#[must_use]
+pub fn pair(both_ways: &LinkConfig, seed: u64) -> (Impaired, MemoryDevice) {
+    let (left, right) = memory::pair(MemoryConfig::plain(1500));
+    (Impaired::new(left, both_ways, seed), right)
+}
+
+/// Two stacks joined by such a [`pair`], the server's first, and what changes the link: outward is from server to client.
+/// The server has the addresses 192.0.2.1 and 2001:db8::1, the client 192.0.2.2 and 2001:db8::2, and all their randomness
+/// comes from `seed`, so that they are for tests alone.
+///
+/// # Errors
+/// As [`StackBuilder::build`](crate::StackBuilder::build).
+///
+/// # Panics
+/// As [`StackBuilder::build`](crate::StackBuilder::build).
+///
+/// # Examples
+/// See the [module's page](self).
+pub fn stacks(both_ways: &LinkConfig, seed: u64) -> io::Result<(Stack, Stack, LinkControl)> {
+    let (left, right) = pair(both_ways, seed);
+    let control = left.control();
+    let mut rng = Rng::new(!seed);
+    let mut builder = |host: u8| {
+        let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host.into());
+        Stack::builder()
+            .address(Cidr::new(Ipv4Addr::new(192, 0, 2, host).into(), 24))
+            .address(Cidr::new(v6.into(), 64))
+            .seed_for_tests(rng.seed())
+    };
+    Ok((builder(1).device(left).build()?, builder(2).device(right).build()?, control))
+}
+
+/// Changes a link while it is in use, and tells what it has done. Cloning it is cheap; it keeps nothing running.
+///
+/// # Examples
+/// A path that is interrupted for a minute:
+/// ```
+/// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use carrick::device::impaired::{LinkConfig, stacks};
+/// use carrick::{TcpListener, TcpStream};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> std::io::Result<()> {
+/// let (server, client, link) = stacks(&LinkConfig::default(), 7)?;
+/// let listener = TcpListener::bind(&server, "192.0.2.1:7").await?;
+/// let mut stream = TcpStream::connect(&client, "192.0.2.1:7").await?;
+/// let mut accepted = listener.accept().await?.0;
+///
+/// let dead = LinkConfig { loss: 1_000_000, ..LinkConfig::default() };
+/// link.set_outward(dead.clone());
+/// link.set_inward(dead);
+/// stream.write_all(b"are you there?").await?;
+/// tokio::time::sleep(Duration::from_secs(60)).await;
+/// assert!(link.inward().lost > 1, "it was sent again and again");
+/// link.set_outward(LinkConfig::default());
+/// link.set_inward(LinkConfig::default());
+/// let mut text = [0; 14];
+/// accepted.read_exact(&mut text).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct LinkControl(Arc<Ways>);
+
+impl LinkControl {
+    /// Changes what happens to packets that are sent from now on.
+    pub fn set_outward(&self, config: LinkConfig) {
+        self.0.outward.state.lock().link.set(config);
+    }
+
+    /// Changes what happens to packets that are received from now on.
+    pub fn set_inward(&self, config: LinkConfig) {
+        self.0.inward.state.lock().link.set(config);
+    }
+
+    /// What has happened to packets that were sent.
+    #[must_use]
+    pub fn outward(&self) -> LinkCounters {
+        self.0.outward.state.lock().link.counters()
+    }
+
+    /// What has happened to packets that were received.
+    #[must_use]
+    pub fn inward(&self) -> LinkCounters {
+        self.0.inward.state.lock().link.counters()
+    }
+}
+
+impl fmt::Debug for LinkControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (outward, inward) = (self.outward(), self.inward());
+        f.debug_struct("LinkControl").field("outward", &outward).field("inward", &inward).finish()
+    }
+}
+
+impl Device for Impaired {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn description(&self) -> String {
+        self.description.clone()
+    }
+
+    fn poll_recv(&self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Poll<io::Result<()>> {
+        if let Some(carrier) = self.carrier.lock().take() {
+            Handle::try_current().map_err(io::Error::other)?.spawn(carrier);
+        }
+        let mut delivered = false;
+        let mut now = self.ways.now();
+        loop {
+            match self.ways.inward.next(now, cx.waker()) {
+                Next::Arrived(due, packet) => {
+                    delivered = true;
+                    let checksum = packet.checksum;
+                    let received_at = self.ways.tokio_instant(due);
+                    let meta = Meta { checksum, segment_size: None, received_at };
+                    if inbox.received_frame(packet.bytes, meta).is_break() {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                _ if delivered => return Poll::Ready(Ok(())),
+                Next::Ended(error) => return Poll::Ready(Err(error)),
+                Next::Nothing => return Poll::Pending,
+                Next::Due(at) => {
+                    ready!(self.timer.lock().poll_until(self.ways.tokio_instant(at), cx));
+                    now = self.ways.now();
+                }
+            }
+        }
+    }
+
+    fn send(&self, packet: &Packet<'_>) -> io::Result<()> {
+        if packet.segment_size.is_some() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut whole = BytesMut::new();
+        packet.copy_to(&mut whole);
+        self.ways.outward.push(self.ways.now(), Carried::new(whole));
+        Ok(())
+    }
+
+    fn poll_send_ready(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Impaired {
+    fn drop(&mut self) {
+        self.ways.outward.end(None);
+        self.ways.inward.abandon();
+    }
+}
+
+impl fmt::Debug for Impaired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Impaired").field("description", &self.description).finish_non_exhaustive()
+    }
+}
+
+/// Both directions, and since when time is counted.
+struct Ways {
+    origin: tokio::time::Instant,
+    outward: Way,
+    inward: Way,
+}
+
+impl Ways {
+    fn now(&self) -> Instant {
+        self.instant(tokio::time::Instant::now())
+    }
+
+    fn instant(&self, at: tokio::time::Instant) -> Instant {
+        Instant::ZERO + at.saturating_duration_since(self.origin)
+    }
+
+    /// None if that is too far off ever to come.
+    fn tokio_instant(&self, at: Instant) -> Option<tokio::time::Instant> {
+        if at == Instant::NEVER { None } else { self.origin.checked_add(at.since(Instant::ZERO)) }
+    }
+}
+
+/// One direction. Whoever takes packets out has a timer until the next arrives, and is woken if another comes before it.
+struct Way {
+    state: Mutex<State>,
+}
+
+struct State {
+    link: Link,
+    taker: Option<Waker>,
+    /// No more packets will set out.
+    ended: bool,
+    /// Nobody takes any out.
+    abandoned: bool,
+    error: Option<io::Error>,
+}
+
+/// What there is to take out of a [`Way`]. The waker has been left where that is nothing.
+enum Next {
+    /// A packet, and since when it has been there.
+    Arrived(Instant, Carried),
+    /// Nothing before that time.
+    Due(Instant),
+    Nothing,
+    /// And nothing will come.
+    Ended(io::Error),
+}
+
+impl Way {
+    const fn new(link: Link) -> Self {
+        let state = State { link, taker: None, ended: false, abandoned: false, error: None };
+        Self { state: Mutex::new(state) }
+    }
+
+    fn push(&self, now: Instant, packet: Carried) {
+        let taker = {
+            let mut state = self.state.lock();
+            if state.ended || state.abandoned {
+                return;
+            }
+            let before = state.link.next_arrival();
+            state.link.send(now, packet);
+            if state.link.next_arrival() == before { None } else { state.taker.take() }
+        };
+        if let Some(taker) = taker {
+            taker.wake();
+        }
+    }
+
+    fn next(&self, now: Instant, waker: &Waker) -> Next {
+        let mut state = self.state.lock();
+        let due = match state.link.next_arrival() {
+            Some(due) if due <= now => {
+                if let Some(packet) = state.link.receive(now) {
+                    return Next::Arrived(due, packet);
+                }
+                Some(due)
+            }
+            None if state.ended => {
+                let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the other end of the link is gone");
+                return Next::Ended(state.error.take().unwrap_or_else(gone));
+            }
+            due => due,
+        };
+        let old = state.leave(waker);
+        drop(state);
+        drop(old);
+        due.map_or(Next::Nothing, Next::Due)
+    }
+
+    /// Whether nothing more will set out; if something may, leaves the waker for that end too.
+    fn has_ended(&self, waker: &Waker) -> bool {
+        let mut state = self.state.lock();
+        let old = if state.ended { None } else { state.leave(waker) };
+        let ended = state.ended;
+        drop(state);
+        drop(old);
+        ended
+    }
+
+    /// Nothing more sets out, for that reason; what is under way arrives.
+    fn end(&self, error: Option<io::Error>) {
+        let taker = {
+            let mut state = self.state.lock();
+            if !state.ended {
+                state.ended = true;
+                state.error = error;
+            }
+            state.taker.take()
+        };
+        if let Some(taker) = taker {
+            taker.wake();
+        }
+    }
+
+    /// Nobody takes out anything more.
+    fn abandon(&self) {
+        let mut state = self.state.lock();
+        state.abandoned = true;
+        while state.link.receive(Instant::NEVER).is_some() {}
+        let taker = state.taker.take();
+        drop(state);
+        drop(taker);
+    }
+}
+
+impl State {
+    /// Gives the waker that was there before, to be dropped under no lock.
+    fn leave(&mut self, waker: &Waker) -> Option<Waker> {
+        if self.taker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            None
+        } else {
+            self.taker.replace(waker.clone())
+        }
+    }
+}
+
+/// A timer that is made when it is first needed.
+#[derive(Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Ready when the time has come; never, if there is none.
+    fn poll_until(&mut self, at: Option<tokio::time::Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(at) = at else { return Poll::Pending };
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        sleep.as_mut().poll(cx)
+    }
+}

@@ -1,0 +1,23 @@
+//! A guide for each task. The programs in them are complete: each is a `main.rs` that compiles as it is.
+
+#[doc = include_str!("../guides/moving.md")]
+pub mod moving {}
+
+#[doc = include_str!("../guides/serve.md")]
+pub mod serve {}
+
+#[doc = include_str!("../guides/dial.md")]
+pub mod dial {}
+
+#[doc = include_str!("../guides/accept-any.md")]
+pub mod accept_any {}
+
+#[doc = include_str!("../guides/bad-link.md")]
+#[cfg(feature = "sim")]
+pub mod bad_link {}
+
+#[doc = include_str!("../guides/tune.md")]
+pub mod tune {}
+
+#[doc = include_str!("../guides/debug.md")]
+pub mod debug {}
