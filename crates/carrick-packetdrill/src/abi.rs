@@ -309,6 +309,7 @@ fn waiting(flags: c_int) -> Result<Waiting> {
         | libc::MSG_NOSIGNAL
         | libc::MSG_TRUNC
         | libc::MSG_EOR
+        | libc::MSG_ZEROCOPY
         | libc::MSG_CMSG_CLOEXEC;
     if flags & !known != 0 {
         return Err(Errno::EOPNOTSUPP);
@@ -319,6 +320,7 @@ fn waiting(flags: c_int) -> Result<Waiting> {
         all: has(libc::MSG_WAITALL),
         peek: has(libc::MSG_PEEK),
         more: has(libc::MSG_MORE),
+        lend: has(libc::MSG_ZEROCOPY),
     })
 }
 
@@ -407,8 +409,8 @@ unsafe extern "C" fn recvmsg(_: User, fd: c_int, message: *mut msghdr, flags: c_
     // SAFETY: not null, and the tool's own.
     let message = unsafe { &mut *message };
     if flags & libc::MSG_ERRQUEUE != 0 {
-        // Nobody here reports anything there.
-        return size(Err(Errno::EAGAIN));
+        // SAFETY: the control buffer of the tool's message, if there is one.
+        return size(unsafe { tell_returned(fd, message) }.map(|()| 0));
     }
     // SAFETY: the tool's buffers, so many, and their lengths.
     let read =
@@ -424,20 +426,54 @@ unsafe extern "C" fn recvmsg(_: User, fd: c_int, message: *mut msghdr, flags: c_
 /// Puts `TCP_CM_INQ` into a message's control buffer, if there is room; gives how much of it is filled.
 ///
 /// # Safety
-/// The control buffer is null, or writable for its length and aligned as control messages are.
+/// As [`put_control`].
 unsafe fn put_inq(message: &mut msghdr, left: usize) -> usize {
+    let left = c_int::try_from(left).unwrap_or(c_int::MAX);
+    // SAFETY: passed on.
+    unsafe { put_control(message, libc::SOL_TCP, libc::TCP_CM_INQ, &left.to_ne_bytes()) }
+}
+
+/// Tells of buffers that were lent and are free, as Linux does: `struct sock_extended_err`, and room for the address of an
+/// offender that there is not.
+///
+/// # Safety
+/// As [`put_control`].
+unsafe fn tell_returned(fd: Fd, message: &mut msghdr) -> Result<()> {
+    /// `SO_EE_ORIGIN_ZEROCOPY` and `SO_EE_CODE_ZEROCOPY_COPIED`.
+    const ORIGIN_AND_CODE: [u8; 4] = [5, 0, 1, 0];
+    let machine = machine()?;
+    let family = machine.with(|sockets| sockets.family(fd))?;
+    let (first, last) = machine.with(|sockets| sockets.next_returned(fd))?;
+    let (level, kind, offender) = match family {
+        Family::V4 => (libc::SOL_IP, libc::IP_RECVERR, size_of::<sockaddr_in>()),
+        Family::V6 => (libc::SOL_IPV6, libc::IPV6_RECVERR, size_of::<sockaddr_in6>()),
+    };
+    let mut data = [[0; 4], ORIGIN_AND_CODE, first.to_ne_bytes(), last.to_ne_bytes()].concat();
+    data.resize(data.len() + offender, 0);
+    // SAFETY: passed on.
+    message.msg_controllen = unsafe { put_control(message, level, kind, &data) };
+    (message.msg_namelen, message.msg_flags) = (0, libc::MSG_ERRQUEUE);
+    Ok(())
+}
+
+/// Puts one control message into a message's control buffer, if there is room; gives how much of it is filled.
+///
+/// # Safety
+/// The control buffer is null, or writable for its length and aligned as control messages are.
+unsafe fn put_control(message: &mut msghdr, level: c_int, kind: c_int, data: &[u8]) -> usize {
+    let len = c_uint::try_from(data.len()).unwrap_or(0);
     // SAFETY: arithmetic.
-    let (whole, space) = unsafe { (libc::CMSG_LEN(4), libc::CMSG_SPACE(4)) };
+    let (whole, space) = unsafe { (libc::CMSG_LEN(len), libc::CMSG_SPACE(len)) };
     if message.msg_control.is_null() || message.msg_controllen < space as usize {
         return 0;
     }
-    // SAFETY: there is room for one message with four bytes, as has just been seen.
+    // SAFETY: there is room for one message with so many bytes, as has just been seen.
     unsafe {
         let control = libc::CMSG_FIRSTHDR(message);
-        (*control).cmsg_level = libc::SOL_TCP;
-        (*control).cmsg_type = libc::TCP_CM_INQ;
+        (*control).cmsg_level = level;
+        (*control).cmsg_type = kind;
         (*control).cmsg_len = whole as usize;
-        libc::CMSG_DATA(control).cast::<c_int>().write_unaligned(c_int::try_from(left).unwrap_or(c_int::MAX));
+        std::ptr::copy_nonoverlapping(data.as_ptr(), libc::CMSG_DATA(control), data.len());
     }
     space as usize
 }

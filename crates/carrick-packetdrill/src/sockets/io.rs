@@ -16,6 +16,8 @@ pub struct Waiting {
     pub peek: bool,
     /// `MSG_MORE`: more will be written; the end may wait for it.
     pub more: bool,
+    /// `MSG_ZEROCOPY`: the buffer is lent, and its owner told when it is free, if SO_ZEROCOPY is set.
+    pub lend: bool,
 }
 
 /// What was read, and what `TCP_CM_INQ` says of the rest.
@@ -167,6 +169,9 @@ impl Sockets {
             if unit == 0 {
                 self.socket_mut(fd)?.no_space = true;
                 progress.waits = true;
+                if !blocks {
+                    self.note_lent(fd, id, how, progress.done);
+                }
                 return if blocks { Ok(false) } else { Err(Errno::EAGAIN) };
             }
             let end = data.len().min(progress.done.saturating_add(unit));
@@ -176,7 +181,21 @@ impl Sockets {
             });
             progress.done += taken.unwrap_or(Err(SendError::Finished)).map_err(|_| Errno::EPIPE)?;
         }
+        self.note_lent(fd, id, how, progress.done);
         Ok(true)
+    }
+
+    fn note_lent(&mut self, fd: Fd, id: ConnectionId, how: Waiting, written: usize) {
+        let Some(connection) = self.cell(id).map(|cell| &cell.connection) else { return };
+        let acknowledged = connection.tcp_info().map_or(0, |info| info.bytes_acknowledged);
+        let end = acknowledged + connection.unacknowledged() as u64;
+        if let Ok(socket) = self.socket_mut(fd)
+            && socket.options.lends
+            && how.lend
+            && written > 0
+        {
+            socket.lent.lend(end);
+        }
     }
 
     /// How much may be written at once. Linux fills buffers of as many segments as may leave together, half of the peer's
@@ -216,6 +235,7 @@ impl Sockets {
 
     /// Tells who waits for room of it.
     pub(super) fn offer_space(&mut self) {
+        self.return_buffers();
         let waiting = self.files.iter().filter_map(|(fd, file)| match file {
             super::File::Socket(socket) if socket.no_space => Some(*fd),
             _ => None,

@@ -5,6 +5,7 @@
 //! that a call on such a descriptor is never pending.
 
 mod io;
+mod lent;
 mod options;
 mod poll;
 
@@ -17,6 +18,7 @@ use crate::flags::Flags;
 use crate::net::{Cell, Net};
 use crate::sysctl::{self, Settings, Source};
 use carrick_core::{ConnectionError, ConnectionId, Instant, ListenAddr, ListenConfig, ListenerId, TcpState};
+use lent::Lent;
 use poll::Epoll;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -74,6 +76,8 @@ struct Socket {
     no_space: bool,
     /// Counts what [`Cell::news`] does not: room to write.
     news: u64,
+    /// Buffers lent for sending.
+    lent: Lent,
     /// Where in the stream the last unit of writing begins.
     last_unit: u64,
 }
@@ -196,6 +200,7 @@ impl Sockets {
             no_space: false,
             news: 0,
             last_unit: 0,
+            lent: Lent::default(),
         };
         self.files.insert(fd, File::Socket(Box::new(socket)));
     }
@@ -303,6 +308,7 @@ impl Sockets {
             no_space: false,
             news: 0,
             last_unit: 0,
+            lent: Lent::default(),
         };
         let remote = socket.outward(remote);
         self.files.insert(new, File::Socket(Box::new(socket)));

@@ -33,6 +33,8 @@ pub struct Options {
     pub(super) send_timeout: Option<Duration>,
     /// TCP_CORK.
     pub(super) cork: bool,
+    /// SO_ZEROCOPY.
+    pub(super) lends: bool,
     /// TCP_INQ.
     pub(super) inq: bool,
     /// TCP_NOTSENT_LOWAT; 0 is the namespace's.
@@ -72,6 +74,7 @@ impl Options {
             receive_timeout: None,
             send_timeout: None,
             cork: false,
+            lends: false,
             inq: false,
             notsent_lowat: 0,
             receive_buffer: None,
@@ -258,6 +261,7 @@ impl Sockets {
             libc::SO_PRIORITY => options.priority = value.int()?,
             libc::SO_MARK => options.mark = value.int()?,
             libc::SO_OOBINLINE => options.oob_inline = value.flag()?,
+            libc::SO_ZEROCOPY => options.lends = value.flag()?,
             _ => return Err(Errno::ENOPROTOOPT),
         }
         Ok(())
@@ -423,6 +427,7 @@ impl Sockets {
             libc::SO_PRIORITY => options.priority,
             libc::SO_MARK => options.mark,
             libc::SO_OOBINLINE => options.oob_inline.into(),
+            libc::SO_ZEROCOPY => options.lends.into(),
             libc::SO_TYPE => libc::SOCK_STREAM,
             libc::SO_PROTOCOL => libc::IPPROTO_TCP,
             libc::SO_DOMAIN => match socket.family {

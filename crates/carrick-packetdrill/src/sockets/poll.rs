@@ -74,6 +74,7 @@ impl Sockets {
             Role::Stream { id, told, .. } => (id, told),
         };
         let (shut_read, shut_write, own_news) = (socket.shut_read, socket.shut_write, socket.news);
+        let returned = socket.lent.has_returned();
         let Some(cell) = self.cell(id) else { return Some((IN | OUT | HUP | RDHUP, own_news)) };
         let connection = &cell.connection;
         let news = own_news + cell.news;
@@ -96,7 +97,7 @@ impl Sockets {
                 socket.no_space = true;
             }
         }
-        if !told && self.pending_error(id).is_some() {
+        if returned || !told && self.pending_error(id).is_some() {
             events |= ERR;
         }
         Some((events, news))

@@ -199,3 +199,29 @@ fn how_much_is_left_is_told_with_what_is_read() {
     world.send((FIN_ACK, 101, 1, 0));
     assert_eq!(world.read(fd, 60).unwrap().left, Some(1), "the end counts as one");
 }
+
+#[test]
+fn lent_buffers_are_given_back_when_their_text_is_acknowledged() {
+    let mut world = World::new(&[]);
+    let fd = world.accepted();
+    let lend = Waiting { lend: true, ..Waiting::default() };
+    let returned = |world: &World| world.machine.with(|sockets| sockets.next_returned(fd));
+    // Who has not said so lends nothing.
+    assert_eq!(write(&world.machine, fd, 10, lend), Ok(10));
+    world.send((ACK, 1, 11, 0));
+    assert_eq!(returned(&world), Err(Errno::EAGAIN));
+    world.set(fd, SOL_SOCKET, libc::SO_ZEROCOPY, 1).unwrap();
+    world.set(fd, SOL_TCP, libc::TCP_NODELAY, 1).unwrap();
+    for _ in 0..3 {
+        assert_eq!(write(&world.machine, fd, 100, lend), Ok(100));
+    }
+    assert_eq!(write(&world.machine, fd, 0, lend), Ok(0));
+    world.send((ACK, 1, 211, 0));
+    assert_eq!(returned(&world), Ok((0, 1)), "calls that follow each other are told together");
+    assert_eq!(returned(&world), Err(Errno::EAGAIN));
+    world.send((ACK, 1, 310, 0));
+    assert_eq!(returned(&world), Err(Errno::EAGAIN), "a byte is still out");
+    // Of a connection that is over nothing is kept.
+    world.send((RST, 1, 0, 0));
+    assert_eq!(returned(&world), Ok((2, 2)));
+}
