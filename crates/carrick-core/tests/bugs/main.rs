@@ -35,6 +35,7 @@ mod room_behind_a_range;
 mod simultaneous_open_measures_nothing;
 mod time_wait_lost_to_a_refused_syn;
 mod timestamp_of_an_old_segment;
+mod unfinished_udp;
 mod update_with_the_number_of_a_probe;
 mod window_of_nothing;
 mod window_of_repeated_text;
