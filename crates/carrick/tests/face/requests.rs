@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
@@ -241,6 +241,42 @@ async fn a_waiter_that_goes_when_it_is_its_turn_leaves_the_request_to_the_next()
     settle().await;
     assert_eq!(waiting.iter().filter(|waiting| waiting.is_finished()).count(), 1);
     assert_eq!(outcome(attempt).await.unwrap_err(), ErrorKind::ConnectionRefused);
+}
+
+/// Seen: they woke in another order each time, so that nothing after it was the same either.
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_hears_of_the_end_in_the_order_of_the_requests() {
+    type End = fn(Stack, Vec<RequestListener>);
+    let ends: [End; 3] = [
+        |_, listeners| drop(listeners),
+        |server, _| drop(tokio::spawn(async move { server.shutdown().await })),
+        |server, _| server.abort(),
+    ];
+    for end in ends {
+        let (server, client) = stacks(MemoryConfig::default());
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut listeners = Vec::new();
+        for port in 80..84 {
+            let to = SocketAddr::new([192, 0, 2, 1].into(), port);
+            let listener = RequestListener::bind(&server, to).await.unwrap();
+            for n in 0..4 {
+                let client = client.clone();
+                tokio::spawn(async move { TcpStream::connect(&client, to).await.map(drop) });
+                let request = within(5, listener.accept_request()).await.unwrap();
+                let order = Arc::clone(&order);
+                tokio::spawn(async move {
+                    request.gone().await;
+                    order.lock().unwrap().push((port, n));
+                });
+            }
+            listeners.push(listener);
+        }
+        settle().await;
+        end(server, listeners);
+        settle().await;
+        let expected: Vec<_> = (80..84).flat_map(|port| (0..4).map(move |n| (port, n))).collect();
+        assert_eq!(*order.lock().unwrap(), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]
