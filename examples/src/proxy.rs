@@ -40,7 +40,11 @@ where
             match dialled {
                 Ok(mut upstream) => {
                     let mut stream = request.accept().await?;
-                    copy_bidirectional(&mut stream, &mut upstream).await?;
+                    if copy_bidirectional(&mut stream, &mut upstream).await.is_err() {
+                        // What breaks off on one side is not to look like its end on the other.
+                        stream.set_zero_linger()?;
+                        upstream.set_zero_linger()?;
+                    }
                 }
                 Err(error) => request.reject(refusal(&error)),
             }

@@ -77,12 +77,12 @@ async fn soon<T>(what: &str, done: impl Future<Output = T>) -> T {
 
 /// Every connection is gone, none left hanging.
 async fn all_gone(stack: &Stack) {
-    soon("connections that nobody holds", async {
+    let gone = async {
         while stack.connections() > 0 {
             tokio::task::yield_now().await;
         }
-    })
-    .await;
+    };
+    timeout(Duration::from_secs(10), gone).await.expect("connections that nobody holds");
 }
 
 // HTTP.

@@ -176,6 +176,17 @@ fn a_proxy() {
             text.clear();
             client.read_to_string(&mut text).await.expect("an answer");
             assert_eq!(text, "an answer");
+
+            // What breaks off behind it breaks off before it.
+            let mut client = TcpStream::connect(proxy).await.expect("the proxy answers");
+            let (mut server, _) = behind.accept().await.expect("the proxy connects");
+            server.write_all(b"half an").await.expect("room");
+            let mut half = [0; 7];
+            client.read_exact(&mut half).await.expect("half an answer");
+            server.set_zero_linger().expect("connected");
+            drop(server);
+            let error = client.read(&mut half).await.expect_err("not the end of an answer");
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         },
     );
 }

@@ -273,7 +273,8 @@ impl Stack {
 
     /// Waits until the stack has ended, and says why: [`shutdown`](Self::shutdown) (then
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe)), [`abort`](Self::abort), a device that has ended or failed for good, or
-    /// the end of its runtime. It ends nothing itself; any number of tasks may wait.
+    /// the end of its runtime. It ends nothing itself; any number of tasks may wait. Whoever waits holds a handle, as a
+    /// listener does, so a stack does not end by itself while somebody waits for it.
     ///
     /// # Cancel safety
     /// Waiting changes nothing; it may be dropped and begun again.

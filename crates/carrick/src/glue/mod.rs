@@ -1,6 +1,7 @@
 //! What joins listeners and streams to axum, hyper-util and tonic, each behind the feature of that name.
 //!
-//! Here is only what the rule of orphans lets nobody else write, under the names that the same things have there.
+//! Here is what the rule of orphans lets nobody else write, and the types that go with it, under the names that the same
+//! things have there.
 
 #[cfg(feature = "axum")]
 mod axum;

@@ -23,14 +23,14 @@ pub async fn serve(stack: &Stack, address: SocketAddr, upstream: SocketAddr) -> 
 }
 
 async fn relay(stack: &Stack, mut client: TcpStream, upstream: SocketAddr) -> io::Result<()> {
-    let mut server = match TcpStream::connect(stack, upstream).await {
-        Ok(server) => server,
-        Err(error) => {
-            // The client is to see that it failed, not an empty answer.
-            client.set_zero_linger()?;
-            return Err(error);
-        }
+    let relayed = async {
+        let mut server = TcpStream::connect(stack, upstream).await?;
+        copy_bidirectional(&mut client, &mut server).await
     };
-    copy_bidirectional(&mut client, &mut server).await?;
+    if let Err(error) = relayed.await {
+        // The client is to see that it failed, not an end like any other.
+        client.set_zero_linger()?;
+        return Err(error);
+    }
     Ok(())
 }
