@@ -11,6 +11,22 @@ use std::time::Duration;
 /// What a link does to packets. The default is a perfect link without delay.
 ///
 /// Chances are per million and independent of each other.
+///
+/// # Examples
+/// ```
+/// use carrick_sim::LinkConfig;
+/// use std::time::Duration;
+///
+/// // One packet of a hundred is lost, and as many overtake others by up to 30 ms.
+/// let bad = LinkConfig {
+///     delay: Duration::from_millis(20),
+///     loss: 10_000,
+///     reorder: 10_000,
+///     reorder_by: Duration::from_millis(30),
+///     ..LinkConfig::default()
+/// };
+/// assert_eq!(bad.corrupt, 0);
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LinkConfig {
     /// How long every packet takes.
@@ -58,6 +74,15 @@ const OVERHEAD: usize = 128;
 
 impl LinkConfig {
     /// A perfect link that takes `delay`.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_sim::{Link, LinkConfig, Packet, Rng, Span, at};
+    ///
+    /// let mut link = Link::new(LinkConfig::delayed(20.ms()), Rng::new(7));
+    /// link.send(at(1.ms()), Packet::new(vec![0; 40]));
+    /// assert_eq!(link.next_arrival(), Some(at(21.ms())));
+    /// ```
     #[must_use]
     pub fn delayed(delay: Duration) -> Self {
         Self { delay, ..Self::default() }
@@ -106,6 +131,16 @@ pub struct Link {
 }
 
 /// What a link has done so far.
+///
+/// # Examples
+/// ```
+/// use carrick_sim::{Link, LinkConfig, Packet, Rng, at};
+/// use std::time::Duration;
+///
+/// let mut link = Link::new(LinkConfig { loss: 1_000_000, ..LinkConfig::default() }, Rng::new(7));
+/// link.send(at(Duration::ZERO), Packet::new(vec![0; 40]));
+/// assert_eq!((link.counters().sent, link.counters().lost), (1, 1));
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct LinkCounters {
@@ -121,6 +156,8 @@ pub struct LinkCounters {
     pub corrupted: u64,
     /// Copies that were marked as having met congestion.
     pub marked: u64,
+    /// What came to an end of the link and not beyond it, as whoever uses the link [says](Link::note_refused).
+    pub refused: u64,
 }
 
 #[derive(Debug)]
@@ -235,6 +272,11 @@ impl Link {
         let Reverse(Delivery { packet, .. }) = self.under_way.pop()?;
         self.held -= packet.bytes.len() + OVERHEAD;
         Some(packet)
+    }
+
+    /// Counts a packet that the host at one of its ends has not let on the link, or not taken from it.
+    pub const fn note_refused(&mut self) {
+        self.counters.refused += 1;
     }
 
     /// What has happened so far.

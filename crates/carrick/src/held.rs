@@ -95,7 +95,7 @@ impl Requests {
         Some(held)
     }
 
-    /// Ends all of them.
+    /// Ends all of them, oldest first, so that whoever waits wakes in the same order each time.
     pub(crate) fn close(&self) {
         let all = {
             let mut table = self.table.lock();
@@ -103,7 +103,9 @@ impl Requests {
             table.waiting.clear();
             std::mem::take(&mut table.all)
         };
-        for held in all.into_values() {
+        let mut all: Vec<_> = all.into_values().collect();
+        all.sort_unstable_by_key(|held| held.number);
+        for held in all {
             let _nothing_to_give_back = held.end(Outcome::Closed);
         }
     }

@@ -75,6 +75,21 @@ impl RequestListener {
     ///
     /// # Errors
     /// As [`TcpListener::bind`](crate::TcpListener::bind).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// # let _client = client;
+    /// use carrick::RequestListener;
+    ///
+    /// let listener = RequestListener::bind(&server, "192.0.2.1:0").await?;
+    /// assert_ne!(listener.local_addr()?.port(), 0, "one that was free");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn bind<A: ToSocketAddrs>(stack: &Stack, addr: A) -> io::Result<Self> {
         let mut last = None;
         for addr in lookup_host(addr).await? {
@@ -90,6 +105,9 @@ impl RequestListener {
     ///
     /// # Errors
     /// As [`TcpListener::bind_any`](crate::TcpListener::bind_any).
+    ///
+    /// # Examples
+    /// See [`RequestListener`].
     pub fn bind_any(stack: &Stack, local: ListenAddr) -> io::Result<Self> {
         Ok(Self::new(stack.handle().listen_any(local, config(stack))?, stack.handle()))
     }
@@ -105,6 +123,24 @@ impl RequestListener {
     ///
     /// # Errors
     /// Why the stack has failed or ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::RequestListener;
+    ///
+    /// let listener = RequestListener::bind(&server, "192.0.2.1:80").await?;
+    /// # let connecting = tokio::spawn(async move { carrick::TcpStream::connect(&client, "192.0.2.1:80").await });
+    /// let request = listener.accept_request().await?;
+    /// assert_eq!(request.local_addr(), listener.local_addr()?);
+    /// assert!(request.accept().await.is_ok());
+    /// # connecting.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn accept_request(&self) -> io::Result<Request> {
         consume_budget().await;
         let Some(requests) = &self.listening.requests else { return Err(Failure::Ended.to_io()) };
@@ -130,12 +166,43 @@ impl RequestListener {
     ///
     /// # Errors
     /// None; the result is for likeness with `tokio::net`.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// # let _client = client;
+    /// use carrick::RequestListener;
+    ///
+    /// let listener = RequestListener::bind(&server, "192.0.2.1:80").await?;
+    /// assert_eq!(listener.local_addr()?.to_string(), "192.0.2.1:80");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.listening.local_addr)
     }
 
     /// Sets how many requests are held at once, at least 1: those that nobody has decided about, and those accepted
-    /// whose handshake is not complete. Default 1,024. None that is held already is dropped for it.
+    /// whose handshake is not complete. Default 1,024. None that is held already is dropped for it. All handshakes of
+    /// the stack together are bounded too, by [`EndpointConfig::max_half_open`](crate::EndpointConfig::max_half_open).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// # let _client = client;
+    /// use carrick::RequestListener;
+    ///
+    /// let listener = RequestListener::bind(&server, "192.0.2.1:80").await?;
+    /// listener.set_limit(16); // as many as are dialled for at once
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_limit(&self, most: u32) {
         let cx = self.stack.cx(self.stack.now());
         self.stack.net(&cx).endpoint.set_listener_max_half_open(self.listening.id, most);
@@ -168,6 +235,9 @@ impl std::fmt::Debug for RequestListener {
 /// A request for a connection, from [`RequestListener::accept_request`]. The peer has heard nothing yet.
 ///
 /// Dropping it is to reject it with a reset. It keeps its stack running.
+///
+/// # Examples
+/// See [`RequestListener`].
 pub struct Request {
     held: Arc<Held>,
     listening: Arc<Listening>,
@@ -177,18 +247,70 @@ pub struct Request {
 
 impl Request {
     /// The address and port that the peer wants to reach: on a gateway, the original destination.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::RequestListener;
+    ///
+    /// let listener = RequestListener::bind(&server, "192.0.2.1:80").await?;
+    /// # let connecting = tokio::spawn(async move { carrick::TcpStream::connect(&client, "192.0.2.1:80").await });
+    /// let request = listener.accept_request().await?;
+    /// assert_eq!(request.local_addr().to_string(), "192.0.2.1:80");
+    /// # connecting.abort();
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.held.syn.tuple.local_addr()
     }
 
     /// The peer's address and port.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::RequestListener;
+    ///
+    /// let listener = RequestListener::bind(&server, "192.0.2.1:80").await?;
+    /// # let connecting = tokio::spawn(async move { carrick::TcpStream::connect(&client, "192.0.2.1:80").await });
+    /// let request = listener.accept_request().await?;
+    /// assert_eq!(request.peer_addr().ip().to_string(), "192.0.2.2");
+    /// # connecting.abort();
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.held.syn.tuple.remote_addr()
     }
 
-    /// What the SYN offers, as far as the listener's settings agree to it.
+    /// What the SYN offers, as far as the listener's settings agree to it. A SYN that comes again without an option
+    /// takes that back, which is not seen here.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::RequestListener;
+    ///
+    /// let listener = RequestListener::bind(&server, "192.0.2.1:80").await?;
+    /// # let connecting = tokio::spawn(async move { carrick::TcpStream::connect(&client, "192.0.2.1:80").await });
+    /// let request = listener.accept_request().await?;
+    /// assert!(request.offer().sack && request.offer().timestamps);
+    /// # connecting.abort();
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn offer(&self) -> SynOffer {
         self.held.syn.offer
@@ -197,6 +319,27 @@ impl Request {
     /// Until when it can be decided about: [`StackBuilder::request_timeout`](crate::StackBuilder::request_timeout) after
     /// its SYN came. After that it is forgotten without a word, and the peer's next SYN is another request. None if
     /// that is too far off ever to come.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::RequestListener;
+    ///
+    /// let listener = RequestListener::bind(&server, "192.0.2.1:80").await?;
+    /// # let connecting = tokio::spawn(async move { carrick::TcpStream::connect(&client, "192.0.2.1:80").await });
+    /// let request = listener.accept_request().await?;
+    /// use tokio::time::{Duration, Instant};
+    ///
+    /// // In time to say no before the request is forgotten.
+    /// let dial_until = request.deadline().map(|deadline| deadline - Duration::from_secs(1));
+    /// assert!(dial_until > Some(Instant::now()));
+    /// # connecting.abort();
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.stack.tokio_instant(self.held.syn.until)
@@ -233,17 +376,46 @@ impl Request {
 
     /// Accepts: the peer gets its SYN,ACK, and the connection is there when the peer has answered that.
     ///
+    /// Decide fast: a peer that has repeated its SYN, which most do after a second, takes its path for a bad one, and
+    /// begins as slowly as after a loss.
+    ///
     /// # Cancel safety
     /// Dropping the future resets the connection.
     ///
     /// # Errors
     /// [`TimedOut`](io::ErrorKind::TimedOut) if the deadline has passed, or if the peer does not answer (after 63 s with
-    /// the default settings); [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the peer has given up;
+    /// the default settings); [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the peer has given up, or if its
+    /// address has as many connections as it may ([`max_per_source`](crate::EndpointConfig::max_per_source)) when it
+    /// answers;
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if an ICMP error says that nobody takes the SYN,ACK;
+    /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) if there is no room for the connection;
     /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the listener was dropped; why the stack has failed or
     /// ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::RequestListener;
+    ///
+    /// let listener = RequestListener::bind(&server, "192.0.2.1:80").await?;
+    /// # let connecting = tokio::spawn(async move { carrick::TcpStream::connect(&client, "192.0.2.1:80").await });
+    /// let request = listener.accept_request().await?;
+    /// # let upstream_answers = true;
+    /// if upstream_answers {
+    ///     let stream = request.accept().await?;
+    ///     assert_eq!(stream.local_addr()?.to_string(), "192.0.2.1:80");
+    /// }
+    /// # connecting.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn accept(mut self) -> io::Result<TcpStream> {
         let cx = self.stack.cx(self.stack.now());
         let (told, _) = self.stack.with_net(&cx, |net| {
+            // If it is not there any more, it has an outcome, which says why.
             net.endpoint.accept_parked(&cx, self.held.syn.id);
             net.tell_requests()
         });

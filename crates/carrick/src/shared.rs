@@ -18,7 +18,7 @@ use carrick_core::{
     Instant, ListenAddr, ListenConfig, ListenerId, Outcome, Pressure, TcpState,
 };
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
@@ -74,7 +74,7 @@ pub(crate) struct Net {
     pub(crate) endpoint: Endpoint,
     cells: Vec<Option<Arc<Cell>>>,
     pub(crate) live: usize,
-    pub(crate) listeners: HashMap<ListenerId, Arc<Listening>>,
+    pub(crate) listeners: BTreeMap<ListenerId, Arc<Listening>>,
 }
 
 /// What there is for the device task to do.
@@ -128,7 +128,7 @@ impl Shared {
         outage_limit: Option<Duration>,
     ) -> Self {
         Self {
-            net: Mutex::new(Net { endpoint, cells: Vec::new(), live: 0, listeners: HashMap::new() }),
+            net: Mutex::new(Net { endpoint, cells: Vec::new(), live: 0, listeners: BTreeMap::new() }),
             work: Mutex::new(Work {
                 unsent: VecDeque::new(),
                 deadlines: Deadlines::default(),

@@ -851,7 +851,9 @@ impl TcpSocket {
         Ok(TcpListener::new(self.start_listening(&config)?, &self.stack))
     }
 
-    /// As [`listen`](Self::listen), holding up to `limit` requests (at least one) until they are decided about.
+    /// As [`listen`](Self::listen), holding up to `limit` requests (at least one) until they are decided about. All
+    /// handshakes of the stack together are bounded too, by
+    /// [`EndpointConfig::max_half_open`](crate::EndpointConfig::max_half_open).
     ///
     /// # Errors
     /// As [`listen`](Self::listen).

@@ -551,7 +551,25 @@ impl StackBuilder {
         self
     }
 
-    /// How long a request that a [`RequestListener`](crate::RequestListener) holds can be decided about. Default 60 s.
+    /// How long a request that a [`RequestListener`](crate::RequestListener) holds can be decided about. Default 60 s. With
+    /// zero each one ends as it comes; with [`Duration::MAX`] none does by itself.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::Stack;
+    /// use carrick::device::memory::{MemoryConfig, pair};
+    /// use std::time::Duration;
+    ///
+    /// let (device, _other_end) = pair(MemoryConfig::default());
+    /// let stack = Stack::builder()
+    ///     .address("192.0.2.1/24".parse()?)
+    ///     .request_timeout(Duration::from_secs(10)) // nobody dials longer than that
+    ///     .device(device)
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.endpoint.park_for = timeout;

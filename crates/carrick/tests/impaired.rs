@@ -8,8 +8,8 @@ mod common;
 
 use carrick::device::impaired::{Impaired, LinkConfig, LinkControl, pair};
 use carrick::device::memory::{self, MemoryConfig};
-use carrick::device::{Capabilities, Collected, Device, Inbox, Packet};
-use carrick::{ConnectionConfig, EcnPolicy, Stack, TcpStream};
+use carrick::device::{Capabilities, Collected, Device, Inbox, Meta, Packet};
+use carrick::{ConnectionConfig, DeviceStatus, EcnPolicy, Stack, TcpStream};
 use carrick_core::DiscardReason;
 use common::*;
 use std::future::{Future, poll_fn};
@@ -218,6 +218,8 @@ fn super_segments_are_packets_on_the_link() {
             assert_eq!(bad_sums(&client), 0);
             assert_eq!(bad_sums(&server) > 0, inward.corrupted > 0);
             assert_eq!(outward.corrupted > 0, link.corrupt > 0);
+            assert_eq!(outward.refused > 0, link.corrupt > 0);
+            assert!(outward.refused <= outward.corrupted && inward.refused == 0, "{outward:?} {inward:?}");
         });
     }
 }
@@ -361,6 +363,86 @@ async fn the_end_of_a_device_comes_after_what_it_had_received_and_reaches_every_
     let error = within(1, TcpStream::connect(&c.server, "192.0.2.2:9")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotConnected);
     assert!(gate.dropped.load(Ordering::SeqCst), "nothing keeps it");
+}
+
+/// Receives one packet, and ends at once.
+#[derive(Default)]
+struct OnePacket(AtomicBool);
+
+impl Device for OnePacket {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::plain(1500)
+    }
+    fn description(&self) -> String {
+        "one packet".into()
+    }
+    fn poll_recv(&self, _cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Poll<io::Result<()>> {
+        if self.0.swap(true, Ordering::SeqCst) {
+            return Poll::Ready(Err(io::Error::new(ErrorKind::NotConnected, "planted: the only reason")));
+        }
+        let _ = inbox.received_frame(vec![0x45; 40].into(), Meta::default());
+        Poll::Ready(Ok(()))
+    }
+    fn send(&self, _packet: &Packet<'_>) -> io::Result<()> {
+        Ok(())
+    }
+    fn poll_send_ready(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Fails to send, and receives nothing that is a packet.
+struct Broken(AtomicBool);
+
+impl Device for Broken {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::plain(1500)
+    }
+    fn description(&self) -> String {
+        "broken".into()
+    }
+    fn poll_recv(&self, _cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Poll<io::Result<()>> {
+        if self.0.swap(true, Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        let _ = inbox.refuse();
+        Poll::Ready(Ok(()))
+    }
+    fn send(&self, _packet: &Packet<'_>) -> io::Result<()> {
+        Err(io::Error::other("planted: it is broken"))
+    }
+    fn poll_send_ready(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_device_behind_refuses_is_counted_and_the_stack_knows_of_the_link_alone() {
+    let device = Impaired::new(Broken(AtomicBool::new(false)), &LinkConfig::delayed(20 * MS), 1);
+    let control = device.control();
+    let stack = builder(1).device(device).build().unwrap();
+    let attempt = TcpStream::connect(&stack, "192.0.2.9:9");
+    assert!(tokio::time::timeout(Duration::from_secs(2), attempt).await.is_err());
+    // The SYN and its repetition.
+    let (outward, inward) = (control.outward(), control.inward());
+    assert_eq!((outward.sent, outward.lost, outward.refused), (2, 0, 2));
+    assert_eq!((inward.sent, inward.refused), (0, 1));
+    assert_eq!(stack.device_status(), DeviceStatus::Up);
+}
+
+/// Seen: the reason was lost where the last packet and the end were found by the same call.
+#[tokio::test(start_paused = true)]
+async fn the_reason_of_an_end_is_told_right_behind_the_last_packet() {
+    let device = Impaired::new(OnePacket::default(), &LinkConfig::delayed(20 * MS), 1);
+    let mut received = Collected::default();
+    let mut next = async || poll_fn(|cx| received.collect(|inbox| device.poll_recv(cx, inbox))).await;
+    next().await.unwrap();
+    let error = next().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::NotConnected, "planted: the only reason")
+    );
+    assert_eq!(received.frames.len(), 1);
 }
 
 /// The last acknowledgment is under way when its stack ends; without it the peer would wait for minutes.

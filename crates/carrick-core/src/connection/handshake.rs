@@ -3,6 +3,7 @@
 //! RFC 9293 §3.5 and §3.7.1, RFC 7323 §2.2 and §3.2, RFC 2018 §2, RFC 3168 §6.1.1. Half-open records of the endpoint and
 //! connections that open actively or simultaneously use these same functions, so that the rules stand once.
 
+use crate::recv::is_before;
 use crate::{ConnectionConfig, EcnPolicy, Instant, Segment};
 use carrick_wire::{
     Mss, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps, Window, WindowScale, WireWindow,
@@ -46,10 +47,12 @@ impl Peer {
     }
 
     /// The same SYN has come once more. Options and ECN flags that it no longer carries are off, since a peer whose
-    /// SYN was lost may try again without them (RFC 7323 §2.3, WS-8; RFC 3168 §6.1.1.1); nothing else of it counts.
+    /// SYN was lost may try again without them (RFC 7323 §2.3, WS-8; RFC 3168 §6.1.1.1). The latest timestamp is the
+    /// one to echo (RFC 7323 §4.3); nothing else of it counts.
     pub(crate) fn repeated(&mut self, segment: &Segment<'_>) {
         let options = &segment.options;
-        self.ts_recent = self.ts_recent.filter(|_| options.timestamps.is_some());
+        let latest = |recent, val| if is_before(val, recent) { recent } else { val };
+        self.ts_recent = self.ts_recent.zip(options.timestamps).map(|(recent, ts)| latest(recent, ts.val));
         self.scale = self.scale.filter(|_| options.window_scale.is_some());
         self.sack &= options.sack_permitted;
         self.ecn &= ecn_setup(segment);

@@ -7,13 +7,13 @@
 //! are dropped. Errors that we send come from one bucket, echo replies from another.
 
 use super::demux::Entry;
-use super::{Dispatch, Endpoint};
+use super::{Dispatch, Endpoint, checksum_is_right};
 use crate::event::ConnectionId;
 use crate::transmit::HeaderBytes;
 use crate::{DiscardReason, IcmpError, IcmpErrorKind, Input, Tuple};
 use bytes::Bytes;
 use carrick_wire::icmp::{self, Envelope, IcmpMessage, Quote};
-use carrick_wire::{BuildError, Checksum, IpView, ParseError, Protocol};
+use carrick_wire::{BuildError, IpView, ParseError, Protocol};
 use core::net::{IpAddr, Ipv6Addr};
 
 /// IP and ICMP header bytes, at most.
@@ -48,9 +48,6 @@ impl Endpoint {
     pub(super) fn unknown_protocol<'f>(&mut self, packet: &IpView<&'f [u8]>) -> Dispatch<'f> {
         let v4 = packet.version() == 4;
         let udp = packet.protocol() == Protocol::UDP;
-        if udp && !udp_checksum_is_right(packet) {
-            return self.discard(DiscardReason::BadChecksum);
-        }
         self.complain_about(
             packet,
             match (v4, udp) {
@@ -209,14 +206,10 @@ const fn unreachable(v4: bool, code: u8) -> Option<IcmpErrorKind> {
     })
 }
 
-/// UDP's checksum: none at all is allowed in IPv4 alone (RFC 768, RFC 8200 §8.1).
-fn udp_checksum_is_right(packet: &IpView<&[u8]>) -> bool {
-    let datagram = packet.payload_slice();
-    let field = datagram.get(6..8).unwrap_or_default();
-    if field == [0, 0] {
-        return packet.version() == 4;
+/// UDP's checksum: none at all is allowed in IPv4 alone (RFC 768, RFC 8200 §8.1). The rest of the datagram is in `parts`.
+pub(super) fn udp_checksum_is_right(packet: &IpView<&[u8]>, parts: &[Bytes]) -> bool {
+    match packet.payload_slice().get(6..8) {
+        Some([0, 0]) => packet.version() == 4,
+        _ => checksum_is_right(packet, parts),
     }
-    let mut sum = Checksum::pseudo_header(packet.src(), packet.dst(), Protocol::UDP, datagram.len());
-    sum.add(datagram);
-    sum.fold() == u16::MAX
 }

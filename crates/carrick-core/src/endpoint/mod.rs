@@ -294,6 +294,12 @@ impl Endpoint {
             // Whose an error is its quote decides.
             Protocol::ICMP | Protocol::ICMPV6 => self.icmp(&packet),
             _ if !self.is_local(dst) => self.discard(DiscardReason::NotOurs),
+            Protocol::UDP
+                if frame.checksum == Checksum::Unknown
+                    && !icmp::udp_checksum_is_right(&packet, frame.parts.0) =>
+            {
+                self.discard(DiscardReason::BadChecksum)
+            }
             _ => self.unknown_protocol(&packet),
         }
     }
@@ -703,11 +709,11 @@ impl Endpoint {
     }
 }
 
-/// Whether the checksum of a TCP packet is right, the rest of its payload being in `parts`.
+/// Whether the checksum of a packet of TCP or UDP is right, the rest of its payload being in `parts`.
 fn checksum_is_right(packet: &IpView<&[u8]>, parts: &[Bytes]) -> bool {
     let head = packet.payload_slice();
     let len = parts.iter().fold(head.len(), |sum, part| sum.saturating_add(part.len()));
-    let mut sum = carrick_wire::Checksum::pseudo_header(packet.src(), packet.dst(), Protocol::TCP, len);
+    let mut sum = carrick_wire::Checksum::pseudo_header(packet.src(), packet.dst(), packet.protocol(), len);
     sum.add(head);
     for part in parts {
         sum.add(part);

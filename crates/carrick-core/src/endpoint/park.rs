@@ -36,7 +36,18 @@ pub struct ParkedSyn {
     pub offer: SynOffer,
 }
 
-/// What a SYN offers, as far as our settings agree to it.
+/// What a SYN offers, as far as our settings agree to it. A SYN that comes again without an option takes that back.
+///
+/// # Examples
+/// ```
+/// use carrick_core::SynOffer;
+///
+/// fn describe(offer: &SynOffer) -> String {
+///     format!("segments of {} bytes, {} selective acknowledgments", offer.mss, if offer.sack { "with" } else { "no" })
+/// }
+/// let offer = SynOffer { mss: 1460, window_scale: Some(7), sack: true, timestamps: true, ecn: false };
+/// assert_eq!(describe(&offer), "segments of 1460 bytes, with selective acknowledgments");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SynOffer {
     /// Largest segment that the peer takes, in bytes: what it says, or the default of its family (RFC 9293 §3.7.1).
@@ -66,6 +77,22 @@ pub struct ParkedEnd {
 }
 
 /// How a parked SYN is refused.
+///
+/// # Examples
+/// ```
+/// use carrick_core::Refusal;
+/// use std::io::ErrorKind;
+///
+/// /// What a proxy's client hears when the proxy could not reach the target.
+/// fn refusal(dialling: ErrorKind) -> Refusal {
+///     match dialling {
+///         ErrorKind::ConnectionRefused => Refusal::Reset,
+///         ErrorKind::NetworkUnreachable => Refusal::NetworkUnreachable,
+///         _ => Refusal::HostUnreachable,
+///     }
+/// }
+/// assert_eq!(refusal(ErrorKind::TimedOut), Refusal::HostUnreachable);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Refusal {
     /// With a reset, as by a closed port.

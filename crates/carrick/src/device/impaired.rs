@@ -54,8 +54,9 @@
 //! one packet and a changed byte is noticed. What the device behind it can do is not used on the way out. What that
 //! receives as a super-segment is cut into packets before any of them sets out.
 //!
-//! Where the device behind completes checksums, what was corrupted on the way out is dropped instead of sent: nobody
-//! behind it would notice. What was corrupted on the way in is for the stack to discard.
+//! Where the device behind completes checksums, what was corrupted on the way out is
+//! [refused](LinkCounters::refused) instead of sent: nobody behind it would notice. What was corrupted on the way in is
+//! for the stack to discard.
 //!
 //! # Time
 //!
@@ -66,7 +67,11 @@
 //! # What does not fit
 //!
 //! Sending never has to wait. What is under way in a direction is bounded by [`LinkConfig::capacity`], and a packet
-//! beyond that is dropped and counted, as by a router; so is what the device behind does not take in time.
+//! beyond that is dropped and counted, as by a router; so is what the device behind does not take in time. What that
+//! fails to send, and what it receives and can make nothing of, is counted as [`LinkCounters::refused`].
+//!
+//! The stack sees the link, not the device behind it: until that ends,
+//! [`device_status`](crate::Stack::device_status) and [`counters`](crate::Stack::counters) say nothing of how it fares.
 
 mod carrier;
 mod wire;
@@ -95,6 +100,9 @@ pub use carrick_sim::{LinkConfig, LinkCounters};
 /// A task of its own, which the first call of [`poll_recv`](Device::poll_recv) starts, moves what is under way to the
 /// device behind. It ends with that device, or when the `Impaired` has been dropped and all that was under way has
 /// arrived. An end of the device behind travels behind the packets that came before it.
+///
+/// # Examples
+/// See [`new`](Self::new), and the [module's page](self).
 pub struct Impaired {
     ways: Arc<Ways>,
     capabilities: Capabilities,
@@ -129,6 +137,20 @@ impl Impaired {
     }
 
     /// As [`new`](Self::new), with different settings for what is sent (`outward`) and received (`inward`).
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::Device;
+    /// use carrick::device::impaired::{Impaired, LinkConfig};
+    /// use carrick::device::memory::{MemoryConfig, pair};
+    /// use std::time::Duration;
+    ///
+    /// let (left, _right) = pair(MemoryConfig::plain(1500));
+    /// // Up is slow, and down loses 1 %.
+    /// let (up, down) = (LinkConfig::delayed(Duration::from_millis(80)), LinkConfig { loss: 10_000, ..LinkConfig::default() });
+    /// let device = Impaired::asymmetric(left, up, down, 7);
+    /// assert!(device.description().ends_with("behind a bad link"));
+    /// ```
     #[must_use]
     pub fn asymmetric(device: impl Device, outward: LinkConfig, inward: LinkConfig, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
@@ -148,6 +170,23 @@ impl Impaired {
     }
 
     /// Something to change the link with, and to ask what it has done, once the device is the stack's.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::Stack;
+    /// use carrick::device::impaired::{Impaired, LinkConfig};
+    /// use carrick::device::memory::{MemoryConfig, pair};
+    ///
+    /// let (left, _right) = pair(MemoryConfig::plain(1500));
+    /// let device = Impaired::new(left, &LinkConfig::default(), 7);
+    /// let link = device.control();
+    /// let stack = Stack::builder().address("192.0.2.1/24".parse()?).device(device).build()?;
+    /// link.set_outward(LinkConfig { loss: 10_000, ..LinkConfig::default() });
+    /// # let _ = stack;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn control(&self) -> LinkControl {
         LinkControl(Arc::clone(&self.ways))
@@ -224,22 +263,58 @@ pub struct LinkControl(Arc<Ways>);
 
 impl LinkControl {
     /// Changes what happens to packets that are sent from now on.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::impaired::{LinkConfig, pair};
+    ///
+    /// let (left, _right) = pair(&LinkConfig::default(), 7);
+    /// let link = left.control();
+    /// link.set_outward(LinkConfig { loss: 50_000, ..LinkConfig::default() }); // 5 %
+    /// ```
     pub fn set_outward(&self, config: LinkConfig) {
         self.0.outward.state.lock().link.set(config);
     }
 
     /// Changes what happens to packets that are received from now on.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::impaired::{LinkConfig, pair};
+    ///
+    /// let (left, _right) = pair(&LinkConfig::default(), 7);
+    /// let link = left.control();
+    /// link.set_inward(LinkConfig { reorder: 50_000, ..LinkConfig::default() }); // 5 %
+    /// ```
     pub fn set_inward(&self, config: LinkConfig) {
         self.0.inward.state.lock().link.set(config);
     }
 
     /// What has happened to packets that were sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::impaired::{LinkConfig, pair};
+    ///
+    /// let (left, _right) = pair(&LinkConfig::default(), 7);
+    /// let link = left.control();
+    /// assert_eq!(link.outward().sent, 0, "nobody has sent anything yet");
+    /// ```
     #[must_use]
     pub fn outward(&self) -> LinkCounters {
         self.0.outward.state.lock().link.counters()
     }
 
     /// What has happened to packets that were received.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick::device::impaired::{LinkConfig, pair};
+    ///
+    /// let (left, _right) = pair(&LinkConfig::default(), 7);
+    /// let link = left.control();
+    /// assert_eq!((link.inward().lost, link.inward().refused), (0, 0));
+    /// ```
     #[must_use]
     pub fn inward(&self) -> LinkCounters {
         self.0.inward.state.lock().link.counters()
@@ -280,7 +355,7 @@ impl Device for Impaired {
                     }
                 }
                 _ if delivered => return Poll::Ready(Ok(())),
-                Next::Ended(error) => return Poll::Ready(Err(error)),
+                Next::Ended => return Poll::Ready(Err(self.ways.inward.take_error())),
                 Next::Nothing => return Poll::Pending,
                 Next::Due(at) => {
                     ready!(self.timer.lock().poll_until(self.ways.tokio_instant(at), cx));
@@ -363,7 +438,7 @@ enum Next {
     Due(Instant),
     Nothing,
     /// And nothing will come.
-    Ended(io::Error),
+    Ended,
 }
 
 impl Way {
@@ -387,6 +462,10 @@ impl Way {
         }
     }
 
+    fn note_refused(&self) {
+        self.state.lock().link.note_refused();
+    }
+
     fn next(&self, now: Instant, waker: &Waker) -> Next {
         let mut state = self.state.lock();
         let due = match state.link.next_arrival() {
@@ -396,10 +475,7 @@ impl Way {
                 }
                 Some(due)
             }
-            None if state.ended => {
-                let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the other end of the link is gone");
-                return Next::Ended(state.error.take().unwrap_or_else(gone));
-            }
+            None if state.ended => return Next::Ended,
             due => due,
         };
         let old = state.leave(waker);
@@ -431,6 +507,12 @@ impl Way {
         if let Some(taker) = taker {
             taker.wake();
         }
+    }
+
+    /// Why nothing will come, for whoever has seen the [end](Next::Ended) and tells of it.
+    fn take_error(&self) -> io::Error {
+        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the other end of the link is gone");
+        self.state.lock().error.take().unwrap_or_else(gone)
     }
 
     /// Nobody takes out anything more.

@@ -57,6 +57,20 @@ pub struct HttpConnector {
 
 impl HttpConnector {
     /// Connects with the settings of [`StackBuilder::connection_config`](crate::StackBuilder::connection_config).
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (_server, stack) = stacks()?;
+    /// use carrick::HttpConnector;
+    ///
+    /// let connector = HttpConnector::new(&stack);
+    /// # let _ = connector;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn new(stack: &Stack) -> Self {
         Self {
@@ -68,17 +82,65 @@ impl HttpConnector {
 
     /// Sets Nagle's rule aside for connections to come, as HTTP/2 and gRPC want it. Default: the stack's setting, which
     /// is false unless it was changed.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (_server, stack) = stacks()?;
+    /// use carrick::HttpConnector;
+    ///
+    /// let mut connector = HttpConnector::new(&stack);
+    /// connector.set_nodelay(true);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_nodelay(&mut self, nodelay: bool) {
         Arc::make_mut(&mut self.config).nodelay = nodelay;
     }
 
     /// Replaces all settings of connections to come. Default: the stack's.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (_server, stack) = stacks()?;
+    /// use carrick::{ConnectionConfig, HttpConnector};
+    ///
+    /// let mut connector = HttpConnector::new(&stack);
+    /// connector.set_connection_config(ConnectionConfig { receive_buffer: 4 << 20, ..ConnectionConfig::default() });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_connection_config(&mut self, config: ConnectionConfig) {
         self.config = Arc::new(config);
     }
 
     /// Whether only `http://` is connected to. Default true, so that nothing meant for TLS leaves in the clear; false is
     /// for what puts TLS around this connector.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (_server, stack) = stacks()?;
+    /// use carrick::HttpConnector;
+    /// use std::io::ErrorKind;
+    /// use tower_service::Service;
+    ///
+    /// let mut connector = HttpConnector::new(&stack);
+    /// let error = connector.call("https://192.0.2.1/".parse().unwrap()).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    /// connector.enforce_http(false); // and puts a TLS connector around it
+    /// # let error = connector.call("https://192.0.2.1/".parse().unwrap()).await.unwrap_err();
+    /// # assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn enforce_http(&mut self, enforce: bool) {
         self.enforce_http = enforce;
     }

@@ -49,12 +49,44 @@ pub struct HttpInfo {
 #[cfg(any(feature = "axum", feature = "hyper"))]
 impl HttpInfo {
     /// The address and port on the stack's side.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "axum")]
+    /// # mod example {
+    /// use axum::extract::ConnectInfo;
+    /// use carrick::HttpInfo;
+    ///
+    /// async fn handler(ConnectInfo(info): ConnectInfo<HttpInfo>) -> String {
+    ///     format!("You have reached {}.", info.local_addr())
+    /// }
+    /// # pub fn handled() -> axum::Router { axum::Router::new().route("/", axum::routing::get(handler)) }
+    /// # }
+    /// # #[cfg(feature = "axum")]
+    /// # let _router = example::handled();
+    /// ```
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
     /// The peer's address and port.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "axum")]
+    /// # mod example {
+    /// use axum::extract::ConnectInfo;
+    /// use carrick::HttpInfo;
+    ///
+    /// async fn handler(ConnectInfo(info): ConnectInfo<HttpInfo>) -> String {
+    ///     format!("You are {}.", info.remote_addr())
+    /// }
+    /// # pub fn handled() -> axum::Router { axum::Router::new().route("/", axum::routing::get(handler)) }
+    /// # }
+    /// # #[cfg(feature = "axum")]
+    /// # let _router = example::handled();
+    /// ```
     #[must_use]
     pub const fn remote_addr(&self) -> SocketAddr {
         self.remote_addr

@@ -5,10 +5,11 @@ use carrick::device::channel::{PacketReceiver, PacketSender, channel};
 use carrick::device::memory::{MemoryConfig, pair};
 use carrick::{ListenAddr, Refusal, Request, RequestListener, Stack, TcpSocket, TcpStream};
 use carrick_wire::{IpHeader, Protocol, SeqNum, TcpFlags, TcpHeader, TcpView, WireWindow};
+use std::collections::HashMap;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
@@ -220,6 +221,64 @@ async fn any_number_may_wait_for_requests() {
     }
 }
 
+/// Whoever is notified and goes passes it on.
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_goes_when_it_is_its_turn_leaves_the_request_to_the_next() {
+    let w = Arc::new(world().await);
+    let mut first = Box::pin(w.listener.accept_request());
+    assert!(poll_once(&mut first.as_mut()).await.is_pending());
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let w = Arc::clone(&w);
+            tokio::spawn(async move { w.listener.accept_request().await.map(drop) })
+        })
+        .collect();
+    settle().await;
+    let attempt = connecting(&w.client);
+    settle().await;
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "it is the first one's turn");
+    drop(first);
+    settle().await;
+    assert_eq!(waiting.iter().filter(|waiting| waiting.is_finished()).count(), 1);
+    assert_eq!(outcome(attempt).await.unwrap_err(), ErrorKind::ConnectionRefused);
+}
+
+/// Seen: they woke in another order each time, so that nothing after it was the same either.
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_hears_of_the_end_in_the_order_of_the_requests() {
+    type End = fn(Stack, Vec<RequestListener>);
+    let ends: [End; 3] = [
+        |_, listeners| drop(listeners),
+        |server, _| drop(tokio::spawn(async move { server.shutdown().await })),
+        |server, _| server.abort(),
+    ];
+    for end in ends {
+        let (server, client) = stacks(MemoryConfig::default());
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut listeners = Vec::new();
+        for port in 80..84 {
+            let to = SocketAddr::new([192, 0, 2, 1].into(), port);
+            let listener = RequestListener::bind(&server, to).await.unwrap();
+            for n in 0..4 {
+                let client = client.clone();
+                tokio::spawn(async move { TcpStream::connect(&client, to).await.map(drop) });
+                let request = within(5, listener.accept_request()).await.unwrap();
+                let order = Arc::clone(&order);
+                tokio::spawn(async move {
+                    request.gone().await;
+                    order.lock().unwrap().push((port, n));
+                });
+            }
+            listeners.push(listener);
+        }
+        settle().await;
+        end(server, listeners);
+        settle().await;
+        let expected: Vec<_> = (80..84).flat_map(|port| (0..4).map(move |n| (port, n))).collect();
+        assert_eq!(*order.lock().unwrap(), expected);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_listener_that_goes_takes_its_requests_along() {
     let w = world().await;
@@ -390,6 +449,93 @@ async fn a_peer_that_gives_up_ends_its_request_wherever_that_is() {
     let error = within(100, accepting).await.unwrap().unwrap_err();
     assert_eq!((error.kind(), began.elapsed().as_secs()), (ErrorKind::TimedOut, 63));
     check_counters(&stack);
+}
+
+/// As many as are held, some of them given out and some accepted: each peer hears of the end.
+#[tokio::test(start_paused = true)]
+async fn every_peer_is_told_when_a_full_listener_or_its_stack_ends() {
+    for stack_ends in [false, true] {
+        let (stack, sender, mut receiver) = bare();
+        let listener = RequestListener::bind(&stack, SERVER).await.unwrap();
+        let peer = |n: u16| SocketAddr::new([198, 51, 100, 7].into(), n + 1024);
+        for n in 0..1024 {
+            sender.send(segment(peer(n), TcpFlags::SYN, 5000)).await.unwrap();
+        }
+        let mut given = Vec::new();
+        for _ in 0..200 {
+            given.push(within(5, listener.accept_request()).await.unwrap());
+        }
+        let accepting: Vec<_> = given.drain(..100).map(|request| tokio::spawn(request.accept())).collect();
+        settle().await;
+        let mut told = HashMap::new();
+        let mut read = |packet: &[u8]| {
+            let tcp = TcpView::parse(&packet[20..]).unwrap();
+            *told.entry((tcp.dst_port(), tcp.flags())).or_insert(0) += 1;
+        };
+        while let Ok(packet) = receiver.try_recv() {
+            read(&packet);
+        }
+        let stack = if stack_ends {
+            let ending = tokio::spawn(async move { stack.shutdown().await });
+            settle().await;
+            drop(listener);
+            ending
+        } else {
+            drop(listener);
+            tokio::spawn(async move { drop(stack) })
+        };
+        // What the device carries at once is less than all of it.
+        while let Ok(Some(packet)) = tokio::time::timeout(Duration::from_secs(1), receiver.recv()).await {
+            read(&packet);
+        }
+        within(5, stack).await.unwrap();
+        let kind = if stack_ends { ErrorKind::BrokenPipe } else { ErrorKind::ConnectionAborted };
+        for accepting in accepting {
+            assert_eq!(within(5, accepting).await.unwrap().unwrap_err().kind(), kind);
+        }
+        let heard = |flags| told.iter().filter(|((_, heard), times)| *heard == flags && **times == 1).count();
+        assert_eq!(heard(TcpFlags::RST | TcpFlags::ACK), 1024);
+        assert_eq!((heard(TcpFlags::SYN | TcpFlags::ACK), told.len()), (100, 1124));
+    }
+}
+
+/// The peer has its SYN,ACK, and nobody hears its answer any more.
+#[tokio::test(start_paused = true)]
+async fn a_device_that_fails_ends_what_is_being_accepted() {
+    let (stack, sender, mut receiver) = bare();
+    let listener = RequestListener::bind(&stack, SERVER).await.unwrap();
+    sender.send(segment(addr("192.0.2.9:4000"), TcpFlags::SYN, 5000)).await.unwrap();
+    let request = within(1, listener.accept_request()).await.unwrap();
+    let accepting = tokio::spawn(request.accept());
+    let syn_ack = within(1, receiver.recv()).await.unwrap();
+    assert_eq!(TcpView::parse(&syn_ack[20..]).unwrap().flags(), TcpFlags::SYN | TcpFlags::ACK);
+    drop(sender);
+    assert_eq!(within(1, accepting).await.unwrap().unwrap_err().kind(), ErrorKind::BrokenPipe);
+    assert_eq!((stack.connections(), stack.memory_used()), (0, 0));
+    check_counters(&stack);
+}
+
+#[test]
+fn a_runtime_that_goes_ends_what_is_being_accepted() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (driving, other) = (runtime(), runtime());
+    let (stack, accepting, sender) = driving.block_on(async {
+        let (stack, sender, mut receiver) = bare();
+        let listener = RequestListener::bind(&stack, SERVER).await.unwrap();
+        sender.send(segment(addr("192.0.2.9:4000"), TcpFlags::SYN, 5000)).await.unwrap();
+        let request = within(5, listener.accept_request()).await.unwrap();
+        let mut accepting = Box::pin(request.accept());
+        assert!(poll_once(&mut accepting.as_mut()).await.is_pending());
+        let syn_ack = within(5, receiver.recv()).await.unwrap();
+        assert_eq!(TcpView::parse(&syn_ack[20..]).unwrap().flags(), TcpFlags::SYN | TcpFlags::ACK);
+        // The listener stays with the one that waits.
+        (stack, async move { (accepting.await, drop(listener)).0 }, sender)
+    });
+    drop(driving);
+    let error = other.block_on(async { within(5, accepting).await }).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    assert_eq!((stack.connections(), stack.memory_used()), (0, 0));
+    drop(sender);
 }
 
 #[tokio::test(start_paused = true)]

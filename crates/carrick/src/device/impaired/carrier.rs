@@ -59,11 +59,14 @@ impl Carrier {
                 None => match self.ways.outward.next(now, cx.waker()) {
                     Next::Arrived(_, Carried { bytes, .. }) if self.completes => match unfinished(bytes) {
                         Some(packet) => packet,
-                        None => continue,
+                        None => {
+                            self.ways.outward.note_refused();
+                            continue;
+                        }
                     },
                     Next::Arrived(_, Carried { bytes, .. }) => bytes,
                     Next::Nothing => return Poll::Pending,
-                    Next::Ended(_) => return Poll::Ready(Ok(())),
+                    Next::Ended => return Poll::Ready(Ok(())),
                     Next::Due(at) => {
                         ready!(self.timer.poll_until(self.ways.tokio_instant(at), cx));
                         now = self.ways.now();
@@ -84,8 +87,8 @@ impl Carrier {
                         return if ended { Poll::Ready(Ok(())) } else { Poll::Pending };
                     }
                 }
-                // Any other error is a packet lost.
-                Ok(()) | Err(_) => {}
+                Err(_) => self.ways.outward.note_refused(),
+                Ok(()) => {}
             }
         }
         cx.waker().wake_by_ref();
@@ -143,8 +146,8 @@ impl Sink for Entry<'_> {
         self.borrowed(&whole.concat(), meta)
     }
 
-    /// There is no stack here that could count it, and on a wire it would not have come.
     fn refused(&mut self) -> ControlFlow<()> {
+        self.ways.inward.note_refused();
         self.left = self.left.saturating_sub(1);
         if self.left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

@@ -59,7 +59,10 @@ fn cut(frame: &[u8], meta: &Meta, each: &mut impl FnMut(Bytes)) -> Option<()> {
     if meta.checksum == Checksum::Unknown && size.is_none() {
         return None;
     }
-    let segment = Segment::of(frame)?;
+    let Some(segment) = Segment::of(frame) else {
+        each(finished_datagram(frame).filter(|_| meta.checksum == Checksum::Verified)?);
+        return Some(());
+    };
     if meta.checksum == Checksum::Unknown && !segment.intact {
         // To cut it would make a wrong checksum right.
         return None;
@@ -78,6 +81,29 @@ fn cut(frame: &[u8], meta: &Meta, each: &mut impl FnMut(Bytes)) -> Option<()> {
     segment.write_checksum(&mut packet, false)?;
     each(packet.into());
     Some(())
+}
+
+/// A UDP datagram with its checksum, if it has one at all. Of what uses checksums and is not TCP it is the only one that
+/// comes unfinished.
+fn finished_datagram(packet: &[u8]) -> Option<Bytes> {
+    let ip = IpView::parse(packet).ok()?;
+    if ip.protocol() != Protocol::UDP || ip.fragment().is_some() {
+        return None;
+    }
+    let (src, dst, end) = (ip.src(), ip.dst(), ip.total_len());
+    let at = end.checked_sub(ip.payload().len())?..end;
+    let mut packet = packet.get(..end)?.to_vec();
+    let datagram = packet.get_mut(at)?;
+    if datagram.get(6..8)? == [0, 0] {
+        return None;
+    }
+    datagram.get_mut(6..8)?.fill(0);
+    let mut sum = Sum::pseudo_header(src, dst, Protocol::UDP, datagram.len());
+    sum.add(datagram);
+    // Zero would be none (RFC 768).
+    let sum = NonZeroU16::new(sum.finish()).unwrap_or(NonZeroU16::MAX);
+    datagram.get_mut(6..8)?.copy_from_slice(&sum.get().to_be_bytes());
+    Some(packet.into())
 }
 
 /// The packet as a device wants it that completes checksums; none if it is broken, which nobody behind such a device
@@ -105,7 +131,7 @@ pub(super) fn header_len(packet: &[u8]) -> usize {
 mod tests {
     use super::*;
     use carrick_sim::{Packet, Rng, SegmentView};
-    use carrick_wire::{SeqNum, TcpFlags, TcpHeader};
+    use carrick_wire::{IpHeader, SeqNum, TcpFlags, TcpHeader};
 
     fn packet(v6: bool, text: &[u8]) -> Bytes {
         let [src, dst] = if v6 { ["2001:db8::1", "2001:db8::2"] } else { ["192.0.2.1", "192.0.2.2"] };
@@ -161,6 +187,47 @@ mod tests {
             }
             let meta = Meta { segment_size: Some(1400), ..Meta::default() };
             assert_eq!(all(&spoiled(&packet), meta), [spoiled(&packet)]);
+        }
+    }
+
+    /// A datagram that ends in `word`, with that checksum.
+    fn datagram(v6: bool, word: u16, sum: impl Fn(Sum, &[u8]) -> u16) -> Bytes {
+        let [src, dst] = if v6 { ["2001:db8::1", "2001:db8::2"] } else { ["192.0.2.1", "192.0.2.2"] };
+        let [src, dst]: [IpAddr; 2] = [src, dst].map(|text| text.parse().unwrap());
+        let mut datagram = vec![0x9c, 0x40, 0, 53, 0, 10, 0, 0];
+        datagram.extend_from_slice(&word.to_be_bytes());
+        let field = sum(Sum::pseudo_header(src, dst, Protocol::UDP, datagram.len()), &datagram);
+        datagram[6..8].copy_from_slice(&field.to_be_bytes());
+        let ip = IpHeader { payload_len: datagram.len(), ..IpHeader::new(src, dst, Protocol::UDP) };
+        let mut packet = vec![0; ip.header_len()];
+        ip.emit(&mut packet).unwrap();
+        packet.append(&mut datagram);
+        packet.into()
+    }
+
+    #[test]
+    fn datagrams_have_finished_checksums_too() {
+        let vouched = || Meta { checksum: Checksum::Verified, ..Meta::default() };
+        let partial = |sum: Sum, _: &[u8]| sum.fold();
+        let right = |mut sum: Sum, datagram: &[u8]| {
+            sum.add(datagram);
+            if sum.finish() == 0 { u16::MAX } else { sum.finish() }
+        };
+        for v6 in [false, true] {
+            let mut all_ones = 0;
+            for word in 0..=u16::MAX {
+                let finished = datagram(v6, word, right);
+                all_ones += usize::from(finished[finished.len() - 4..][..2] == [0xff; 2]);
+                assert_eq!(all(&datagram(v6, word, partial), vouched()), [finished]);
+            }
+            assert_eq!(all_ones, 1, "one of them has the sum zero");
+            for (unfinished, meta) in [
+                (datagram(v6, 1, partial), Meta::default()),
+                (datagram(v6, 1, |_, _| 0), vouched()),
+                (datagram(v6, 1, right), vouched()),
+            ] {
+                assert_eq!(all(&unfinished, meta), [&unfinished], "as it is");
+            }
         }
     }
 
