@@ -67,7 +67,7 @@ impl Outlet {
             captures: Arc::new(Captures::new(Arc::clone(&watch))),
             watch,
             departures: Departures::default(),
-            outages: Outages::default(),
+            outages: Outages::new(),
             capabilities,
             own_addresses,
             lost: AtomicU64::new(0),

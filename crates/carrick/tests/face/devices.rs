@@ -276,6 +276,41 @@ async fn t_dev_3_an_outage_is_to_be_seen_at_once_and_until_it_is_over() {
     carrick_covers::covers!("T-DEV-3");
 }
 
+/// Seen: a device failed for one packet, nobody had anything to send after it, and the limit ended a healthy stack.
+#[tokio::test(start_paused = true)]
+async fn t_dev_3_one_lost_packet_and_silence_reach_no_limit() {
+    for still_wrong in [false, true] {
+        let (a, b) = pair(MemoryConfig::default());
+        let state = Arc::new(Mutex::new(State::default()));
+        let server = builder(1).device(a).build().unwrap();
+        let limit = Duration::from_secs(30);
+        let device = Breaks(b, Arc::clone(&state));
+        let client = builder(2).device(device).device_outage_limit(limit).build().unwrap();
+        let c = connect(server, client).await;
+        // A reset is not sent again.
+        state.lock().unwrap().wrong = Some(Wrong::Sending);
+        c.connected.set_zero_linger().unwrap();
+        drop(c.connected);
+        settle().await;
+        state.lock().unwrap().wrong = still_wrong.then_some(Wrong::Sending);
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        let DeviceStatus::Down(outage) = c.client.device_status() else {
+            panic!("{:?}", c.client.device_status())
+        };
+        assert_eq!(outage.lost, 1);
+        let again = within(1, TcpStream::connect(&c.client, SERVER)).await;
+        if still_wrong {
+            // It has not taken a packet for longer than the limit, and says so again.
+            assert_eq!(again.unwrap_err().kind(), ErrorKind::NetworkDown);
+            assert_eq!(c.client.device_status(), DeviceStatus::Ended);
+        } else {
+            again.unwrap();
+            assert_eq!(c.client.device_status(), DeviceStatus::Up);
+        }
+    }
+    carrick_covers::covers!("T-DEV-3");
+}
+
 #[tokio::test(start_paused = true)]
 async fn t_dev_3_with_a_limit_an_outage_reaches_everybody_within_a_second() {
     for wrong in [Wrong::Sending, Wrong::Blocked] {
