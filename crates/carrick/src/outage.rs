@@ -6,6 +6,7 @@
 use crate::error::Failure;
 use crate::kernel::Seldom;
 use crate::watch::{Watch, tells};
+use carrick_core::ConnectionError;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,6 +115,12 @@ impl Outages {
 
     pub(crate) fn now(&self) -> Option<Outage> {
         self.now.with(|down| down.as_ref().map(|down| down.outage.clone()))
+    }
+
+    /// What streams are told of an outage that is worth a warning.
+    pub(crate) fn soft_error(&self) -> Option<ConnectionError> {
+        let since = self.now()?.since;
+        (since.elapsed() >= WORTH_A_WARNING).then_some(ConnectionError::NetworkUnreachable)
     }
 
     /// A packet has not been taken, for an error or for want of room.
