@@ -299,6 +299,9 @@ impl Default for ListenConfig {
     }
 }
 
+/// The least that [`ConnectionConfig::max_segment`] can be.
+const LEAST_MAX_SEGMENT: u16 = 88;
+
 /// Settings of a connection.
 ///
 /// # Examples
@@ -326,6 +329,12 @@ pub struct ConnectionConfig {
     /// Most bytes written and not sent yet, at least 1: writers wait beyond that although the send buffer has room, so
     /// that what is to go out next is decided late (as Linux's `TCP_NOTSENT_LOWAT`). Default none: `send_buffer` alone.
     pub notsent_lowat: Option<u32>,
+    /// Most text of a segment, both ways: less is told the peer than the link takes, and no more is sent however much
+    /// the peer takes (as Linux's `TCP_MAXSEG`). At least 88. Default none: what the MTU leaves.
+    pub max_segment: Option<NonZeroU16>,
+    /// Mark the end of every packet that stands for several segments with PSH, as Linux does, and not only the end of what is written (RFC 9293
+    /// §3.9.1.2). Default false.
+    pub push_bursts: bool,
     /// Offer window scaling (RFC 7323 §2). Default true.
     pub window_scale: bool,
     /// Offer timestamps (RFC 7323 §3). Default true.
@@ -394,6 +403,11 @@ pub struct ConnectionConfig {
 }
 
 impl ConnectionConfig {
+    /// `mss`, or less where that was asked for.
+    pub(crate) fn limit_segment(&self, mss: u16) -> u16 {
+        self.max_segment.map_or(mss, |most| mss.min(most.get().max(LEAST_MAX_SEGMENT)))
+    }
+
     /// How often a passive opener sends its SYN,ACK again.
     pub(crate) fn syn_ack_retries(&self) -> u8 {
         self.syn_retries.saturating_sub(2).max(self.syn_retries.min(1))
@@ -406,6 +420,8 @@ impl Default for ConnectionConfig {
             receive_buffer: 1000 << 10,
             send_buffer: 512 << 10,
             notsent_lowat: None,
+            max_segment: None,
+            push_bursts: false,
             window_scale: true,
             timestamps: true,
             sack: true,

@@ -67,6 +67,11 @@ impl Response {
         self.cwr = self.on;
     }
 
+    /// Whether the window was reduced for what is still outstanding.
+    pub(crate) fn is_reducing(&self, una: SeqNum) -> bool {
+        self.on && self.reduced.after(una)
+    }
+
     /// SND.UNA has moved.
     pub(crate) fn on_advance(&mut self, una: SeqNum) {
         self.reduced = self.reduced.max(una - 1);

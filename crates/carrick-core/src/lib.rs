@@ -70,7 +70,7 @@ pub use config::{
     Cidr, CidrParseError, ConnectionConfig, EcnPolicy, EndpointConfig, KeepAlive, ListenAddr, ListenConfig,
     Rate, ReassemblyLimits, SynCookies, UserTimeoutOption,
 };
-pub use connection::{Connection, TcpInfo};
+pub use connection::{Connection, RecoveryState, TcpInfo};
 pub use counters::{Counters, DiscardReason};
 pub use endpoint::{Dispatch, Endpoint, ParkedEnd, ParkedId, ParkedSyn, Refusal, SynOffer};
 pub use error::{BindError, ConnectError, ConnectionError, SendError};

@@ -1,4 +1,4 @@
-//! A guide for each task. The programs in them are complete: each is a `main.rs` that compiles as it is.
+//! A guide for each task. What has a `main` in them is a whole program, and is compiled as it stands.
 
 #[doc = include_str!("../guides/moving.md")]
 pub mod moving {}

@@ -227,8 +227,9 @@ pub mod tcp {
 
 pub use capture::Capture;
 pub use carrick_core::{
-    Cidr, CidrParseError, ConnectionConfig, ConnectionError, EcnPolicy, EndpointConfig, KeepAlive,
-    ListenAddr, Rate, ReassemblyLimits, Refusal, SynCookies, SynOffer, TcpInfo, TcpState, UserTimeoutOption,
+    Cidr, CidrParseError, ConnectionConfig, ConnectionError, Counters as EndpointCounters, DiscardReason,
+    EcnPolicy, EndpointConfig, KeepAlive, ListenAddr, Rate, ReassemblyLimits, RecoveryState, Refusal,
+    SynCookies, SynOffer, TcpInfo, TcpState, UserTimeoutOption,
 };
 pub use counters::{Counters, TcpCounters};
 #[cfg(feature = "hyper")]

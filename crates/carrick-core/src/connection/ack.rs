@@ -95,6 +95,7 @@ impl Connection {
         if advanced {
             self.path_acked(beyond);
             self.offer_room();
+            self.wait_no_more();
         }
         if fin_acked {
             let State::Open(open) = &self.state else { return };

@@ -1,7 +1,7 @@
 //! Closing: by the application, by both sides, by force (RFC 9293 §3.6, §3.10.4, §3.10.5).
 
 use super::timers::{Timer, Timers};
-use super::{Closed, Connection, End, Last, State};
+use super::{Closed, Connection, End, Last, Push, State};
 use crate::event::TimeWaitRecord;
 use crate::queue::ChunkQueue;
 use crate::state::Phase;
@@ -14,6 +14,7 @@ impl Connection {
     /// nothing. Afterwards, drain.
     pub fn finish(&mut self, cx: &Cx) {
         let cx = self.advance_clock(cx);
+        self.push = Push::Yes;
         match &mut self.state {
             // Remembered until ESTABLISHED: the FIN follows what has been written meanwhile.
             State::SynSent(opening) | State::SynReceived(opening, _) => opening.finish = true,

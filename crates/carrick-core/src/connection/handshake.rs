@@ -82,6 +82,11 @@ pub(crate) fn local_mss(local: IpAddr, mtu: u16) -> u16 {
     mtu.saturating_sub(headers).max(Mss::FLOOR)
 }
 
+/// The MSS that a SYN of ours tells: at most what the application asks for.
+pub(crate) fn offered_mss(config: &ConnectionConfig, local: IpAddr, mtu: u16) -> u16 {
+    config.limit_segment(local_mss(local, mtu))
+}
+
 /// The window of our SYN, never scaled.
 pub(crate) fn initial_window(config: &ConnectionConfig) -> WireWindow {
     WireWindow::new(u16::try_from(config.receive_buffer).unwrap_or(u16::MAX))

@@ -4,10 +4,25 @@ use super::{Connection, State};
 use crate::{ConnectionError, TcpState};
 use core::time::Duration;
 
+/// What a sender is repairing, as Linux tells the states of its congestion avoidance apart.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum RecoveryState {
+    /// Nothing is amiss.
+    #[default]
+    Open,
+    /// Duplicate acknowledgments or SACK blocks have come, too few to tell a loss (RFC 5681 §3.2).
+    Disorder,
+    /// The window was reduced for a router's mark (RFC 3168 §6.1.2), and what was outstanding then still is.
+    Reduced,
+    /// A loss was found by duplicates and is being repaired (RFC 6582, RFC 6675).
+    Recovery,
+    /// The retransmission timer has expired, and nothing has been acknowledged since (RFC 6298 §5).
+    Loss,
+}
+
 /// How a connection is doing: [`Connection::tcp_info`].
 ///
-/// Everything in it is known; what this stack does not keep, such as counts of segments or the least round-trip time,
-/// is not there.
+/// Everything in it is known; what this stack does not keep, such as counts of segments, is not there.
 ///
 /// # Examples
 /// ```
@@ -48,6 +63,12 @@ pub struct TcpInfo {
     pub rtt: Option<Duration>,
     /// Its variation (RTTVAR); none before the first measurement.
     pub rtt_variation: Option<Duration>,
+    /// The least round-trip time that was measured; none before the first measurement.
+    pub min_rtt: Option<Duration>,
+    /// How often the retransmission timeout has been doubled since the last measurement (RFC 6298 §5.5).
+    pub backoff: u8,
+    /// What is being repaired.
+    pub recovery: RecoveryState,
     /// Bytes that the congestion controller lets be in flight (cwnd).
     pub congestion_window: u32,
     /// The slow-start threshold in bytes (ssthresh); none before the first loss, or if the controller has none.
@@ -58,6 +79,8 @@ pub struct TcpInfo {
     pub receive_window: u32,
     /// Bytes sent and not acknowledged, a FIN counted as one; without what is to be sent again.
     pub in_flight: u32,
+    /// Of those, bytes that the peer has said to have out of order (RFC 2018), as far as that is remembered.
+    pub sacked: u32,
     /// Bytes written and not acknowledged, sent or not.
     pub unacknowledged: usize,
     /// Bytes written and never sent.
@@ -72,6 +95,8 @@ pub struct TcpInfo {
     pub retransmitted: u32,
     /// Timeouts in a row without an answer.
     pub timeouts: u8,
+    /// Probes sent since the peer's window closed (RFC 9293 §3.8.6.1).
+    pub window_probes: u8,
     /// Keep-alive probes in a row without an answer.
     pub keep_alive_probes: u8,
     /// What the network has said of our segments without ending the connection.
@@ -98,11 +123,15 @@ impl Connection {
             rto: snd.rtt.rto(),
             rtt: snd.rtt.srtt(),
             rtt_variation: snd.rtt.rttvar(),
+            min_rtt: snd.rtt.least(),
+            backoff: snd.rtt.backoff(),
+            recovery: snd.recovery(),
             congestion_window: congestion.window(),
             slow_start_threshold: congestion.threshold(),
             send_window: snd.wnd,
             receive_window: rcv.window(),
             in_flight: snd.in_flight(),
+            sacked: snd.sacked(),
             unacknowledged: self.to_send.len(),
             unsent: self.unsent(),
             unread: self.received.len(),
@@ -110,6 +139,7 @@ impl Connection {
             bytes_received: rcv.text_received(),
             retransmitted: self.sent_again,
             timeouts: snd.retries,
+            window_probes: snd.probes,
             keep_alive_probes: self.keep_alive_probes,
             soft_error: self.soft_error,
         })

@@ -35,7 +35,7 @@ use core::net::SocketAddr;
 use core::num::NonZeroU8;
 use core::time::Duration;
 use handshake::Peer;
-pub use info::TcpInfo;
+pub use info::{RecoveryState, TcpInfo};
 use path::Path;
 use timers::Timers;
 pub(crate) use transmit::{Plan, emit_header};
@@ -88,6 +88,8 @@ pub struct Connection {
     nodelay: bool,
     /// Only full segments are to leave.
     corked: bool,
+    /// Whether the end of what was written is to reach the peer's application now.
+    push: Push,
     /// SND.UP: how many of the bytes from SND.UNA on lie before it.
     urgent: u32,
     /// Segments sent again since the connection was established, modulo 2^32.
@@ -204,6 +206,16 @@ impl Last {
         let window = Window::new(open.rcv.window()).to_wire(open.rcv.scale);
         Self { flags: TcpFlags::ACK, window, ..Self::reset(open) }
     }
+}
+
+/// The PUSH of RFC 9293 §3.9.1.2: whether the last write was one that nothing follows.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Push {
+    Yes,
+    /// More is to follow, and what does not fill a segment waits for it.
+    Waits,
+    /// More is to follow, and is not waited for any more.
+    No,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -360,6 +372,7 @@ impl Connection {
             end: End::NotYet,
             nodelay,
             corked: false,
+            push: Push::Yes,
             urgent: 0,
             sent_again: 0,
         }
@@ -398,6 +411,26 @@ impl Connection {
     /// [`SendError::Finished`] after [`finish`](Self::finish) or [`close`](Self::close);
     /// [`SendError::Closed`] if the connection has ended.
     pub fn send(&mut self, cx: &Cx, data: &[u8]) -> Result<usize, SendError> {
+        self.push = Push::Yes;
+        self.write(cx, data)
+    }
+
+    /// Writes as [`send`](Self::send) does, when more is about to follow (RFC 9293 MAY-15, Linux's `MSG_MORE`): the end
+    /// that does not fill a segment waits for it, until the peer acknowledges something or
+    /// [`set_nodelay`](Self::set_nodelay) asks for haste, for 200 ms at most, and then leaves without PSH. Afterwards,
+    /// drain.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_more(&mut self, cx: &Cx, data: &[u8]) -> Result<usize, SendError> {
+        if !data.is_empty() {
+            self.push = Push::Waits;
+        }
+        self.write(cx, data)
+    }
+
+    fn write(&mut self, cx: &Cx, data: &[u8]) -> Result<usize, SendError> {
         let cx = self.advance_clock(cx);
         self.may_send()?;
         let taken = self.take_room(&cx, data.len());
@@ -479,6 +512,9 @@ impl Connection {
     pub fn set_nodelay(&mut self, cx: &Cx, nodelay: bool) {
         let cx = self.advance_clock(cx);
         self.nodelay = nodelay;
+        if nodelay {
+            self.wait_no_more();
+        }
         self.rearm(cx.now);
     }
 
@@ -497,6 +533,18 @@ impl Connection {
         }
         self.corked = corked;
         self.rearm(cx.now);
+    }
+
+    /// What was to wait for more waits no longer.
+    pub(crate) fn wait_no_more(&mut self) {
+        if self.push == Push::Waits {
+            self.push = Push::No;
+        }
+    }
+
+    /// Whether the end of what was written waits for more.
+    const fn holds_back(&self) -> bool {
+        self.corked || matches!(self.push, Push::Waits)
     }
 
     /// The bytes that can be read, in order. Then [`consume`](Self::consume) them.
@@ -739,6 +787,7 @@ impl Connection {
             end,
             nodelay,
             corked,
+            push,
             urgent,
             // A statistic, which changes nothing.
             sent_again: _,
@@ -777,7 +826,7 @@ impl Connection {
         (urgent_unread, keep_alive_probes, keep_alive_due, received_dscp).hash(state);
         // Without a limit on the wait it does not matter how long it has lasted.
         self.patience().map(|_| now.since(*moved)).hash(state);
-        (nodelay, corked, urgent).hash(state);
+        (nodelay, corked, push, urgent).hash(state);
     }
 }
 

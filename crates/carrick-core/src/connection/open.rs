@@ -31,7 +31,7 @@ impl Connection {
         let unscaled = (WindowScale::ZERO, WindowScale::ZERO);
         let (snd_scale, rcv_scale) =
             peer.scale.map_or(unscaled, |scale| (scale, handshake::local_scale(&self.config)));
-        let mss = handshake::local_mss(self.tuple.local, self.link.least_mtu);
+        let mss = handshake::offered_mss(&self.config, self.tuple.local, self.link.least_mtu);
 
         let mut rcv = Receiver::new(
             peer.irs,
@@ -46,7 +46,8 @@ impl Connection {
         }
         rcv.ts_recent = peer.ts_recent.map(|recent| (recent, now));
 
-        let mut snd = Sender::new(opening.iss, peer.mss.get(), snd_scale, &self.config);
+        let mut snd =
+            Sender::new(opening.iss, self.config.limit_segment(peer.mss.get()), snd_scale, &self.config);
         // Who has sent a SYN without asking may have to echo marks, and must not ask for any (RFC 3168 §6.1.1).
         snd.ecn.on = peer.ecn && (opening.passive || handshake::asks_for_ecn(&self.config, opening.retries));
         snd.rtt = opening.rtt;

@@ -80,6 +80,14 @@ impl Connection {
         self.config.linger
     }
 
+    /// Says how long FIN-WAIT-2 may last once the application has let go of the stream; see
+    /// [`ConnectionConfig::fin_wait_2`]. Afterwards, drain.
+    pub fn set_fin_wait_2(&mut self, cx: &Cx, limit: Duration) {
+        let now = self.advance_clock(cx).now;
+        self.settings().fin_wait_2 = limit;
+        self.rearm(now);
+    }
+
     /// Limits how much may be written and not sent yet; see [`ConnectionConfig::notsent_lowat`]. Afterwards, drain.
     pub fn set_notsent_lowat(&mut self, cx: &Cx, most: Option<u32>) {
         self.advance_clock(cx);

@@ -1,6 +1,6 @@
 //! Deadlines: one of each kind at most (RFC 9293 §3.10.8, RFC 6298 §5).
 
-use super::{Connection, Last, Opening, State};
+use super::{Connection, Last, Opening, Push, State};
 use crate::send::CORK;
 use crate::state::Phase;
 use crate::{ConnectionError, Cx, Instant};
@@ -145,6 +145,8 @@ impl Connection {
             return;
         }
         open.snd.on_persist();
+        // What has waited for more for so long is not followed soon.
+        self.push = Push::Yes;
         let retries = open.snd.retries;
         if open.snd.wnd == 0 {
             self.unanswered(retries, self.config.retries);
@@ -234,7 +236,7 @@ impl Connection {
                 let snd = &open.snd;
                 let rto = snd.rtt.rto();
                 let segment_size = || u32::from(open.segment_size(self.tuple.local, self.path.mtu, 0));
-                let corked = self.corked && snd.wnd > 0 && snd.only_partial(queued, segment_size());
+                let corked = self.holds_back() && snd.wnd > 0 && snd.only_partial(queued, segment_size());
                 if (snd.outstanding() || snd.ecn.held) && snd.wnd > 0 {
                     self.timers.start(Timer::Retransmit, now + rto);
                     if corked {

@@ -2,7 +2,7 @@
 
 use super::handshake::{self, ts_clock};
 use super::timers::Timer;
-use super::{Closed, Connection, Last, State};
+use super::{Closed, Connection, Last, Push, State};
 use crate::ecn::Echo;
 use crate::recv::ack_policy::MAX_DELAY;
 use crate::send::{Sendable, Terms};
@@ -114,7 +114,7 @@ impl Connection {
         if !opening.due {
             return None;
         }
-        let mss = handshake::local_mss(self.tuple.local, self.link.least_mtu);
+        let mss = handshake::offered_mss(&self.config, self.tuple.local, self.link.least_mtu);
         let ts_now = ts_clock(cx.now, self.link.ts_offset);
         let flags = match peer {
             Some(peer) => peer.syn_ack_flags(),
@@ -202,7 +202,7 @@ impl Connection {
         }
         let last = sendable.len > 0 && offset.saturating_add(sendable.len) == queued;
         let mut flags = TcpFlags::ACK;
-        if last {
+        if self.push == Push::Yes && (last || self.config.push_bursts && sendable.len > usize::from(mss)) {
             flags |= TcpFlags::PSH;
         }
         if sendable.fin {
@@ -239,8 +239,8 @@ impl Connection {
 
     /// How the application wants what it has written to be sent.
     fn terms(&self) -> Terms {
-        let Self { nodelay, corked, .. } = *self;
-        let corked = corked && !fault!(self.config, CorkIgnored);
+        let nodelay = self.nodelay;
+        let corked = self.holds_back() && !fault!(self.config, CorkIgnored);
         Terms { queued: self.to_send.len(), urgent: self.urgent > 0, nodelay, corked }
     }
 

@@ -357,7 +357,7 @@ impl Endpoint {
         peer: &Peer,
         ts_val: u32,
     ) {
-        let mss = handshake::local_mss(tuple.local, self.least_mtu);
+        let mss = handshake::offered_mss(config, tuple.local, self.least_mtu);
         let tcp = TcpHeader {
             seq: iss,
             ack: peer.irs + 1,

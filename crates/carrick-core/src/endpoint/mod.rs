@@ -180,6 +180,16 @@ impl Endpoint {
         }
     }
 
+    /// Settings of the connections that come of a listener from now on, handshakes under way included: all but
+    /// [`receive_buffer`](ConnectionConfig::receive_buffer), of which their peers have been told. Does nothing if there
+    /// is no such listener.
+    pub fn set_listener_connection(&mut self, id: ListenerId, connection: ConnectionConfig) {
+        if let Some(listener) = self.listeners.get_mut(id) {
+            let receive_buffer = listener.connection.receive_buffer;
+            listener.connection = Arc::new(ConnectionConfig { receive_buffer, ..connection });
+        }
+    }
+
     /// Sets how many half-open records a listener may have, parked SYNs included: [`ListenConfig::max_half_open`].
     pub fn set_listener_max_half_open(&mut self, id: ListenerId, most: u32) {
         if let Some(listener) = self.listeners.get_mut(id) {

@@ -74,6 +74,16 @@ impl FastRecovery {
         self.stage != Stage::Watching
     }
 
+    /// Bytes that the peer has said to have beyond SND.UNA.
+    pub(crate) fn sacked(&self) -> u32 {
+        self.sacked.len()
+    }
+
+    /// Whether something suggests that segments were lost or overtaken.
+    pub(crate) fn suspects(&self) -> bool {
+        self.duplicates > 0 || self.sacked() > 0
+    }
+
     /// Whether the retransmission timer stays as the first partial ACK set it (RFC 6582 §4).
     pub(crate) fn impatient(&self) -> bool {
         self.stage == Stage::Partial

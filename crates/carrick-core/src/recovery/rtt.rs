@@ -27,6 +27,8 @@ pub(crate) struct Rtt {
     rto: u32,
     min_rto: u32,
     max_rto: u32,
+    /// The least sample; a statistic.
+    least: u32,
     /// How often the timeout has been doubled since the last sample or progress.
     backoff: u8,
 }
@@ -34,7 +36,7 @@ pub(crate) struct Rtt {
 impl Hash for Rtt {
     /// Where floor and ceiling are one, no measurement changes the timeout: all such situations are one.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { srtt, rttvar, rto, min_rto, max_rto, backoff } = *self;
+        let Self { srtt, rttvar, rto, min_rto, max_rto, least: _, backoff } = *self;
         if min_rto == max_rto {
             max_rto.hash(state);
         } else {
@@ -55,7 +57,7 @@ impl Rtt {
     pub(crate) fn new(min_rto: Duration, max_rto: Duration) -> Self {
         let max_rto = micros(max_rto).max(micros(LEAST_CEILING));
         let min_rto = micros(min_rto).clamp(micros(GRANULARITY), max_rto);
-        Self { srtt: 0, rttvar: 0, rto: micros(INITIAL_RTO), min_rto, max_rto, backoff: 0 }
+        Self { srtt: 0, rttvar: 0, rto: micros(INITIAL_RTO), min_rto, max_rto, least: u32::MAX, backoff: 0 }
     }
 
     /// SRTT, once known.
@@ -66,6 +68,16 @@ impl Rtt {
     /// RTTVAR, once known.
     pub(crate) fn rttvar(&self) -> Option<Duration> {
         (self.srtt > 0).then(|| duration(self.rttvar))
+    }
+
+    /// The least round trip that was measured, once there has been one.
+    pub(crate) fn least(&self) -> Option<Duration> {
+        (self.srtt > 0).then(|| duration(self.least))
+    }
+
+    /// How often the timeout has been doubled since the last sample.
+    pub(crate) const fn backoff(&self) -> u8 {
+        self.backoff
     }
 
     /// The floor is for the timeout itself, so doubling starts from there.
@@ -83,6 +95,7 @@ impl Rtt {
     pub(crate) fn sample(&mut self, rtt: Duration, per_round_trip: u32) {
         // A peer that holds on for days must not overflow the arithmetic; beyond the ceiling all is one.
         let rtt = micros(rtt).clamp(1, self.max_rto);
+        self.least = self.least.min(rtt);
         if self.srtt == 0 || self.backoff >= FORGET_AFTER {
             (self.srtt, self.rttvar) = (rtt, rtt / 2);
         } else {

@@ -22,7 +22,7 @@ use crate::congestion::{Acked, Congestion};
 use crate::ecn::Response;
 use crate::recovery::fast::{Advance, FastRecovery};
 use crate::recovery::rtt::Rtt;
-use crate::{ConnectionConfig, Instant};
+use crate::{ConnectionConfig, Instant, RecoveryState};
 use alloc::boxed::Box;
 use carrick_wire::{SackBlocks, SeqNum, Window, WindowScale};
 use core::time::Duration;
@@ -158,6 +158,22 @@ impl Sender {
     pub(crate) fn only_partial(&self, queued: usize, mss: u32) -> bool {
         let may_wait = !self.fin && self.forced == Forced::Nothing;
         may_wait && self.pending(queued) && self.fin_seq(queued).distance_from(self.next) < mss
+    }
+
+    /// Bytes beyond SND.UNA that the peer has said to have (RFC 2018).
+    pub(crate) fn sacked(&self) -> u32 {
+        self.fast.as_ref().map_or(0, |fast| fast.sacked())
+    }
+
+    /// What is being repaired.
+    pub(crate) fn recovery(&self) -> RecoveryState {
+        match &self.fast {
+            _ if self.retries > 0 && self.wnd > 0 => RecoveryState::Loss,
+            Some(fast) if fast.recovering() => RecoveryState::Recovery,
+            _ if self.ecn.is_reducing(self.una) => RecoveryState::Reduced,
+            Some(fast) if fast.suspects() => RecoveryState::Disorder,
+            _ => RecoveryState::Open,
+        }
     }
 
     /// What was held back because it does not fill a segment leaves at once.

@@ -2,7 +2,8 @@
 
 use crate::support::*;
 use carrick_core::{
-    BindError, Cx, DiscardReason, EndpointEvent, Frame, ListenAddr, ListenConfig, SynCookies,
+    BindError, ConnectionConfig, Cx, DiscardReason, EndpointEvent, Frame, ListenAddr, ListenConfig,
+    SynCookies,
 };
 use carrick_covers::covers;
 use carrick_sim::Span;
@@ -215,4 +216,26 @@ fn mart_8_port_zero_is_dropped() {
     node.receive(start(), &bare_syn(PEER, "192.0.2.2:0"));
     node.nothing();
     covers!("MART-8");
+}
+
+#[test]
+fn a_listener_s_settings_change_for_what_comes_of_it_from_then_on() {
+    let (mut node, listener) = Node::listening(config(), ListenConfig::default());
+    let mss_of = |node: &mut Node, src: &str| {
+        let syn = bare_syn(src, HTTP);
+        let _ = node.receive(start(), &syn);
+        let answer = node.only();
+        (answer.tcp.options.mss, answer.tcp.window.get())
+    };
+    assert_eq!(mss_of(&mut node, "203.0.113.7:1"), (Some(1460), 65_535));
+    let changed = ConnectionConfig {
+        max_segment: NonZeroU16::new(1000),
+        // Peers have been told of the old one, and of the scale that goes with it.
+        receive_buffer: 5000,
+        ..ConnectionConfig::default()
+    };
+    node.endpoint.set_listener_connection(listener, changed);
+    assert_eq!(mss_of(&mut node, "203.0.113.7:2"), (Some(1000), 65_535));
+    node.endpoint.unlisten(listener);
+    node.endpoint.set_listener_connection(listener, ConnectionConfig::default());
 }

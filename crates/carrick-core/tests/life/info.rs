@@ -1,6 +1,6 @@
 //! What a connection tells of itself.
 
-use carrick_core::{Connection, KeepAlive, TcpInfo, TcpState};
+use carrick_core::{Connection, EcnPolicy, KeepAlive, RecoveryState, TcpInfo, TcpState};
 use carrick_sim::{Scene, Span, seg};
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -115,4 +115,87 @@ fn quick_is_what_it_says() {
     assert!(!quick(&mut s));
     s.inject(seg().seq(18).ack(1).len(1));
     s.expect_nothing();
+}
+
+#[test]
+fn what_is_repaired_is_told() {
+    let mut s = Scene::builder().mss(1000).sack(true).established();
+    let recovery = |s: &mut Scene| info(s).unwrap().recovery;
+    assert_eq!(recovery(&mut s), RecoveryState::Open);
+    s.send([1; 6000]);
+    while s.take().is_some() {}
+    s.advance(10.ms());
+    s.inject(seg().seq(1).ack(1).sack(&[(1001, 2001)]));
+    let disorder = info(&mut s).unwrap();
+    assert_eq!((disorder.recovery, disorder.sacked), (RecoveryState::Disorder, 1000));
+    s.inject(seg().seq(1).ack(1).sack(&[(1001, 3001)]));
+    s.inject(seg().seq(1).ack(1).sack(&[(1001, 4001)]));
+    let found = info(&mut s).unwrap();
+    assert_eq!((found.recovery, found.sacked), (RecoveryState::Recovery, 3000));
+    s.expect(seg().seq(1).ack(1).len(1000));
+    s.inject(seg().seq(1).ack(6001));
+    let end = info(&mut s).unwrap();
+    assert_eq!((end.recovery, end.sacked), (RecoveryState::Open, 0));
+
+    s.send([1; 1000]);
+    assert!(s.take().is_some());
+    s.advance(end.rto);
+    assert!(s.take().is_some());
+    let lost = info(&mut s).unwrap();
+    assert_eq!((lost.recovery, lost.backoff), (RecoveryState::Loss, 1));
+    s.inject(seg().seq(1).ack(7001));
+    assert_eq!(recovery(&mut s), RecoveryState::Open);
+}
+
+#[test]
+fn a_reduced_window_is_told() {
+    let mut s = Scene::builder().mss(1000).config(|config| config.ecn = EcnPolicy::Accept).listening();
+    s.inject(seg().syn().ece().cwr().seq(0).mss(1000));
+    assert!(s.take().is_some());
+    s.inject(seg().seq(1).ack(1));
+    assert!(s.accept());
+    s.send([1; 4000]);
+    while s.take().is_some() {}
+    s.inject(seg().ece().seq(1).ack(1001));
+    assert_eq!(info(&mut s).unwrap().recovery, RecoveryState::Reduced);
+    while s.take().is_some() {}
+    s.inject(seg().seq(1).ack(4001));
+    assert_eq!(info(&mut s).unwrap().recovery, RecoveryState::Open);
+}
+
+#[test]
+fn the_least_round_trip_and_probes_are_told() {
+    let mut s = Scene::builder().config(|c| c.nodelay = true).established();
+    for (trip, least) in [(80, 80), (30, 30), (60, 30)] {
+        s.send(b"x");
+        assert!(s.take().is_some());
+        s.advance(trip.ms());
+        let acknowledged = info(&mut s).unwrap().bytes_acknowledged as u32;
+        s.inject(seg().seq(1).ack(acknowledged + 2));
+        let told = info(&mut s).unwrap().min_rtt.unwrap();
+        assert!(told <= least.ms(), "{told:?}");
+    }
+    assert_eq!(info(&mut s).unwrap().window_probes, 0);
+    s.inject(seg().seq(1).ack(4).window(0));
+    s.send(b"y");
+    while s.take().is_none() {
+        assert!(s.advance_to_next_timer().is_some());
+    }
+    assert_eq!(info(&mut s).unwrap().window_probes, 1);
+}
+
+#[test]
+fn fin_wait_2_can_be_bounded_late() {
+    let mut s = Scene::established();
+    s.finish();
+    s.expect(seg().fin().seq(1).ack(1));
+    s.inject(seg().seq(1).ack(2));
+    s.with("set", |connection, cx| connection.set_fin_wait_2(cx, Duration::from_secs(1)));
+    s.advance(100.secs());
+    assert_eq!(s.state(), TcpState::FinWait2, "the application is there");
+    s.close();
+    s.advance(999.ms());
+    assert_eq!(s.state(), TcpState::FinWait2);
+    s.advance(1.ms());
+    assert_eq!(s.state(), TcpState::Closed);
 }

@@ -6,6 +6,7 @@ mod edges;
 mod fast;
 mod long;
 mod nagle;
+mod push;
 mod room;
 mod timer;
 mod urgent;

@@ -41,7 +41,7 @@ impl Listener for TcpListener {
             Ok(accepted) => accepted,
             // No error of ours passes: the stack has ended, and asking again would give the same at once, for ever.
             Err(error) => {
-                tracing::error!(%error, "no more connections to accept");
+                tracing::debug!(target: "carrick::stack", %error, "axum's server gets no more connections");
                 std::future::pending().await
             }
         }

@@ -10,6 +10,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
 
 /// What one transfer moved, and what it cost.
 pub(crate) struct Transfer {
@@ -40,9 +41,17 @@ pub(crate) async fn run(link: &Link, bytes: u64) -> io::Result<Vec<Transfer>> {
             let style = style.expect("the template is well formed");
             let bar = ProgressBar::new(bytes).with_style(style);
             let start = Instant::now();
-            let (received, costs) = match &link.near {
-                Near::Kernel => with_kernel(&listener, sender, bytes, &bar).await?,
-                Near::Stack(near, _) => in_memory(near, &listener, sender, bytes, &bar).await?,
+            let transfer = async {
+                match &link.near {
+                    Near::Kernel => with_kernel(&listener, sender, bytes, &bar).await,
+                    Near::Stack(near, _) => in_memory(near, &listener, sender, bytes, &bar).await,
+                }
+            };
+            let (received, costs) = tokio::select! {
+                done = transfer => done?,
+                () = stalled(&bar) => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no progress for {PATIENCE:?}")));
+                }
             };
             let took = start.elapsed();
             bar.finish_and_clear();
@@ -63,6 +72,17 @@ pub(crate) async fn run(link: &Link, bytes: u64) -> io::Result<Vec<Transfer>> {
     Ok(transfers)
 }
 
+/// How long a transfer may make no progress.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until there has been no progress for that long.
+async fn stalled(bar: &ProgressBar) {
+    let mut seen = None;
+    while seen.replace(bar.position()) != Some(bar.position()) {
+        tokio::time::sleep(PATIENCE).await;
+    }
+}
+
 type Costs = Vec<(&'static str, Duration)>;
 
 /// The kernel's TCP on its own thread, carrick on this one.
@@ -73,17 +93,18 @@ async fn with_kernel(
     bar: &ProgressBar,
 ) -> io::Result<(Tally, Costs)> {
     let (to, near_bar) = (listener.local_addr()?, bar.clone());
-    let near = thread::spawn(move || {
+    let (done, near) = oneshot::channel();
+    thread::spawn(move || {
         let cpu = thread_cpu();
-        let received = kernel_side(to, sender == Sender::Near, bytes, &near_bar)?;
-        Ok::<_, io::Error>((thread_cpu() - cpu, received))
+        let received = kernel_side(to, sender == Sender::Near, bytes, &near_bar);
+        let _nobody_waits = done.send(received.map(|received| (thread_cpu() - cpu, received)));
     });
     let cpu = thread_cpu();
     let (stream, _) = listener.accept().await?;
     let far_received = carrick_side(stream, sender == Sender::Far, bytes, bar).await?;
     let far_cpu = thread_cpu() - cpu;
     let (near_cpu, near_received) =
-        near.join().map_err(|_| io::Error::other("the kernel's side panicked"))??;
+        near.await.map_err(|_| io::Error::other("the kernel's side panicked"))??;
     let costs = vec![
         ("carrick", far_cpu - far_received.hashing()),
         ("kernel's socket", near_cpu - near_received.hashing()),
