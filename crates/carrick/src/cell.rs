@@ -1,8 +1,9 @@
 //! A connection behind its lock, with the wakers of its stream.
 //!
 //! Lock order, asserted in debug builds: a thread holds at most one connection's lock, and takes the
-//! endpoint's under none. The locks of [`kernel`](crate::kernel), of the work list and of rings are leaves:
-//! nothing is locked under them, except the work list under that of the retired, whose events are applied there.
+//! endpoint's under none. The locks of [`kernel`](crate::kernel), that of an outage among them, of the work list and of
+//! rings are leaves: nothing is locked under them, except the work list under that of the retired, whose events are
+//! applied there.
 //! That of the captures is taken under either, and held while the device takes a packet and a writer writes it down.
 
 use crate::error::{Failure, io_error};

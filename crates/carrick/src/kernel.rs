@@ -5,12 +5,40 @@
 //!   sees it. So a frame handed back by a retired cell never meets the same cell again.
 //! * [`AcceptQueue`]: a connection pushed while its listener ends is taken exactly once, by the application, by
 //!   the end of the listener, or by whoever tried to push it.
+//! * [`Seldom`]: once everybody has let go of something that seldom is there, its flag says whether it is.
 //!
 //! `tests/loom.rs` includes this file with loom's locks and atomics in place of [`sync`](super::sync).
 
 use super::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use std::collections::VecDeque;
 use std::task::Waker;
+
+/// Something that seldom is there, and a flag that says so to those who pass often.
+pub(crate) struct Seldom<T> {
+    any: AtomicBool,
+    inner: Mutex<Option<T>>,
+}
+
+impl<T> Seldom<T> {
+    pub(crate) fn new() -> Self {
+        Self { any: AtomicBool::new(false), inner: Mutex::new(None) }
+    }
+
+    /// Without the lock: what other threads do meanwhile may be missed.
+    #[inline]
+    pub(crate) fn is_there(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
+    /// Looks at it and may change it. The flag follows under the same hold of the lock: of two changes the later one
+    /// sets it.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Option<T>) -> R) -> R {
+        let mut inner = self.inner.lock();
+        let result = f(&mut inner);
+        self.any.store(inner.is_some(), Ordering::Relaxed);
+        result
+    }
+}
 
 /// Wakes one task, from any thread.
 ///

@@ -1,8 +1,8 @@
 //! The way out of a stack: every packet of every connection and of the endpoint leaves through here.
 //!
 //! What the device cannot do is done here and nowhere else: super-segments are cut for devices without
-//! segmentation (or that refuse what they should take), partial checksums completed for devices that do not complete them, and packets to one of the
-//! stack's own addresses go into a ring that the device task reads, never to the device.
+//! segmentation (or that refuse what they should take), partial checksums completed for devices that do not complete
+//! them, and packets to one of the stack's own addresses go into a ring that the device task reads, never to the device.
 
 use crate::capture::Captures;
 use crate::counters::{Departed, Departures};
@@ -67,7 +67,7 @@ impl Outlet {
             captures: Arc::new(Captures::new(Arc::clone(&watch))),
             watch,
             departures: Departures::default(),
-            outages: Outages::default(),
+            outages: Outages::new(),
             capabilities,
             own_addresses,
             lost: AtomicU64::new(0),
@@ -127,7 +127,7 @@ impl Outlet {
             Taken::Payload(n) => n,
         };
         if transmit.checksum_is_partial() {
-            self.departed(&transmit, len, segment_size);
+            self.departed(&transmit, len, segment_size, taken == Taken::All);
         }
         if tells(Level::TRACE) {
             self.watch.packet("sent", transmit.header(), len);
@@ -136,8 +136,8 @@ impl Outlet {
         sent
     }
 
-    /// Counts a TCP packet with the first `len` bytes of its payload.
-    fn departed(&self, transmit: &Transmit<'_>, len: usize, segment_size: Option<NonZeroU16>) {
+    /// Counts a TCP packet with the first `len` bytes of its payload, and its FIN if it left whole.
+    fn departed(&self, transmit: &Transmit<'_>, len: usize, segment_size: Option<NonZeroU16>, whole: bool) {
         let header = transmit.header();
         let flags = tcp_flags(header);
         let reset = flags & RST != 0;
@@ -145,7 +145,7 @@ impl Outlet {
         let departed = if segment_size.is_none() && old == 0 && !reset {
             Departed::ONE
         } else {
-            let seqs = len + usize::from(flags & FIN != 0) + usize::from(flags & SYN != 0);
+            let seqs = sequence_numbers(flags, len, whole);
             let size = segment_size.map_or(len, |size| size.get().into());
             Departed::new(len, size, seqs, old, reset)
         };
@@ -299,6 +299,11 @@ fn tcp_flags(header: &[u8]) -> u8 {
     header.get(ip + 13).copied().unwrap_or(0)
 }
 
+/// How many sequence numbers have left with the first `len` bytes: a FIN stays with the rest of the text.
+fn sequence_numbers(flags: u8, len: usize, whole: bool) -> usize {
+    len + usize::from(flags & FIN != 0 && whole) + usize::from(flags & SYN != 0)
+}
+
 fn destination(header: &[u8]) -> Option<IpAddr> {
     if version(header) == 4 {
         let bytes: [u8; 4] = header.get(16..20)?.try_into().ok()?;
@@ -306,4 +311,24 @@ fn destination(header: &[u8]) -> Option<IpAddr> {
     }
     let bytes: [u8; 16] = header.get(24..40)?.try_into().ok()?;
     Some(IpAddr::V6(Ipv6Addr::from(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seen: of a packet with a FIN the device took only what had been sent before. For the FIN, which stayed, the last
+    /// segment counted as one with something new in it as well.
+    #[test]
+    fn a_fin_that_stays_is_not_counted() {
+        let counted = |len, whole| {
+            let Departed { segments, again, .. } =
+                Departed::new(len, 1000, sequence_numbers(FIN, len, whole), 1000, false);
+            (segments, again)
+        };
+        assert_eq!(counted(1000, false), (0, 1));
+        assert_eq!(counted(1000, true), (1, 1), "the FIN is new");
+        assert_eq!(counted(2000, false), (1, 1));
+        assert_eq!(sequence_numbers(SYN | FIN, 10, true), 12);
+    }
 }

@@ -422,10 +422,13 @@ impl StackBuilder {
         Self { memory_limit: bytes, ..self }
     }
 
-    /// After how long an outage everything ends: the device has taken none of the packets that it was offered for so long,
-    /// be it that it fails for each or that it has no room. Every stream, accept and connect then gets
-    /// [`NetworkDown`](io::ErrorKind::NetworkDown), as if the device had ended. Default never: packets are lost as on a cut
-    /// cable, and connections wait for as long as their own timeouts let them, to go on when the device does.
+    /// After how long an outage everything ends: the device has taken none of the packets that it was offered for so
+    /// long, be it that it fails for each or that it has no room. Every stream, accept and connect then gets
+    /// [`NetworkDown`](io::ErrorKind::NetworkDown), as if the device had ended. Default never: packets are lost as on a
+    /// cut cable, and connections wait for as long as their own timeouts let them, to go on when the device does.
+    ///
+    /// While packets wait for room, time alone counts. Failures count only if they go on: the last one came at least a
+    /// third of the limit after the first. One packet that the device lost, and nothing to send after it, ends nothing.
     ///
     /// # Examples
     /// ```

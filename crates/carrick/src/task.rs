@@ -5,9 +5,9 @@
 //! timer that it stops. Only a device that never runs dry cannot put timers off for longer than
 //! [`MOST_LATE`].
 //!
-//! Where packets come one at a time and there is but one worker, most turns are cut down to *visits*: a visit takes one packet
-//! and lets those run whom it has woken, before the device is asked for more. Their answer leaves earlier by what the rest
-//! of a turn takes; and if it draws the next packet at once, there is no asking in vain. A deadline, or whoever has raised
+//! Where packets come one at a time and there is but one worker, most turns are cut down to *visits*: a visit takes one
+//! packet and lets those run whom it has woken, before the device is asked for more. Their answer leaves earlier by what
+//! the rest of a turn takes; and if it draws the next packet at once, there is no asking in vain. A deadline, or whoever has raised
 //! the signal, gets a turn.
 
 use crate::cell::Cell;
@@ -73,6 +73,8 @@ pub(crate) struct DeviceTask {
     alone: bool,
     /// What has been told of memory, and when.
     pressure: (Pressure, Instant),
+    /// When there was a warning of an outage.
+    outage_told: Option<tokio::time::Instant>,
 }
 
 /// What is remembered between packets and settling.
@@ -123,6 +125,7 @@ impl DeviceTask {
             visits: 0,
             alone: Handle::current().metrics().num_workers() == 1,
             pressure: (Pressure::None, Instant::ZERO),
+            outage_told: None,
         }
     }
 
@@ -174,7 +177,8 @@ impl DeviceTask {
         more |= self.serve_endpoint(began, dry);
         let shared = &*self.shared;
         if shared.outlet.outages.are_any()
-            && let Some(at) = shared.outlet.outages.look(shared.outage_limit, shared.watch())?
+            && let Some(at) =
+                shared.outlet.outages.look(shared.outage_limit, &mut self.outage_told, shared.watch())?
         {
             self.until = self.until.min(shared.instant(at));
         }
@@ -408,11 +412,13 @@ impl DeviceTask {
                 let mut work = shared.work();
                 if work.unsent.is_empty() {
                     shared.outlet.clear_congestion();
-                    shared.outlet.outages.nothing_waits(shared.watch());
                 }
                 work.unsent.pop_front()
             };
-            let Some(cell) = cell else { return Ok(false) };
+            let Some(cell) = cell else {
+                shared.outlet.outages.nothing_waits(shared.watch());
+                return Ok(false);
+            };
             let core_cx = core_cx.get_or_insert_with(|| shared.cx(shared.now()));
             let settled = {
                 let mut state = cell.lock();

@@ -29,7 +29,7 @@ mod sync {
     }
 }
 
-use kernel::{AcceptQueue, Popped, Retiring, Signal};
+use kernel::{AcceptQueue, Popped, Retiring, Seldom, Signal};
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread;
@@ -448,4 +448,57 @@ fn t_asy_5_who_looks_before_listening_is_not() {
 #[test]
 fn t_asy_5_nor_who_begins_to_watch_between_two_holds() {
     must_fail("a watcher that is never told", || watch(1, Without::OneHold));
+}
+
+/// `Seldom` with the flag set after the lock has been given up.
+struct Late {
+    any: AtomicBool,
+    inner: Mutex<Option<()>>,
+}
+
+impl Late {
+    fn new() -> Self {
+        Self { any: AtomicBool::new(false), inner: Mutex::new(None) }
+    }
+
+    fn is_there(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
+    fn with(&self, f: impl FnOnce(&mut Option<()>)) {
+        let there = {
+            let mut inner = self.inner.lock();
+            f(&mut inner);
+            inner.is_some()
+        };
+        self.any.store(there, Ordering::Relaxed);
+    }
+}
+
+/// An outage ends on one thread while another one meets the next: the flag says what there is.
+macro_rules! outage_ends_and_begins {
+    ($kind:ty) => {
+        || {
+            let outage = Arc::new(<$kind>::new());
+            outage.with(|outage| *outage = Some(()));
+            let begins = {
+                let outage = outage.clone();
+                thread::spawn(move || outage.with(|outage| *outage = Some(())))
+            };
+            outage.with(|outage| *outage = None);
+            begins.join().expect("the other thread ends");
+            let flag = outage.is_there();
+            outage.with(|outage| assert_eq!(flag, outage.is_some(), "the flag and what there is"));
+        }
+    };
+}
+
+#[test]
+fn t_dev_3_the_flag_of_an_outage_is_right() {
+    loom::model(outage_ends_and_begins!(Seldom<()>));
+}
+
+#[test]
+fn t_dev_3_unless_it_is_set_after_the_lock() {
+    must_fail("a flag that contradicts what there is", outage_ends_and_begins!(Late));
 }

@@ -146,7 +146,12 @@ impl TcpStream {
         };
         drop(state);
         drop(replaced);
-        result
+        // Nobody had a chance to answer.
+        let why = |error: io::Error| match self.stack.outlet.outages.soft_error() {
+            Some(outage) if error.kind() == io::ErrorKind::TimedOut => io_error(outage),
+            _ => error,
+        };
+        result.map_err(why)
     }
 
     /// The address and port on the stack's side.

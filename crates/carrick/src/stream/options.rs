@@ -416,6 +416,9 @@ impl TcpStream {
 
     /// How the connection is doing: round-trip time, windows, what is under way.
     ///
+    /// While the device has taken no packet for half a second, its `soft_error` is
+    /// [`NetworkUnreachable`](crate::ConnectionError::NetworkUnreachable), if the connection has no other.
+    ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) once the connection is over, TIME-WAIT included.
     ///
@@ -432,7 +435,9 @@ impl TcpStream {
     /// # }
     /// ```
     pub fn tcp_info(&self) -> io::Result<TcpInfo> {
-        self.look(Connection::tcp_info)?.ok_or_else(not_connected)
+        let mut info = self.look(Connection::tcp_info)?.ok_or_else(not_connected)?;
+        info.soft_error = info.soft_error.or_else(|| self.stack.outlet.outages.soft_error());
+        Ok(info)
     }
 
     /// The state by its RFC name (RFC 9293 §3.3.2), also when [`tcp_info`](Self::tcp_info) has nothing to say any more:

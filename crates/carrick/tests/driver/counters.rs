@@ -4,7 +4,7 @@ use crate::common::*;
 use carrick::device::Packet;
 use carrick::device::channel::channel;
 use carrick::device::memory::{MemoryConfig, pair};
-use carrick::{ConnectionConfig, Stack, TcpCounters, TcpListener, TcpStream};
+use carrick::{ConnectionConfig, Refusal, RequestListener, Stack, TcpCounters, TcpListener, TcpStream};
 use carrick_wire::segmentation::complete_checksum;
 use carrick_wire::{IpHeader, Protocol, SeqNum, TcpFlags, TcpHeader, TcpView};
 use std::collections::HashMap;
@@ -237,6 +237,107 @@ async fn opens_fails_and_errors_are_the_transitions_that_the_rfc_names() {
     assert_eq!((tcp().curr_estab, tcp().estab_resets - established.estab_resets), (0, 1));
     assert_eq!(tcp().out_rsts - established.out_rsts, 1);
     check_names(&stack);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_an_open_once_it_is_accepted() {
+    let (device, to_stack, mut from_stack) = channel(MemoryConfig::default());
+    let stack = builder(1).device(device).build().unwrap();
+    let listener = RequestListener::bind(&stack, SERVER).await.unwrap();
+    let push = |packet: Vec<u8>| {
+        to_stack.try_send(packet).unwrap();
+        settle()
+    };
+    let mut before = (0, 0);
+    // Opens and fails since it was last asked.
+    let mut counted = || {
+        let tcp = stack.counters().tcp;
+        let now = (tcp.passive_opens, tcp.attempt_fails);
+        let was = std::mem::replace(&mut before, now);
+        (now.0 - was.0, now.1 - was.1)
+    };
+    let mut irs = 0;
+    let mut ask = || {
+        irs += 1000;
+        (irs, segment(TcpFlags::SYN, irs, 0, 80))
+    };
+
+    // Undecided: refused in each way, given up by the peer, not decided about in time.
+    for how in [Refusal::Reset, Refusal::HostUnreachable, Refusal::Silent] {
+        push(ask().1).await;
+        within(1, listener.accept_request()).await.unwrap().reject(how);
+        settle().await;
+        assert_eq!(counted(), (0, 0), "{how:?}");
+    }
+    let (irs, syn) = ask();
+    push(syn).await;
+    let request = within(1, listener.accept_request()).await.unwrap();
+    push(segment(TcpFlags::RST, irs + 1, 0, 80)).await;
+    within(1, request.gone()).await;
+    assert_eq!(counted(), (0, 0), "the peer gave up");
+    drop(request);
+    push(ask().1).await;
+    let request = within(1, listener.accept_request()).await.unwrap();
+    within(100, request.gone()).await;
+    drop(request);
+    assert_eq!(counted(), (0, 0), "out of time");
+
+    // Accepted, and completed.
+    let (irs, syn) = ask();
+    push(syn).await;
+    let request = within(1, listener.accept_request()).await.unwrap();
+    let accepting = tokio::spawn(request.accept());
+    while from_stack.try_recv().is_ok() {}
+    settle().await;
+    assert_eq!(counted(), (1, 0), "accepted");
+    let syn_ack = from_stack.try_recv().unwrap();
+    let next = (TcpView::parse(&syn_ack[20..]).unwrap().seq() + 1).get();
+    push(segment(TcpFlags::ACK, irs + 1, next, 80)).await;
+    let stream = within(1, accepting).await.unwrap().unwrap();
+    assert_eq!((counted(), stack.counters().tcp.curr_estab), ((0, 0), 1), "completed");
+    push(segment(TcpFlags::RST, irs + 1, next, 80)).await;
+    drop(stream);
+    assert_eq!(counted(), (0, 0), "it had been established");
+
+    // Accepted, and come to nothing: no answer, a reset, taken back, the listener gone.
+    let (irs, syn) = ask();
+    push(syn).await;
+    let accepting = tokio::spawn(within(1, listener.accept_request()).await.unwrap().accept());
+    assert_eq!(within(600, accepting).await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut, "{irs}");
+    assert_eq!(counted(), (1, 1), "no answer");
+    let (irs, syn) = ask();
+    push(syn).await;
+    let accepting = tokio::spawn(within(1, listener.accept_request()).await.unwrap().accept());
+    settle().await;
+    push(segment(TcpFlags::RST, irs + 1, 0, 80)).await;
+    within(1, accepting).await.unwrap().unwrap_err();
+    assert_eq!(counted(), (1, 1), "reset");
+    push(ask().1).await;
+    let accepting = within(1, listener.accept_request()).await.unwrap().accept();
+    tokio::time::timeout(Duration::from_millis(10), accepting).await.unwrap_err();
+    settle().await;
+    assert_eq!(counted(), (1, 1), "taken back");
+    push(ask().1).await;
+    let accepting = tokio::spawn(within(1, listener.accept_request()).await.unwrap().accept());
+    settle().await;
+
+    // Many of which nobody takes any.
+    for port in 1..=100_u16 {
+        let mut syn = segment(TcpFlags::SYN, 1, 0, 80);
+        syn[20..22].copy_from_slice(&port.to_be_bytes());
+        // What the port was is added back to the checksum (RFC 1624).
+        let sum = u32::from(u16::from_be_bytes([syn[36], syn[37]])) + 5000 + u32::from(!port);
+        let sum = (sum & 0xffff) + (sum >> 16);
+        let sum = (sum & 0xffff) + (sum >> 16);
+        syn[36..38].copy_from_slice(&(sum as u16).to_be_bytes());
+        push(syn).await;
+    }
+    assert_eq!(stack.counters().tcp.in_errs, 0);
+    assert_eq!(counted(), (1, 0), "the one that was accepted");
+    drop(listener);
+    within(1, accepting).await.unwrap().unwrap_err();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(counted(), (0, 1), "the listener has gone");
 }
 
 /// Every counter has a name, and the table shows what there is.

@@ -304,6 +304,72 @@ async fn an_outage_that_lasts_and_its_end() {
     assert!(warnings[1].contains("the device takes packets again lasted="), "{warnings:#?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn t_fld_12_outages_that_come_and_go_are_told_of_once_in_a_while() {
+    let (listener, _guard) = Listener::begin(Level::INFO, || ());
+    let (a, b) = pair(MemoryConfig::default());
+    let fault = Arc::new(Down::default());
+    let server = builder(1).device(a).build().unwrap();
+    let client = builder(2).device(Faulty { device: b, fault: Arc::clone(&fault) }).build().unwrap();
+    let mut c = connect(server, client).await;
+    let began = tokio::time::Instant::now();
+    let mut outages = 0;
+    while began.elapsed() < Duration::from_secs(60) {
+        *fault.0.lock().unwrap() = Some(ErrorKind::NetworkDown);
+        c.connected.write_all(b"x").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        *fault.0.lock().unwrap() = None;
+        within(60, c.accepted.read_exact(&mut [0])).await.unwrap();
+        outages += 1;
+    }
+    assert!(outages > 20, "{outages}");
+    let warnings = listener.with(&["carrick::device WARN", CLIENT]);
+    assert!((8..=14).contains(&warnings.len()), "{} of {outages} outages: {warnings:#?}", warnings.len());
+    assert_eq!(warnings.len(), 2 * listener.with(&["the device takes packets again"]).len(), "pairs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_fld_12_a_flood_is_no_flood_of_events() {
+    const FLOOD: u32 = 100_000;
+    for level in [Level::WARN, Level::INFO] {
+        let (listener, _guard) = Listener::begin(level, || ());
+        let (device, to_stack, mut from_stack) = channel(MemoryConfig::default());
+        let stack = builder(1).device(device).build().unwrap();
+        let bound = TcpListener::bind_with_backlog(&stack, SERVER, 16).await.unwrap();
+        let ([syn, stray], before) = ([80, 9].map(|port| segment([192, 0, 2, 2], port)), stack.counters());
+        for i in 0..FLOOD {
+            let mut packet = if i % 2 == 0 { syn.clone() } else { stray.clone() };
+            // Each from another port.
+            let [_, _, high, low] = (i / 2 + 1).to_be_bytes();
+            from(&mut packet, [high, low], i % 2 == 0);
+            while to_stack.try_send(packet.clone()).is_err() {
+                settle().await;
+            }
+            while from_stack.try_recv().is_ok() {}
+        }
+        settle().await;
+        let arrived = stack.counters().tcp.in_segs - before.tcp.in_segs;
+        assert_eq!((arrived, stack.counters().tcp.in_errs), (u64::from(FLOOD), 0));
+        let told = listener.with(&[]);
+        assert!(told.len() <= 10, "{level}: {} events: {:#?}", told.len(), &told[..10]);
+        drop(bound);
+    }
+    carrick_covers::covers!("T-FLD-12");
+}
+
+/// Makes a packet one from another port, and a SYN perhaps.
+fn from(packet: &mut [u8], port: [u8; 2], syn: bool) {
+    use carrick_wire::{Checksum, Protocol, TcpFlags, segmentation, tcp};
+    packet[20..22].copy_from_slice(&port);
+    if syn {
+        packet[33] = TcpFlags::SYN.bits() as u8;
+    }
+    let [src, dst] = [12, 16].map(|at| <[u8; 4]>::try_from(&packet[at..at + 4]).unwrap().into());
+    let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 20).fold();
+    tcp::set_checksum(&mut packet[20..], partial).unwrap();
+    segmentation::complete_checksum(packet, &[]).unwrap();
+}
+
 /// How often a subscriber did something, and how often it came back from that.
 #[derive(Default)]
 struct Calls {

@@ -277,6 +277,88 @@ async fn t_dev_3_an_outage_is_to_be_seen_at_once_and_until_it_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn t_dev_3_an_outage_is_to_be_seen_at_each_stream_within_a_second() {
+    use carrick::ConnectionError::NetworkUnreachable;
+    for wrong in [Wrong::Sending, Wrong::Blocked] {
+        let (a, b) = pair(MemoryConfig::default());
+        let state = Arc::new(Mutex::new(State::default()));
+        let server = builder(1).device(a).build().unwrap();
+        let config = ConnectionConfig { syn_retries: 1, ..ConnectionConfig::default() };
+        let device = Breaks(b, Arc::clone(&state));
+        let client = builder(2).connection_config(config).device(device).build().unwrap();
+        let listener = TcpListener::bind(&server, SERVER).await.unwrap();
+        let mut streams = Vec::new();
+        for _ in 0..3 {
+            let (accepted, connected) = tokio::join!(listener.accept(), TcpStream::connect(&client, SERVER));
+            streams.push((connected.unwrap(), accepted.unwrap().0));
+        }
+        state.lock().unwrap().wrong = Some(wrong);
+        let soft_errors = |streams: &[(TcpStream, TcpStream)]| -> Vec<_> {
+            streams.iter().map(|(stream, _)| stream.tcp_info().unwrap().soft_error).collect()
+        };
+        streams[0].0.write_all(b"x").await.unwrap();
+        assert_eq!(soft_errors(&streams), [None; 3]);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // The others have nothing to send, and stand for nothing less.
+        assert_eq!(soft_errors(&streams), [Some(NetworkUnreachable); 3], "{wrong:?}");
+        // Where there is no room its SYN has not left, and no timer of it runs.
+        if wrong == Wrong::Sending {
+            let error = within(60, TcpStream::connect(&client, SERVER)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NetworkUnreachable);
+        }
+        let wakers = {
+            let mut state = state.lock().unwrap();
+            state.wrong = None;
+            std::mem::take(&mut state.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        within(60, streams[0].1.read_exact(&mut [0])).await.unwrap();
+        settle().await;
+        assert_eq!(soft_errors(&streams), [None; 3], "{wrong:?}");
+        // With a device that works a peer that is silent is just that.
+        let error = within(60, TcpStream::connect(&client, "192.0.2.77:1")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+    carrick_covers::covers!("T-DEV-1");
+    carrick_covers::covers!("T-DEV-2");
+}
+
+/// Seen: a device failed for one packet, nobody had anything to send after it, and the limit ended a healthy stack.
+#[tokio::test(start_paused = true)]
+async fn t_dev_3_one_lost_packet_and_silence_reach_no_limit() {
+    for still_wrong in [false, true] {
+        let (a, b) = pair(MemoryConfig::default());
+        let state = Arc::new(Mutex::new(State::default()));
+        let server = builder(1).device(a).build().unwrap();
+        let limit = Duration::from_secs(30);
+        let device = Breaks(b, Arc::clone(&state));
+        let client = builder(2).device(device).device_outage_limit(limit).build().unwrap();
+        let c = connect(server, client).await;
+        // A reset is not sent again.
+        state.lock().unwrap().wrong = Some(Wrong::Sending);
+        c.connected.set_zero_linger().unwrap();
+        drop(c.connected);
+        settle().await;
+        state.lock().unwrap().wrong = still_wrong.then_some(Wrong::Sending);
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        let DeviceStatus::Down(outage) = c.client.device_status() else {
+            panic!("{:?}", c.client.device_status())
+        };
+        assert_eq!(outage.lost, 1);
+        let again = within(1, TcpStream::connect(&c.client, SERVER)).await;
+        if still_wrong {
+            // It has not taken a packet for longer than the limit, and says so again.
+            assert_eq!(again.unwrap_err().kind(), ErrorKind::NetworkDown);
+            assert_eq!(c.client.device_status(), DeviceStatus::Ended);
+        } else {
+            again.unwrap();
+            assert_eq!(c.client.device_status(), DeviceStatus::Up);
+        }
+    }
+    carrick_covers::covers!("T-DEV-3");
+}
+
+#[tokio::test(start_paused = true)]
 async fn t_dev_3_with_a_limit_an_outage_reaches_everybody_within_a_second() {
     for wrong in [Wrong::Sending, Wrong::Blocked] {
         let mut waiting = Waiting::with_limit(Some(Duration::from_millis(900))).await;
