@@ -277,14 +277,19 @@ impl Fault for Down {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_outage_that_lasts_and_its_end() {
-    let (listener, _guard) = Listener::begin(Level::INFO, || ());
+/// A stream whose connecting side's device can be made to fail.
+async fn on_a_device_that_fails() -> (Connected, Arc<Down>) {
     let (a, b) = pair(MemoryConfig::default());
     let fault = Arc::new(Down::default());
     let server = builder(1).device(a).build().unwrap();
     let client = builder(2).device(Faulty { device: b, fault: Arc::clone(&fault) }).build().unwrap();
-    let mut c = connect(server, client).await;
+    (connect(server, client).await, fault)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_lasts_and_its_end() {
+    let (listener, _guard) = Listener::begin(Level::INFO, || ());
+    let (mut c, fault) = on_a_device_that_fails().await;
     let warnings = || listener.with(&["carrick::device WARN", CLIENT]);
     for (round, lasts) in [(0, 150), (1, 600), (2, 10_000)] {
         *fault.0.lock().unwrap() = Some(ErrorKind::NetworkDown);
@@ -307,11 +312,7 @@ async fn an_outage_that_lasts_and_its_end() {
 #[tokio::test(start_paused = true)]
 async fn t_fld_12_outages_that_come_and_go_are_told_of_once_in_a_while() {
     let (listener, _guard) = Listener::begin(Level::INFO, || ());
-    let (a, b) = pair(MemoryConfig::default());
-    let fault = Arc::new(Down::default());
-    let server = builder(1).device(a).build().unwrap();
-    let client = builder(2).device(Faulty { device: b, fault: Arc::clone(&fault) }).build().unwrap();
-    let mut c = connect(server, client).await;
+    let (mut c, fault) = on_a_device_that_fails().await;
     let began = tokio::time::Instant::now();
     let mut outages = 0;
     while began.elapsed() < Duration::from_secs(60) {

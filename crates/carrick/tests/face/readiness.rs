@@ -424,21 +424,27 @@ async fn an_operation_of_the_callers_own() {
     assert_eq!(failed.unwrap_err().kind(), ErrorKind::InvalidData);
 }
 
+/// A task that counts how often it runs.
+fn another_task() -> (Arc<AtomicUsize>, tokio::task::JoinHandle<()>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let task = tokio::spawn({
+        let count = Arc::clone(&count);
+        async move {
+            loop {
+                count.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    (count, task)
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_is_always_ready_lets_others_run() {
     let mut c = connected(MemoryConfig::default()).await;
     c.connected.write_all(b"x").await.unwrap();
     settle().await;
-    let others = Arc::new(AtomicUsize::new(0));
-    let counting = tokio::spawn({
-        let others = Arc::clone(&others);
-        async move {
-            loop {
-                others.fetch_add(1, Ordering::Relaxed);
-                tokio::task::yield_now().await;
-            }
-        }
-    });
+    let (others, counting) = another_task();
     for _ in 0..10_000 {
         c.accepted.readable().await.unwrap();
     }
@@ -455,16 +461,7 @@ async fn who_accepts_one_after_the_other_lets_others_run() {
         streams.push(TcpStream::connect(&c.client, SERVER).await.unwrap());
     }
     settle().await;
-    let others = Arc::new(AtomicUsize::new(0));
-    let counting = tokio::spawn({
-        let others = Arc::clone(&others);
-        async move {
-            loop {
-                others.fetch_add(1, Ordering::Relaxed);
-                tokio::task::yield_now().await;
-            }
-        }
-    });
+    let (others, counting) = another_task();
     for polled in [false, true] {
         let before = others.load(Ordering::Relaxed);
         for _ in 0..CONNECTIONS / 2 {
