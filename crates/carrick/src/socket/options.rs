@@ -58,7 +58,7 @@ impl TcpSocket {
         self.get(|c| c.keep_alive.is_some())
     }
 
-    /// As [`TcpStream::set_keep_alive`].
+    /// As [`TcpStream::set_keep_alive`](crate::TcpStream::set_keep_alive).
     ///
     /// # Errors
     /// None.
@@ -271,7 +271,7 @@ impl TcpSocket {
         self.get(|c| c.receive_buffer)
     }
 
-    /// As [`TcpStream::set_linger`].
+    /// As [`TcpStream::set_linger`](crate::TcpStream::set_linger).
     ///
     /// # Errors
     /// None.
@@ -291,7 +291,7 @@ impl TcpSocket {
         self.set(|c| c.linger = linger)
     }
 
-    /// As [`TcpStream::set_zero_linger`].
+    /// As [`TcpStream::set_zero_linger`](crate::TcpStream::set_zero_linger).
     ///
     /// # Errors
     /// None.
@@ -311,7 +311,7 @@ impl TcpSocket {
         self.set_linger(Some(Duration::ZERO))
     }
 
-    /// As [`TcpStream::linger`].
+    /// As [`TcpStream::linger`](crate::TcpStream::linger).
     ///
     /// # Errors
     /// None.
@@ -328,7 +328,7 @@ impl TcpSocket {
         self.get(|c| c.linger)
     }
 
-    /// As [`TcpStream::set_nodelay`].
+    /// As [`TcpStream::set_nodelay`](crate::TcpStream::set_nodelay).
     ///
     /// # Errors
     /// None.
@@ -363,10 +363,10 @@ impl TcpSocket {
         self.get(|c| c.nodelay)
     }
 
-    /// As [`TcpStream::set_ttl`].
+    /// As [`TcpStream::set_ttl`](crate::TcpStream::set_ttl).
     ///
     /// # Errors
-    /// As [`TcpStream::set_ttl`].
+    /// As [`TcpStream::set_ttl`](crate::TcpStream::set_ttl).
     ///
     /// # Examples
     /// ```
@@ -382,10 +382,10 @@ impl TcpSocket {
         self.set(|c| c.hop_limit = Some(hop_limit))
     }
 
-    /// As [`TcpStream::set_tos`].
+    /// As [`TcpStream::set_tos`](crate::TcpStream::set_tos).
     ///
     /// # Errors
-    /// As [`TcpStream::set_tos`].
+    /// As [`TcpStream::set_tos`](crate::TcpStream::set_tos).
     ///
     /// # Examples
     /// ```
@@ -401,7 +401,7 @@ impl TcpSocket {
         self.set(|c| c.dscp = dscp)
     }
 
-    /// As [`TcpStream::tos`].
+    /// As [`TcpStream::tos`](crate::TcpStream::tos).
     ///
     /// # Errors
     /// None.
@@ -488,7 +488,7 @@ impl TcpSocket {
         self.tos()
     }
 
-    /// As [`TcpStream::set_user_timeout`]; it holds for the handshake too.
+    /// As [`TcpStream::set_user_timeout`](crate::TcpStream::set_user_timeout); it holds for the handshake too.
     ///
     /// # Errors
     /// None.
@@ -513,7 +513,7 @@ impl TcpSocket {
         self.set(|c| c.user_timeout = timeout.filter(|timeout| !timeout.is_zero()))
     }
 
-    /// As [`TcpStream::user_timeout`].
+    /// As [`TcpStream::user_timeout`](crate::TcpStream::user_timeout).
     ///
     /// # Errors
     /// None.
@@ -530,7 +530,7 @@ impl TcpSocket {
         self.get(|c| c.user_timeout)
     }
 
-    /// As [`TcpStream::set_notsent_lowat`].
+    /// As [`TcpStream::set_notsent_lowat`](crate::TcpStream::set_notsent_lowat).
     ///
     /// # Errors
     /// None.
@@ -548,7 +548,7 @@ impl TcpSocket {
         self.set(|c| c.notsent_lowat = most)
     }
 
-    /// As [`TcpStream::notsent_lowat`].
+    /// As [`TcpStream::notsent_lowat`](crate::TcpStream::notsent_lowat).
     ///
     /// # Errors
     /// None.
