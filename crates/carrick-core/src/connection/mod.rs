@@ -313,7 +313,9 @@ impl Connection {
             passive: false,
             stray_reset: None,
         };
-        Self::new(tuple, config, link, State::SynSent(opening), now)
+        let mut connection = Self::new(tuple, config, link, State::SynSent(opening), now);
+        connection.rearm(now);
+        connection
     }
 
     /// A passive open whose SYN,ACK is about to be acknowledged.

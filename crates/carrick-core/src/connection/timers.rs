@@ -221,16 +221,15 @@ impl Connection {
     }
 
     /// Starts and stops the timers that follow from the state. Exactly one of retransmission and persist
-    /// runs while anything is outstanding or held back.
+    /// runs while anything is outstanding, due or held back. What is due counts as sent for that: a device that never
+    /// has room is a peer that never answers. `commit` starts the timer anew when it leaves.
     pub(super) fn rearm(&mut self, now: Instant) {
         let queued = self.to_send.len();
         // While it lies ahead, the end of patience is a deadline of its own.
         let latest = self.patience().map(|limit| self.moved + limit).filter(|latest| *latest > now);
         match &self.state {
             State::SynSent(opening) | State::SynReceived(opening, _) => {
-                if !opening.due {
-                    self.timers.start(Timer::Retransmit, now + opening.rtt.rto());
-                }
+                self.timers.start(Timer::Retransmit, now + opening.rtt.rto());
             }
             State::Open(open) => {
                 let snd = &open.snd;
@@ -247,6 +246,9 @@ impl Connection {
                 } else if corked {
                     self.timers.start(Timer::Persist, now + CORK);
                     self.timers.stop(Timer::Retransmit);
+                } else if snd.wnd > 0 && snd.sendable(&self.terms(), segment_size()).is_some() {
+                    self.timers.start(Timer::Retransmit, now + rto);
+                    self.timers.stop(Timer::Persist);
                 } else if (snd.outstanding() || snd.pending(queued)) && !fault!(self.config, NoPersist) {
                     self.timers.start(Timer::Persist, now + snd.persist_interval(self.config.max_rto));
                     self.timers.stop(Timer::Retransmit);

@@ -238,7 +238,7 @@ impl Connection {
     }
 
     /// How the application wants what it has written to be sent.
-    fn terms(&self) -> Terms {
+    pub(super) fn terms(&self) -> Terms {
         let nodelay = self.nodelay;
         let corked = self.holds_back() && !fault!(self.config, CorkIgnored);
         Terms { queued: self.to_send.len(), urgent: self.urgent > 0, nodelay, corked }
@@ -326,6 +326,9 @@ impl Connection {
                 // A SYN,ACK says what an ACK would.
                 self.acks_due = 0;
                 opening.again = opening.sent_at.is_some();
+                if opening.sent_at.is_none() {
+                    self.timers.restart_retransmission();
+                }
                 opening.sent_at.get_or_insert(plan.now);
             }
             (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Stray) => {
@@ -338,7 +341,9 @@ impl Connection {
                     self.sent_again = self.sent_again.wrapping_add(u32::try_from(segments).unwrap_or(1));
                 }
                 let sent = Sendable { seq: plan.seq, len, fin };
-                if open.snd.on_sent(sent, plan.mss.into(), plan.now) {
+                // What nothing was under way before it may have waited for the device.
+                let first = !open.snd.outstanding() && (len > 0 || fin);
+                if open.snd.on_sent(sent, plan.mss.into(), plan.now) || first {
                     self.timers.restart_retransmission();
                 }
                 if open.rcv.edge.before(plan.edge) {

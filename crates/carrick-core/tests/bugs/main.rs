@@ -18,6 +18,7 @@ mod full_reply_queue;
 mod half_open_window;
 mod islands_joined;
 mod looking_at_packets;
+mod no_room_at_all;
 mod parked_and_late;
 mod parked_and_taken_back;
 mod patience_without_waiting;

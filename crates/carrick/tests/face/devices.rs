@@ -301,11 +301,8 @@ async fn t_dev_3_an_outage_is_to_be_seen_at_each_stream_within_a_second() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         // The others have nothing to send, and stand for nothing less.
         assert_eq!(soft_errors(&streams), [Some(NetworkUnreachable); 3], "{wrong:?}");
-        // Where there is no room its SYN has not left, and no timer of it runs.
-        if wrong == Wrong::Sending {
-            let error = within(60, TcpStream::connect(&client, SERVER)).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::NetworkUnreachable);
-        }
+        let error = within(60, TcpStream::connect(&client, SERVER)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NetworkUnreachable, "{wrong:?}");
         let wakers = {
             let mut state = state.lock().unwrap();
             state.wrong = None;
@@ -321,6 +318,65 @@ async fn t_dev_3_an_outage_is_to_be_seen_at_each_stream_within_a_second() {
     }
     carrick_covers::covers!("T-DEV-1");
     carrick_covers::covers!("T-DEV-2");
+}
+
+/// Seen: where the device only ever said that it had no room, whoever connected waited for ever, and so did a stream that
+/// had nothing under way when it began.
+#[tokio::test(start_paused = true)]
+async fn t_dev_3_an_outage_that_does_not_end_is_a_timeout_to_everybody() {
+    for wrong in [Wrong::Sending, Wrong::Blocked] {
+        let (a, b) = pair(MemoryConfig::default());
+        let state = Arc::new(Mutex::new(State::default()));
+        let server = builder(1).device(a).build().unwrap();
+        let device = Breaks(b, Arc::clone(&state));
+        let client = builder(2).device(device).build().unwrap();
+        let Connected { accepted: _accepted, mut connected, .. } = connect(server, client.clone()).await;
+        state.lock().unwrap().wrong = Some(wrong);
+        let began = tokio::time::Instant::now();
+        let attempt = async {
+            let error = within(300, TcpStream::connect(&client, SERVER)).await.unwrap_err();
+            // As long as an attempt that nobody answers: 1 + 2 + 4 + ... seconds, 60 at most each.
+            assert!(began.elapsed() >= Duration::from_secs(127), "{:?}", began.elapsed());
+            error
+        };
+        let stream = async {
+            connected.write_all(b"x").await.unwrap();
+            let error = within(1500, connected.read(&mut [0])).await.unwrap_err();
+            assert!(began.elapsed() >= Duration::from_secs(600), "{:?}", began.elapsed());
+            error
+        };
+        let (attempt, stream) = tokio::join!(attempt, stream);
+        assert_eq!(attempt.kind(), ErrorKind::NetworkUnreachable, "{wrong:?}");
+        assert_eq!(stream.kind(), ErrorKind::TimedOut, "{wrong:?}");
+        drop(connected);
+        settle().await;
+        assert_eq!((client.connections(), client.memory_used()), (0, 0), "{wrong:?}");
+    }
+    carrick_covers::covers!("T-DEV-1");
+    carrick_covers::covers!("T-DEV-3");
+}
+
+/// A SYN that found no room leaves at once when there is some, however long its timer would still run.
+#[tokio::test(start_paused = true)]
+async fn t_dev_1_who_connects_in_an_outage_is_connected_when_it_is_over() {
+    let (a, b) = pair(MemoryConfig::default());
+    let state = Arc::new(Mutex::new(State { wrong: Some(Wrong::Blocked), ..State::default() }));
+    let server = builder(1).device(a).build().unwrap();
+    let client = builder(2).device(Breaks(b, Arc::clone(&state))).build().unwrap();
+    let _listener = TcpListener::bind(&server, SERVER).await.unwrap();
+    let connecting = tokio::spawn(async move { TcpStream::connect(&client, SERVER).await.map(drop) });
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(!connecting.is_finished());
+    let wakers = {
+        let mut state = state.lock().unwrap();
+        state.wrong = None;
+        std::mem::take(&mut state.wakers)
+    };
+    wakers.into_iter().for_each(Waker::wake);
+    settle().await;
+    assert!(connecting.is_finished());
+    connecting.await.unwrap().unwrap();
+    carrick_covers::covers!("T-DEV-1");
 }
 
 /// Seen: a device failed for one packet, nobody had anything to send after it, and the limit ended a healthy stack.
