@@ -8,7 +8,7 @@
 //! it back if the SYN was an old duplicate (RFC 9293 §3.6.1).
 
 use super::demux::{PARKED, RETRY_LISTS, UNDECIDED};
-use super::{Dispatch, ENDED_PER_CALL, Endpoint, SWEPT_PER_CALL, stray, time_wait};
+use super::{Dispatch, ENDED_PER_CALL, Endpoint, MAX_REPLIES, SWEPT_PER_CALL, stray, time_wait};
 use crate::connection::handshake::{self, Peer, ts_clock};
 use crate::connection::syn_received::{self, Verdict};
 use crate::connection::{Connection, HalfDone, Throttle, emit_header};
@@ -39,6 +39,8 @@ pub(super) struct HalfOpen {
     pub(super) sent_at: Instant,
     pub(super) deadline: Instant,
     pub(super) retries: u8,
+    /// The SYN,ACK has been sent.
+    answered: bool,
     /// The SYN,ACK has also been sent because the peer's SYN came again: the ACK does not tell which it answers.
     answered_again: bool,
     challenges: Throttle,
@@ -100,11 +102,11 @@ impl HalfOpen {
 
     pub(super) fn digest(&self, now: Instant, state: &mut impl Hasher) {
         let Self { tuple, listener, iss: _, peer, sent_at, deadline, retries, .. } = self;
-        let Self { answered_again, challenges, parked, old, .. } = self;
+        let Self { answered, answered_again, challenges, parked, old, .. } = self;
         let peer = Peer { irs: SeqNum::new(0), ..*peer };
         let stage = parked.map(|parked| parked.stage);
         (tuple, listener, peer, now.since(*sent_at), deadline.since(now), retries).hash(state);
-        (answered_again, stage).hash(state);
+        (answered, answered_again, stage).hash(state);
         challenges.digest(now, state);
         if let Some(old) = old {
             old.digest(now, state);
@@ -156,18 +158,17 @@ impl Endpoint {
             sent_at: cx.now,
             deadline: cx.now + if park { self.config.park_for } else { INITIAL_RTO },
             retries: 0,
+            answered: false,
             answered_again: false,
             challenges: Throttle::default(),
             parked,
             old: old.map(Box::new),
         };
-        if !park {
-            self.send_syn_ack(cx, &record);
-        }
-        if self.demux.insert_half_open(&self.keys, record).is_none() {
+        let Some(index) = self.demux.insert_half_open(&self.keys, record) else {
             return self.discard(DiscardReason::NoRoom);
-        }
+        };
         if !park {
+            self.send_syn_ack(cx, index);
             bump(&mut self.counters.passive_opens_begun);
         }
         if let Some(listener) = self.listeners.get_mut(id) {
@@ -322,14 +323,20 @@ impl Endpoint {
         Dispatch::Opened(id, ConnectionId { index, generation }, Box::new(connection), segment)
     }
 
-    pub(super) fn send_syn_ack(&mut self, cx: &Cx, record: &HalfOpen) {
+    /// Sends the SYN,ACK of a record, if there is room for a reply.
+    pub(super) fn send_syn_ack(&mut self, cx: &Cx, index: u32) {
+        if self.replies_full() {
+            return;
+        }
+        let Some(record) = self.demux.half_open.get_mut(index) else { return };
         let Some(listener) = self.listeners.get(record.listener) else { return };
+        let again = core::mem::replace(&mut record.answered, true);
+        let (tuple, iss, peer) = (record.tuple, record.iss, record.peer);
         let config = listener.connection.clone();
-        let ts_now = ts_clock(cx.now, self.keys.ts_offset(&record.tuple));
-        let before = self.replies.len();
-        self.push_syn_ack(&record.tuple, &config, record.iss, &record.peer, ts_now);
-        if let Some(reply) = self.replies.get_mut(before) {
-            reply.again = record.retries > 0 || record.answered_again;
+        let ts_now = ts_clock(cx.now, self.keys.ts_offset(&tuple));
+        self.push_syn_ack(&tuple, &config, iss, &peer, ts_now);
+        if let Some(reply) = self.replies.back_mut() {
+            reply.again = again;
         }
     }
 
@@ -426,12 +433,11 @@ impl Endpoint {
         if !record.challenges.permits(cx.now, self.keys.ts_offset(&record.tuple)) {
             return self.discard(DiscardReason::UnexpectedSyn);
         }
-        record.answered_again = true;
-        let record = record.clone();
-        if self.replies_full() {
+        if self.replies.len() >= MAX_REPLIES {
             return self.discard(DiscardReason::ReplyQueueFull);
         }
-        self.send_syn_ack(cx, &record);
+        record.answered_again = true;
+        self.send_syn_ack(cx, index);
         self.answered()
     }
 
@@ -505,9 +511,8 @@ impl Endpoint {
                     record.retries = record.retries.saturating_add(1);
                     record.deadline = cx.now + record.wait();
                 });
-                let Some(record) = self.demux.half_open.get(index).cloned() else { break };
                 if !fault!(self.config, SynAckNotRepeated) {
-                    self.send_syn_ack(cx, &record);
+                    self.send_syn_ack(cx, index);
                 }
             }
         }

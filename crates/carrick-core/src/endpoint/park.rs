@@ -170,10 +170,12 @@ impl Endpoint {
             record.sent_at = cx.now;
             record.deadline = cx.now + INITIAL_RTO;
         });
-        let Some(record) = self.demux.half_open.get(id.index).cloned() else { return false };
+        if self.demux.half_open.get(id.index).is_none() {
+            return false;
+        }
         crate::counters::bump(&mut self.counters.passive_opens_begun);
-        // Where no reply fits any more, the SYN,ACK leaves with its first repetition.
-        self.send_syn_ack(&cx, &record);
+        // Where no reply fits any more, the SYN,ACK leaves when it would be repeated.
+        self.send_syn_ack(&cx, id.index);
         true
     }
 
@@ -188,6 +190,7 @@ impl Endpoint {
         let Some(record) = self.forget_half_open(id.index) else { return false };
         let v4 = record.tuple.local.is_ipv4();
         match how {
+            Refusal::Reset if self.replies_full() => {}
             Refusal::Reset => {
                 crate::counters::bump(&mut self.counters.resets);
                 self.reply_tcp(&record.tuple, record.reset());
