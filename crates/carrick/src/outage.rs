@@ -21,6 +21,10 @@ const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 /// Failures must go on for this part of a limit. TCP doubles the time between its attempts, so whoever has something to
 /// send tries again in the last two thirds of any time that is not short of its first timeout.
 const PART_OF_LIMIT: u32 = 3;
+/// Failures that went on for some time tell of an outage for so many times as long, and for this long at least: by then
+/// whoever has something to send has tried again.
+const BELIEVED: u32 = 4;
+const LEAST_BELIEVED: Duration = Duration::from_secs(4);
 
 /// Whether a stack's device takes packets: [`Stack::device_status`](crate::Stack::device_status).
 ///
@@ -44,7 +48,8 @@ const PART_OF_LIMIT: u32 = 3;
 #[non_exhaustive]
 pub enum DeviceStatus {
     /// It took the last packet that it was offered, or has not been offered any, or had no room and has some now that
-    /// nothing waits for it.
+    /// nothing waits for it; or it failed for some, and has not been offered others for so long that they tell nothing
+    /// of now: four times as long as it failed, and at least 4 s.
     Up,
     /// It has taken none of the last packets that it was offered. Streams wait meanwhile, as for a peer behind a cut cable.
     Down(Outage),
@@ -89,6 +94,13 @@ struct Down {
 }
 
 impl Down {
+    /// Whether it is still to be believed: after a failure, and silence, nobody knows.
+    fn is_believed(&self, now: Instant) -> bool {
+        let since = self.outage.since;
+        let failing = self.failed - since;
+        self.waits.is_some() || now - since < failing.saturating_mul(BELIEVED).max(LEAST_BELIEVED)
+    }
+
     fn has_lasted(&self, limit: Duration, now: Instant) -> bool {
         match self.waits {
             Some(began) => now - began >= limit,
@@ -114,7 +126,9 @@ impl Outages {
     }
 
     pub(crate) fn now(&self) -> Option<Outage> {
-        self.now.with(|down| down.as_ref().map(|down| down.outage.clone()))
+        let now = Instant::now();
+        self.now
+            .with(|down| down.as_ref().filter(|down| down.is_believed(now)).map(|down| down.outage.clone()))
     }
 
     /// What streams are told of an outage that is worth a warning.
@@ -206,7 +220,9 @@ impl Outages {
             let Outage { since, error, lost } = down.outage;
             let worth_it = since + WORTH_A_WARNING;
             let warning = warned.map_or(worth_it, |warned| worth_it.max(warned + BETWEEN_WARNINGS));
-            if now >= warning && !down.told {
+            // Else it is the next failure that counts, which is news.
+            let warning = Some(warning).filter(|at| !down.told && (*at > now || down.is_believed(now)));
+            if warning.is_some_and(|at| now >= at) {
                 (down.told, *warned) = (true, Some(now));
                 if tells(Level::WARN) {
                     let lasted = now - since;
@@ -221,7 +237,7 @@ impl Outages {
             let end = limit.and_then(|limit| down.waits.unwrap_or(since).checked_add(limit));
             // Past its end it is the next failure that counts, which is news.
             let end = end.filter(|end| *end > now);
-            let warning = Some(warning).filter(|_| !down.told);
+            let warning = warning.filter(|_| !down.told);
             Ok([warning, end].into_iter().flatten().min())
         })
     }

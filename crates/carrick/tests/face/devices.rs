@@ -379,7 +379,8 @@ async fn t_dev_1_who_connects_in_an_outage_is_connected_when_it_is_over() {
     carrick_covers::covers!("T-DEV-1");
 }
 
-/// Seen: a device failed for one packet, nobody had anything to send after it, and the limit ended a healthy stack.
+/// Seen: a device failed for one packet, nobody had anything to send after it, and the limit ended a healthy stack. And for
+/// as long as nobody had, the device was down, and each stream had that as its soft error.
 #[tokio::test(start_paused = true)]
 async fn t_dev_3_one_lost_packet_and_silence_reach_no_limit() {
     for still_wrong in [false, true] {
@@ -390,17 +391,22 @@ async fn t_dev_3_one_lost_packet_and_silence_reach_no_limit() {
         let device = Breaks(b, Arc::clone(&state));
         let client = builder(2).device(device).device_outage_limit(limit).build().unwrap();
         let c = connect(server, client).await;
+        let bystander = within(1, TcpStream::connect(&c.client, SERVER)).await.unwrap();
+        let soft_error = || bystander.tcp_info().unwrap().soft_error;
         // A reset is not sent again.
         state.lock().unwrap().wrong = Some(Wrong::Sending);
         c.connected.set_zero_linger().unwrap();
         drop(c.connected);
         settle().await;
         state.lock().unwrap().wrong = still_wrong.then_some(Wrong::Sending);
-        tokio::time::sleep(Duration::from_secs(100)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let DeviceStatus::Down(outage) = c.client.device_status() else {
             panic!("{:?}", c.client.device_status())
         };
         assert_eq!(outage.lost, 1);
+        assert_eq!(soft_error(), Some(carrick::ConnectionError::NetworkUnreachable));
+        tokio::time::sleep(Duration::from_secs(99)).await;
+        assert_eq!((c.client.device_status(), soft_error()), (DeviceStatus::Up, None));
         let again = within(1, TcpStream::connect(&c.client, SERVER)).await;
         if still_wrong {
             // It has not taken a packet for longer than the limit, and says so again.
