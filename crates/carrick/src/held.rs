@@ -5,7 +5,7 @@
 //! decided against, has become a connection, or has ended, so that there are no more than the endpoint holds.
 
 use crate::cell::Cell;
-use crate::kernel::Popped;
+use crate::kernel::{Popped, Word};
 use crate::shared::{Listening, Net, contain};
 use carrick_core::{ConnectionError, ParkedEnd, ParkedSyn, Tuple};
 use parking_lot::Mutex;
@@ -32,21 +32,18 @@ struct Table {
 pub(crate) struct Held {
     pub(crate) syn: ParkedSyn,
     number: u64,
-    outcome: Mutex<Outcome>,
+    outcome: Word<Outcome>,
     changed: Notify,
 }
 
 /// What has become of a request.
 pub(crate) enum Outcome {
-    None,
     /// The handshake is complete.
     Opened(Arc<Cell>),
     /// The peer, or time, has ended it.
     Ended(ConnectionError),
     /// Its listener or its stack has ended.
     Closed,
-    /// The application knows, or does not want to.
-    Taken,
 }
 
 impl Requests {
@@ -58,7 +55,7 @@ impl Requests {
         }
         let number = table.count;
         table.count += 1;
-        let held = Held { syn, number, outcome: Mutex::new(Outcome::None), changed: Notify::new() };
+        let held = Held { syn, number, outcome: Word::new(), changed: Notify::new() };
         let held = Arc::new(held);
         table.all.insert(syn.tuple, Arc::clone(&held));
         table.waiting.insert(number, held);
@@ -114,20 +111,14 @@ impl Requests {
 impl Held {
     /// Says what has become of it, unless that has been said before: then gives the outcome back.
     pub(crate) fn end(&self, outcome: Outcome) -> Result<(), Outcome> {
-        {
-            let mut current = self.outcome.lock();
-            if !matches!(*current, Outcome::None) {
-                return Err(outcome);
-            }
-            *current = outcome;
-        }
+        self.outcome.give(outcome)?;
         contain(|| self.changed.notify_waiters());
         Ok(())
     }
 
-    /// What has become of it, or `Outcome::None`; nobody else learns of that, or of what becomes of it later.
-    pub(crate) fn take(&self) -> Outcome {
-        std::mem::replace(&mut *self.outcome.lock(), Outcome::Taken)
+    /// What has become of it, if anything has; nobody else learns of that, or of what becomes of it later.
+    pub(crate) fn take(&self) -> Option<Outcome> {
+        self.outcome.take()
     }
 
     /// Waits until something has become of it.
@@ -135,7 +126,7 @@ impl Held {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            if !matches!(*self.outcome.lock(), Outcome::None) {
+            if self.outcome.is_settled() {
                 return;
             }
             changed.await;

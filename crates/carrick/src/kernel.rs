@@ -5,6 +5,7 @@
 //!   sees it. So a frame handed back by a retired cell never meets the same cell again.
 //! * [`AcceptQueue`]: a connection pushed while its listener ends is taken exactly once, by the application, by
 //!   the end of the listener, or by whoever tried to push it.
+//! * [`Word`]: what becomes of a request is heard by whoever waits for it, or stays with whoever brings it.
 //! * [`Seldom`]: once everybody has let go of something that seldom is there, its flag says whether it is.
 //!
 //! `tests/loom.rs` includes this file with loom's locks and atomics in place of [`sync`](super::sync).
@@ -170,5 +171,46 @@ impl<T> AcceptQueue<T> {
         let mut inner = self.inner.lock();
         inner.closed = true;
         (std::mem::take(&mut inner.waiting), inner.waker.take())
+    }
+}
+
+/// What one side waits to be told, and the other one brings: given once, and taken once.
+pub(crate) struct Word<T> {
+    inner: Mutex<Given<T>>,
+}
+
+enum Given<T> {
+    NotYet,
+    Here(T),
+    /// It has been taken, or nobody wants it any more.
+    Taken,
+}
+
+impl<T> Word<T> {
+    pub(crate) fn new() -> Self {
+        Self { inner: Mutex::new(Given::NotYet) }
+    }
+
+    /// Gives it; or gives it back if there has been one, or nobody wants it any more. Then wake who waits.
+    pub(crate) fn give(&self, word: T) -> Result<(), T> {
+        let mut inner = self.inner.lock();
+        if !matches!(*inner, Given::NotYet) {
+            return Err(word);
+        }
+        *inner = Given::Here(word);
+        Ok(())
+    }
+
+    /// Whether there is no use in waiting for it any longer.
+    pub(crate) fn is_settled(&self) -> bool {
+        !matches!(*self.inner.lock(), Given::NotYet)
+    }
+
+    /// Takes it if it is there; nobody else gets it, and nobody can give it any more.
+    pub(crate) fn take(&self) -> Option<T> {
+        match std::mem::replace(&mut *self.inner.lock(), Given::Taken) {
+            Given::Here(word) => Some(word),
+            Given::NotYet | Given::Taken => None,
+        }
     }
 }

@@ -425,9 +425,9 @@ impl Request {
         self.held.changed().await;
         self.decided = true;
         match self.held.take() {
-            Outcome::Opened(cell) => Ok(TcpStream::new(cell, self.stack.clone())),
-            Outcome::Ended(why) => Err(io_error(why)),
-            Outcome::None | Outcome::Closed | Outcome::Taken => {
+            Some(Outcome::Opened(cell)) => Ok(TcpStream::new(cell, self.stack.clone())),
+            Some(Outcome::Ended(why)) => Err(io_error(why)),
+            Some(Outcome::Closed) | None => {
                 Err(self.stack.check().err().unwrap_or_else(|| io_error(ConnectionError::Aborted)))
             }
         }
@@ -464,7 +464,7 @@ impl Request {
             requests.remove(syn);
         }
         // Accepted, and the future dropped when the handshake was complete.
-        if let Outcome::Opened(cell) = self.held.take() {
+        if let Some(Outcome::Opened(cell)) = self.held.take() {
             self.stack.release(&cell, Connection::abort);
         }
         if refused {

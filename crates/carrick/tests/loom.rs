@@ -29,7 +29,7 @@ mod sync {
     }
 }
 
-use kernel::{AcceptQueue, Popped, Retiring, Seldom, Signal};
+use kernel::{AcceptQueue, Popped, Retiring, Seldom, Signal, Word};
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread;
@@ -448,6 +448,111 @@ fn t_asy_5_who_looks_before_listening_is_not() {
 #[test]
 fn t_asy_5_nor_who_begins_to_watch_between_two_holds() {
     must_fail("a watcher that is never told", || watch(1, Without::OneHold));
+}
+
+/// `Word` whose giver looks whether it is wanted, and gives it, in two holds of the lock.
+struct Hasty(Mutex<(Option<u8>, bool)>);
+
+impl Hasty {
+    fn new() -> Self {
+        Self(Mutex::new((None, false)))
+    }
+
+    fn give(&self, word: u8) -> Result<(), u8> {
+        if self.0.lock().1 {
+            return Err(word);
+        }
+        self.0.lock().0 = Some(word);
+        Ok(())
+    }
+
+    fn take(&self) -> Option<u8> {
+        let mut inner = self.0.lock();
+        inner.1 = true;
+        inner.0.take()
+    }
+}
+
+/// The handshake of a request completes, and its listener ends, while whoever has the request lets go of it.
+macro_rules! request_is_dropped {
+    ($kind:ty) => {
+        || {
+            let word = Arc::new(<$kind>::new());
+            let released = Arc::new(AtomicUsize::new(0));
+            let device = {
+                let (word, released) = (word.clone(), released.clone());
+                thread::spawn(move || {
+                    if word.give(7).is_err() {
+                        released.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            };
+            if word.take().is_some() {
+                released.fetch_add(1, Ordering::Relaxed);
+            }
+            device.join().expect("the device's thread ends");
+            assert_eq!(released.load(Ordering::Relaxed), 1, "a connection that nobody has is reset, once");
+        }
+    };
+}
+
+#[test]
+fn t_lif_15_a_connection_of_a_request_that_is_dropped() {
+    loom::model(request_is_dropped!(Word<u8>));
+}
+
+#[test]
+fn t_lif_15_would_be_forgotten_with_the_look_and_the_word_apart() {
+    must_fail("a connection that nobody owns", request_is_dropped!(Hasty));
+}
+
+/// The handshake of a request completes while its listener ends: one of the two is heard.
+#[test]
+fn t_lif_15_one_end_of_a_request_is_heard() {
+    loom::model(|| {
+        let word = Arc::new(Word::new());
+        let device = {
+            let word = word.clone();
+            thread::spawn(move || word.give(7).is_ok())
+        };
+        let closed = word.give(8).is_ok();
+        let opened = device.join().expect("the device's thread ends");
+        assert!(closed != opened, "both were heard, or neither");
+        assert_eq!(word.take(), Some(if opened { 7 } else { 8 }));
+        assert_eq!((word.take(), word.give(9)), (None, Err(9)));
+    });
+}
+
+/// Whoever has the request waits by `Held::changed` while the device task says what has become of it.
+fn request_ends(listens_first: bool) {
+    let held = Arc::new((Word::new(), Bell::default()));
+    let device = {
+        let held = held.clone();
+        thread::spawn(move || {
+            held.0.give(7).expect("nobody has said anything");
+            held.1.ring();
+        })
+    };
+    let wakes = std::sync::Arc::new(Wakes::default());
+    let before = held.1.begin();
+    let mut asleep = false;
+    if !held.0.is_settled() {
+        let begun = if listens_first { before } else { held.1.begin() };
+        asleep = !held.1.rung_since(begun, wakes.clone().into());
+    }
+    device.join().expect("the device's thread ends");
+    assert!(!asleep || wakes.any(), "it is decided, whoever asked sleeps, and nobody wakes it");
+}
+
+#[test]
+fn t_asy_4_whoever_holds_a_request_hears_what_becomes_of_it() {
+    loom::model(|| request_ends(true));
+    carrick_covers::covers!("T-ASY-4");
+}
+
+#[test]
+fn t_asy_4_unless_it_listens_after_it_has_looked() {
+    must_fail("a lost wake-up", || request_ends(false));
 }
 
 /// `Seldom` with the flag set after the lock has been given up.
