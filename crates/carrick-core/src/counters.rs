@@ -95,6 +95,11 @@ impl DiscardReason {
     ];
 
     /// Its name as a counter, such as `discarded_bad_checksum` or `malformed_ipv4_checksum`; it stays the same.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick_core::DiscardReason::NotOurs.name(), "discarded_not_ours");
+    /// ```
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::names().nth(self.index()).unwrap_or_default()
@@ -106,6 +111,14 @@ impl DiscardReason {
     }
 
     /// A dense number below [`COUNT`](Self::COUNT), for arrays of counters.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::DiscardReason;
+    ///
+    /// let mut table = [0; DiscardReason::COUNT];
+    /// table[DiscardReason::NotOurs.index()] += 1;
+    /// ```
     #[must_use]
     pub const fn index(self) -> usize {
         match self {
@@ -141,6 +154,14 @@ impl DiscardReason {
 }
 
 /// What an endpoint has counted since it was made.
+///
+/// # Examples
+/// ```
+/// let counters = carrick_core::Counters::default();
+/// for (name, count) in counters.iter().filter(|(_, count)| *count > 0) {
+///     println!("{name}: {count}");
+/// }
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Counters {
     /// Frames handed in. Equals the sum of `to_connections`, `answered`, `held` and all discards here.
@@ -219,6 +240,13 @@ impl Default for Counters {
 
 impl Counters {
     /// How many packets were discarded for `reason`, by the endpoint or by a connection.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::{Counters, DiscardReason};
+    ///
+    /// assert_eq!(Counters::default().discarded(DiscardReason::NotOurs), 0);
+    /// ```
     #[must_use]
     pub fn discarded(&self, reason: DiscardReason) -> u64 {
         let at = |counts: &[u64]| counts.get(reason.index()).copied().unwrap_or(0);
@@ -227,6 +255,11 @@ impl Counters {
 
     /// How many packets the endpoint itself discarded. With `to_connections`, `answered` and `held` it
     /// makes up `frames`.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick_core::Counters::default().discarded_by_endpoint(), 0);
+    /// ```
     #[must_use]
     pub fn discarded_by_endpoint(&self) -> u64 {
         sum(&self.discards)
@@ -234,6 +267,11 @@ impl Counters {
 
     /// How many packets connections discarded, or answered without using them. With `accepted` it makes up
     /// `to_connections`.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick_core::Counters::default().discarded_by_connections(), 0);
+    /// ```
     #[must_use]
     pub fn discarded_by_connections(&self) -> u64 {
         sum(&self.connection_discards)
@@ -241,6 +279,12 @@ impl Counters {
 
     /// All of them by names that stay the same: the fields', and for each reason what was
     /// [discarded](Self::discarded) for it.
+    ///
+    /// # Examples
+    /// ```
+    /// let counters = carrick_core::Counters::default();
+    /// assert!(counters.iter().any(|(name, count)| name == "frames" && count == 0));
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         let fields = [
             ("frames", self.frames),

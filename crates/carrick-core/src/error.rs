@@ -3,6 +3,13 @@
 //! Each variant says what happened; its text says who can do something about it.
 
 /// Why a listener could not be made.
+///
+/// # Examples
+/// ```
+/// use carrick_core::BindError;
+///
+/// println!("listening: {}", BindError::AddrInUse);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BindError {
     /// Another listener has that address and port. Another port helps.
@@ -14,6 +21,13 @@ pub enum BindError {
 }
 
 /// Why a connection attempt could not start.
+///
+/// # Examples
+/// ```
+/// use carrick_core::ConnectError;
+///
+/// println!("connecting: {}", ConnectError::Limit);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ConnectError {
     /// The local address is not one of the stack's, or it has none of the remote's family.
@@ -31,6 +45,13 @@ pub enum ConnectError {
 }
 
 /// Why no byte was taken for sending.
+///
+/// # Examples
+/// ```
+/// use carrick_core::SendError;
+///
+/// println!("writing: {}", SendError::Full);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SendError {
     /// The send buffer is full; an [`Event::Writable`](crate::Event::Writable) follows when there is room.

@@ -14,6 +14,15 @@ pub struct ConnectionId {
 
 impl ConnectionId {
     /// A small number, unique among the connections alive: the place in the driver's own table.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Connection, ConnectionId};
+    /// /// A driver's own table.
+    /// fn of(table: &[Option<Box<Connection>>], id: ConnectionId) -> Option<&Connection> {
+    ///     table.get(id.index())?.as_deref()
+    /// }
+    /// ```
     #[must_use]
     pub const fn index(self) -> usize {
         self.index as usize
@@ -28,6 +37,24 @@ pub struct ListenerId {
 }
 
 /// What a connection tells its driver.
+///
+/// # Examples
+/// ```
+/// # use carrick_core::{Connection, Event};
+/// fn wake(connection: &mut Connection, mut reader: impl FnMut(), mut writer: impl FnMut()) {
+///     while let Some(event) = connection.poll_event() {
+///         match event {
+///             Event::Readable | Event::Urgent => reader(),
+///             Event::Connected | Event::Writable => writer(),
+///             Event::Closed => {
+///                 reader();
+///                 writer();
+///             }
+///             Event::SoftError => println!("{:?}", connection.soft_error()),
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Event {
     /// The handshake is complete.
@@ -47,6 +74,14 @@ pub enum Event {
 }
 
 /// What a connection tells its endpoint. The driver carries it, without the connection's lock.
+///
+/// # Examples
+/// ```
+/// use carrick_core::EndpointEvent;
+///
+/// assert!(EndpointEvent::Closed.is_end());
+/// assert!(!EndpointEvent::PathMtu(1400).is_end());
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum EndpointEvent {
     /// The connection is over and its addresses are free.
@@ -59,6 +94,11 @@ pub enum EndpointEvent {
 
 impl EndpointEvent {
     /// Whether it is the connection's last.
+    ///
+    /// # Examples
+    /// ```
+    /// assert!(carrick_core::EndpointEvent::Closed.is_end());
+    /// ```
     #[must_use]
     pub const fn is_end(&self) -> bool {
         match self {
@@ -122,6 +162,20 @@ impl TimeWaitRecord {
 }
 
 /// What became of an input that [`Dispatch::Existing`](crate::Dispatch::Existing) named a connection for.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{DiscardReason, Outcome};
+///
+/// fn describe(outcome: Outcome) -> &'static str {
+///     match outcome {
+///         Outcome::Accepted => "used",
+///         Outcome::Answered(reason) | Outcome::Discarded(reason) => reason.name(),
+///         Outcome::HandedBack => "for the next connection",
+///     }
+/// }
+/// assert_eq!(describe(Outcome::Discarded(DiscardReason::Gone)), "discarded_gone");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use = "count it: every packet has exactly one outcome"]
 pub enum Outcome {

@@ -5,6 +5,16 @@ use bytes::Bytes;
 use carrick_wire::{Ecn, SeqNum, TcpFlags, TcpOptions, WireWindow};
 
 /// Whether somebody has verified a packet's checksums already.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{Checksum, Frame};
+///
+/// let packet = [0x45, 0, 0, 40];
+/// // From a device that has verified it.
+/// let frame = Frame::new(&packet).with_checksum(Checksum::Verified);
+/// # let _ = frame;
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Checksum {
     /// The device vouches for them (it checked, or the packet never left memory).
@@ -15,6 +25,15 @@ pub enum Checksum {
 }
 
 /// One received IP packet, perhaps a super-segment that stands for many wire segments.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{Checksum, Frame};
+///
+/// let packet = [0x45, 0, 0, 40];
+/// let frame = Frame::new(&packet).with_checksum(Checksum::Verified);
+/// assert_eq!((frame.head(), frame.following()), (&packet[..], 0));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'f> {
     pub(crate) bytes: &'f [u8],
@@ -29,6 +48,11 @@ pub struct Frame<'f> {
 
 impl<'f> Frame<'f> {
     /// A packet in a buffer that is the caller's again after the call: payload is copied.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick_core::Frame::new(&[0x45]).head(), [0x45]);
+    /// ```
     #[must_use]
     pub const fn new(bytes: &'f [u8]) -> Self {
         Self {
@@ -44,6 +68,13 @@ impl<'f> Frame<'f> {
 
     /// A packet in a buffer that may be kept: large payloads become slices of it. Keeping any part of it
     /// is charged with `pinned` bytes, the size of the allocation behind it.
+    ///
+    /// # Examples
+    /// ```
+    /// let packet = bytes::Bytes::from_static(&[0x45]);
+    /// let frame = carrick_core::Frame::shared(&packet, 65_536); // a slice of 64 KiB
+    /// assert_eq!(frame.head(), [0x45]);
+    /// ```
     #[must_use]
     pub fn shared(bytes: &'f Bytes, pinned: usize) -> Self {
         Self { shared: Some((bytes, pinned.max(bytes.len()))), ..Self::new(bytes) }
@@ -52,12 +83,27 @@ impl<'f> Frame<'f> {
     /// A TCP packet of which only the head, headers and perhaps some payload, is in one piece; the rest of the
     /// payload is in `parts`, at most [`MAX_PARTS`](crate::MAX_PARTS) buffers that may be kept. Keeping any
     /// part of one of them is charged with `pinned` bytes. The head's length fields count everything.
+    ///
+    /// # Examples
+    /// ```
+    /// let rest = [bytes::Bytes::from_static(b"hello"), bytes::Bytes::from_static(b" world")];
+    /// let frame = carrick_core::Frame::in_parts(&[0x45], &rest, carrick_core::MAX_CHUNK);
+    /// assert_eq!(frame.following(), 11);
+    /// ```
     #[must_use]
     pub const fn in_parts(head: &'f [u8], parts: &'f [Bytes], pinned: usize) -> Self {
         Self { parts: (parts, pinned), ..Self::new(head) }
     }
 
     /// Says what is known of the checksums. Default: nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::{Checksum, Frame};
+    ///
+    /// let frame = Frame::new(&[0x45]).with_checksum(Checksum::Verified);
+    /// # let _ = frame;
+    /// ```
     #[must_use]
     pub const fn with_checksum(self, checksum: Checksum) -> Self {
         Self { checksum, ..self }
@@ -65,6 +111,12 @@ impl<'f> Frame<'f> {
 
     /// Says that the packet is our own, to an address of our own, and never was on a link. From a link such
     /// a packet is dropped: somebody forged it, or sent ours back.
+    ///
+    /// # Examples
+    /// ```
+    /// let frame = carrick_core::Frame::new(&[0x45]).looped();
+    /// # let _ = frame;
+    /// ```
     #[must_use]
     pub const fn looped(self) -> Self {
         Self { looped: true, ..self }
@@ -72,24 +124,49 @@ impl<'f> Frame<'f> {
 
     /// Says that it has been handed in before, for a connection that has ended or given way since: it has been counted
     /// as received.
+    ///
+    /// # Examples
+    /// ```
+    /// let frame = carrick_core::Frame::new(&[0x45]);
+    /// // The connection that it was for has handed it back.
+    /// let frame = frame.again();
+    /// # let _ = frame;
+    /// ```
     #[must_use]
     pub const fn again(self) -> Self {
         Self { again: true, ..self }
     }
 
     /// The packet's headers and perhaps some payload; all of it unless it is [in parts](Self::in_parts).
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick_core::Frame::new(&[0x45]).head(), [0x45]);
+    /// ```
     #[must_use]
     pub const fn head(&self) -> &'f [u8] {
         self.bytes
     }
 
     /// How many bytes follow the head, in [parts](Self::in_parts).
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick_core::Frame::new(&[0x45]).following(), 0);
+    /// ```
     #[must_use]
     pub fn following(&self) -> usize {
         self.parts.0.iter().fold(0, |sum: usize, part| sum.saturating_add(part.len()))
     }
 
     /// Says how much payload each wire segment carried, if the packet stands for several.
+    ///
+    /// # Examples
+    /// ```
+    /// let super_segment = [0x45; 40]; // and more
+    /// let frame = carrick_core::Frame::new(&super_segment).with_segment_size(Some(1448));
+    /// # let _ = frame;
+    /// ```
     #[must_use]
     pub const fn with_segment_size(self, segment_size: Option<u16>) -> Self {
         Self { segment_size, ..self }
@@ -97,6 +174,19 @@ impl<'f> Frame<'f> {
 }
 
 /// A TCP segment that has been validated and belongs to a connection.
+///
+/// # Examples
+/// ```
+/// # use carrick_core::{Input, Segment};
+/// # let mut scene = carrick_sim::Scene::established();
+/// # let mut endpoint = scene.host().endpoint().clone();
+/// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
+/// # let cx = carrick_core::Cx::new(scene.now());
+/// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+///     panic!("it is for a connection");
+/// };
+/// assert_eq!(segment.text_len(), 5);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'f> {
     pub(crate) seq: SeqNum,
@@ -115,36 +205,114 @@ pub struct Segment<'f> {
 
 impl<'f> Segment<'f> {
     /// The ECN field of the packet that it came in (RFC 3168 §5).
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Input, Segment};
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # let mut endpoint = scene.host().endpoint().clone();
+    /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # let cx = carrick_core::Cx::new(scene.now());
+    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+    ///     panic!("it is for a connection");
+    /// };
+    /// assert_eq!(segment.ecn(), carrick_wire::Ecn::NotEct);
+    /// ```
     #[must_use]
     pub const fn ecn(&self) -> Ecn {
         self.ecn
     }
 
     /// How much text each wire segment carried, if this one stands for several.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Input, Segment};
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # let mut endpoint = scene.host().endpoint().clone();
+    /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # let cx = carrick_core::Cx::new(scene.now());
+    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+    ///     panic!("it is for a connection");
+    /// };
+    /// assert_eq!(segment.segment_size(), None);
+    /// ```
     #[must_use]
     pub const fn segment_size(&self) -> Option<u16> {
         self.segment_size
     }
 
     /// SEG.SEQ.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Input, Segment};
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # let mut endpoint = scene.host().endpoint().clone();
+    /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # let cx = carrick_core::Cx::new(scene.now());
+    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+    ///     panic!("it is for a connection");
+    /// };
+    /// println!("SEG.SEQ={}", segment.seq().get());
+    /// ```
     #[must_use]
     pub const fn seq(&self) -> SeqNum {
         self.seq
     }
 
     /// SEG.ACK; means something only with the ACK flag.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Input, Segment};
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # let mut endpoint = scene.host().endpoint().clone();
+    /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # let cx = carrick_core::Cx::new(scene.now());
+    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+    ///     panic!("it is for a connection");
+    /// };
+    /// println!("SEG.ACK={}", segment.ack().get());
+    /// ```
     #[must_use]
     pub const fn ack(&self) -> SeqNum {
         self.ack
     }
 
     /// The control bits.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Input, Segment};
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # let mut endpoint = scene.host().endpoint().clone();
+    /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # let cx = carrick_core::Cx::new(scene.now());
+    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+    ///     panic!("it is for a connection");
+    /// };
+    /// assert!(segment.flags().contains(carrick_wire::TcpFlags::ACK));
+    /// ```
     #[must_use]
     pub const fn flags(&self) -> TcpFlags {
         self.flags
     }
 
     /// How many bytes of text it carries.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Input, Segment};
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # let mut endpoint = scene.host().endpoint().clone();
+    /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # let cx = carrick_core::Cx::new(scene.now());
+    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+    ///     panic!("it is for a connection");
+    /// };
+    /// assert_eq!(segment.text_len(), 5);
+    /// ```
     #[must_use]
     pub const fn text_len(&self) -> usize {
         self.text.len()
@@ -216,6 +384,19 @@ pub enum IcmpErrorKind {
 }
 
 /// What [`Connection::handle_input`](crate::Connection::handle_input) takes.
+///
+/// # Examples
+/// ```
+/// # use carrick_core::{Input, Segment};
+/// # let mut scene = carrick_sim::Scene::established();
+/// # let mut endpoint = scene.host().endpoint().clone();
+/// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
+/// # let cx = carrick_core::Cx::new(scene.now());
+/// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+///     panic!("it is for a connection");
+/// };
+/// assert_eq!(segment.text_len(), 5);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'f> {
     /// A segment.

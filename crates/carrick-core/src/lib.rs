@@ -86,6 +86,16 @@ pub use transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 pub use tuple::Tuple;
 
 /// What every call that acts is told: when it is, and how much memory there may be.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{Budget, Cx, Instant};
+///
+/// let budget = Budget::new(64 << 20);
+/// let held_by_all = 1 << 20;
+/// let cx = Cx { now: Instant::ZERO, memory: budget.allowance(held_by_all) };
+/// assert!(cx.memory.room > 32 << 20);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Cx {
     /// When the packet was read from the device, or the command was given. A time earlier than one already
@@ -97,6 +107,13 @@ pub struct Cx {
 
 impl Cx {
     /// A context with no limit on memory.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::{Allowance, Cx, Instant};
+    ///
+    /// assert_eq!(Cx::new(Instant::ZERO).memory, Allowance::UNLIMITED);
+    /// ```
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         Self { now, memory: Allowance::UNLIMITED }

@@ -7,6 +7,16 @@
 use core::time::Duration;
 
 /// How scarce memory is.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{Budget, Pressure};
+///
+/// let budget = Budget::new(1600);
+/// assert_eq!(budget.limit(), 1600);
+/// let left = budget.allowance(800);
+/// assert_eq!((left.room, left.reserve, left.pressure), (700, 100, Pressure::Low));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Pressure {
     /// Less than half of the budget is used.
@@ -33,6 +43,16 @@ impl Pressure {
 }
 
 /// How much more one call may hold.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{Budget, Pressure};
+///
+/// let budget = Budget::new(1600);
+/// assert_eq!(budget.limit(), 1600);
+/// let left = budget.allowance(800);
+/// assert_eq!((left.room, left.reserve, left.pressure), (700, 100, Pressure::Low));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Allowance {
     /// Bytes that any connection may still take.
@@ -45,6 +65,13 @@ pub struct Allowance {
 
 impl Allowance {
     /// No limit.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::{Allowance, Cx, Instant};
+    ///
+    /// assert_eq!(Cx::new(Instant::ZERO).memory, Allowance::UNLIMITED);
+    /// ```
     pub const UNLIMITED: Self = Self { room: usize::MAX, reserve: 0, pressure: Pressure::None };
 
     /// Whether `bytes` more may be held by a connection that holds `held` now.
@@ -54,6 +81,16 @@ impl Allowance {
 }
 
 /// A limit on the bytes that all connections of a stack may hold together.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{Budget, Pressure};
+///
+/// let budget = Budget::new(1600);
+/// assert_eq!(budget.limit(), 1600);
+/// let left = budget.allowance(800);
+/// assert_eq!((left.room, left.reserve, left.pressure), (700, 100, Pressure::Low));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Budget {
     limit: usize,
@@ -61,18 +98,35 @@ pub struct Budget {
 
 impl Budget {
     /// A budget of `limit` bytes, one sixteenth of which is the reserve.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick_core::Budget::new(1600).limit(), 1600);
+    /// ```
     #[must_use]
     pub const fn new(limit: usize) -> Self {
         Self { limit }
     }
 
     /// The limit in bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick_core::Budget::new(1600).limit(), 1600);
+    /// ```
     #[must_use]
     pub const fn limit(&self) -> usize {
         self.limit
     }
 
     /// What a call may take when `used` bytes are held already.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::{Budget, Pressure};
+    ///
+    /// assert_eq!(Budget::new(1600).allowance(1520).pressure, Pressure::Limit);
+    /// ```
     #[must_use]
     pub const fn allowance(&self, used: usize) -> Allowance {
         let reserve = self.limit / 16;

@@ -6,9 +6,30 @@ use bytes::Bytes;
 use core::num::NonZeroU16;
 
 /// Most payload slices of one packet. With the header and an offload header they fit a vectored write.
+///
+/// # Examples
+/// ```
+/// # use carrick_core::{MAX_PARTS, Taken};
+/// # carrick_sim::Scene::established().with("", |connection, cx| {
+/// # connection.send(cx, b"hello").expect("there is room");
+/// # let mut transmit = connection.poll_transmit(cx, std::num::NonZeroUsize::MAX).expect("text is due");
+/// let mut parts = [&[][..]; MAX_PARTS];
+/// assert_eq!(transmit.payload(&mut parts), 1);
+/// # });
+/// ```
 pub const MAX_PARTS: usize = 7;
 
 /// How much of a packet the device took.
+///
+/// # Examples
+/// ```
+/// # use carrick_core::{MAX_PARTS, Taken};
+/// # carrick_sim::Scene::established().with("", |connection, cx| {
+/// # connection.send(cx, b"hello").expect("there is room");
+/// # let mut transmit = connection.poll_transmit(cx, std::num::NonZeroUsize::MAX).expect("text is due");
+/// transmit.sent(Taken::All);
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Taken {
     /// All of it.
@@ -71,6 +92,20 @@ impl core::fmt::Debug for HeaderBytes {
 /// The checksum field of a TCP packet holds the sum of the pseudo-header alone (the *partial* form that
 /// offloading devices complete); `carrick_wire::segmentation` completes it, and cuts super-segments, for
 /// devices that do neither. ICMP packets are complete.
+///
+/// # Examples
+/// ```
+/// # use carrick_core::{MAX_PARTS, Taken};
+/// # carrick_sim::Scene::established().with("", |connection, cx| {
+/// # connection.send(cx, b"hello").expect("there is room");
+/// # let mut transmit = connection.poll_transmit(cx, std::num::NonZeroUsize::MAX).expect("text is due");
+/// let mut parts = [&[][..]; MAX_PARTS];
+/// let count = transmit.payload(&mut parts);
+/// // The device is given the header and these.
+/// assert_eq!((transmit.header().len(), &parts[..count]), (40, &[&b"hello"[..]][..]));
+/// transmit.sent(Taken::All);
+/// # });
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing has happened until `sent` is called"]
 pub struct Transmit<'c> {
@@ -100,12 +135,32 @@ impl<'c> Transmit<'c> {
     }
 
     /// The IP header and the TCP or ICMP header.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{MAX_PARTS, Taken};
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// # connection.send(cx, b"hello").expect("there is room");
+    /// # let mut transmit = connection.poll_transmit(cx, std::num::NonZeroUsize::MAX).expect("text is due");
+    /// assert_eq!(transmit.header()[9], 6, "the protocol is TCP");
+    /// # });
+    /// ```
     #[must_use]
     pub fn header(&self) -> &[u8] {
         self.header.as_slice()
     }
 
     /// How many payload bytes follow the header.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{MAX_PARTS, Taken};
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// # connection.send(cx, b"hello").expect("there is room");
+    /// # let mut transmit = connection.poll_transmit(cx, std::num::NonZeroUsize::MAX).expect("text is due");
+    /// assert_eq!(transmit.payload_len(), 5);
+    /// # });
+    /// ```
     #[must_use]
     pub fn payload_len(&self) -> usize {
         match &self.source {
@@ -115,6 +170,18 @@ impl<'c> Transmit<'c> {
     }
 
     /// Puts the payload's slices, in order, into `parts` and says how many there are.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{MAX_PARTS, Taken};
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// # connection.send(cx, b"hello").expect("there is room");
+    /// # let mut transmit = connection.poll_transmit(cx, std::num::NonZeroUsize::MAX).expect("text is due");
+    /// let mut parts = [&[][..]; MAX_PARTS];
+    /// assert_eq!(transmit.payload(&mut parts), 1);
+    /// assert_eq!(parts[0], b"hello");
+    /// # });
+    /// ```
     pub fn payload<'a>(&'a self, parts: &mut [&'a [u8]; MAX_PARTS]) -> usize {
         match &self.source {
             Source::Connection { connection, plan } => connection.payload_parts(plan, parts),
@@ -128,6 +195,17 @@ impl<'c> Transmit<'c> {
     /// Prepares a payload of at least 4 KiB to be kept without a copy, for devices that keep frames: to be called before
     /// [`payload`](Self::payload), whose bytes stay the same. For a packet that then is not sent it is wasted, and
     /// makes the buffers of later ones smaller.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{MAX_PARTS, Taken};
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// # connection.send(cx, b"hello").expect("there is room");
+    /// # let mut transmit = connection.poll_transmit(cx, std::num::NonZeroUsize::MAX).expect("text is due");
+    /// transmit.share(); // worth it from 4 KiB on
+    /// assert_eq!(transmit.shared().next().as_deref(), Some(&b"hello"[..]));
+    /// # });
+    /// ```
     pub fn share(&mut self) {
         if let Source::Connection { connection, plan } = &mut self.source {
             connection.share_payload(plan);
@@ -136,6 +214,17 @@ impl<'c> Transmit<'c> {
 
     /// The payload as buffers that may be kept: no copy of what [`share`](Self::share) has prepared, or an earlier
     /// packet's, a copy of the rest.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{MAX_PARTS, Taken};
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// # connection.send(cx, b"hello").expect("there is room");
+    /// # let mut transmit = connection.poll_transmit(cx, std::num::NonZeroUsize::MAX).expect("text is due");
+    /// let kept: Vec<bytes::Bytes> = transmit.shared().collect();
+    /// assert_eq!(kept, ["hello"]);
+    /// # });
+    /// ```
     pub fn shared(&self) -> impl Iterator<Item = Bytes> {
         let mut parts: [Bytes; MAX_PARTS] = Default::default();
         let n = match &self.source {
@@ -149,6 +238,16 @@ impl<'c> Transmit<'c> {
     }
 
     /// How much payload each wire segment is to carry, if the packet stands for several.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{MAX_PARTS, Taken};
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// # connection.send(cx, b"hello").expect("there is room");
+    /// # let mut transmit = connection.poll_transmit(cx, std::num::NonZeroUsize::MAX).expect("text is due");
+    /// assert_eq!(transmit.segment_size(), None, "it is a single segment");
+    /// # });
+    /// ```
     #[must_use]
     pub fn segment_size(&self) -> Option<NonZeroU16> {
         match &self.source {
@@ -158,6 +257,16 @@ impl<'c> Transmit<'c> {
     }
 
     /// How many of its sequence numbers, SYN and FIN included, have been sent before: those that it begins with.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{MAX_PARTS, Taken};
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// # connection.send(cx, b"hello").expect("there is room");
+    /// # let mut transmit = connection.poll_transmit(cx, std::num::NonZeroUsize::MAX).expect("text is due");
+    /// assert_eq!(transmit.sent_before(), 0, "all of it is new");
+    /// # });
+    /// ```
     #[must_use]
     pub fn sent_before(&self) -> usize {
         match &self.source {
@@ -167,6 +276,16 @@ impl<'c> Transmit<'c> {
     }
 
     /// Whether the packet is TCP, and its checksum field in the partial form.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{MAX_PARTS, Taken};
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// # connection.send(cx, b"hello").expect("there is room");
+    /// # let mut transmit = connection.poll_transmit(cx, std::num::NonZeroUsize::MAX).expect("text is due");
+    /// assert!(transmit.checksum_is_partial());
+    /// # });
+    /// ```
     #[must_use]
     pub const fn checksum_is_partial(&self) -> bool {
         match self.source {
@@ -176,6 +295,17 @@ impl<'c> Transmit<'c> {
     }
 
     /// Commits: the device has taken all, or the first bytes, of the packet.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{MAX_PARTS, Taken};
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// # connection.send(cx, b"hello").expect("there is room");
+    /// # let mut transmit = connection.poll_transmit(cx, std::num::NonZeroUsize::MAX).expect("text is due");
+    /// transmit.sent(Taken::All);
+    /// assert_eq!(connection.unsent(), 0);
+    /// # });
+    /// ```
     pub fn sent(self, taken: Taken) {
         match self.source {
             Source::Connection { connection, plan } => connection.commit(&plan, taken),

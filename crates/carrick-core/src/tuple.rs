@@ -3,6 +3,15 @@
 use core::net::{IpAddr, SocketAddr};
 
 /// Local and remote address and port.
+///
+/// # Examples
+/// ```
+/// use carrick_core::Tuple;
+///
+/// let tuple = Tuple { local: "192.0.2.1".parse()?, remote: "192.0.2.2".parse()?, local_port: 80, remote_port: 4000 };
+/// assert_eq!(tuple.remote_addr(), "192.0.2.2:4000".parse().unwrap());
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Tuple {
     /// Our address.
@@ -17,12 +26,30 @@ pub struct Tuple {
 
 impl Tuple {
     /// The local address and port.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::Tuple;
+    ///
+    /// let tuple = Tuple { local: "192.0.2.1".parse()?, remote: "192.0.2.2".parse()?, local_port: 80, remote_port: 4000 };
+    /// assert_eq!(tuple.local_addr().port(), 80);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         SocketAddr::new(self.local, self.local_port)
     }
 
     /// The remote address and port.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::Tuple;
+    ///
+    /// let tuple = Tuple { local: "192.0.2.1".parse()?, remote: "192.0.2.2".parse()?, local_port: 80, remote_port: 4000 };
+    /// assert_eq!(tuple.remote_addr().port(), 4000);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
     #[must_use]
     pub const fn remote_addr(&self) -> SocketAddr {
         SocketAddr::new(self.remote, self.remote_port)

@@ -107,7 +107,21 @@ impl RequestListener {
     /// As [`TcpListener::bind_any`](crate::TcpListener::bind_any).
     ///
     /// # Examples
-    /// See [`RequestListener`].
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (server, client) = stacks()?;
+    /// use carrick::{ListenAddr, RequestListener};
+    ///
+    /// // Any port of any of the stack's addresses.
+    /// let listener = RequestListener::bind_any(&server, ListenAddr { address: None, port: None })?;
+    /// # tokio::spawn(async move { carrick::TcpStream::connect(&client, "192.0.2.1:4711").await });
+    /// let request = listener.accept_request().await?;
+    /// assert_eq!(request.local_addr().port(), 4711);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bind_any(stack: &Stack, local: ListenAddr) -> io::Result<Self> {
         Ok(Self::new(stack.handle().listen_any(local, config(stack))?, stack.handle()))
     }
@@ -237,7 +251,21 @@ impl std::fmt::Debug for RequestListener {
 /// Dropping it is to reject it with a reset. It keeps its stack running.
 ///
 /// # Examples
-/// See [`RequestListener`].
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// # let (server, client) = stacks()?;
+/// # let listener = carrick::RequestListener::bind(&server, "192.0.2.1:80").await?;
+/// # let connecting = tokio::spawn(async move { carrick::TcpStream::connect(&client, "192.0.2.1:80").await });
+/// let request = listener.accept_request().await?;
+/// println!("{} asks for {}", request.peer_addr(), request.local_addr());
+/// let stream = request.accept().await?;
+/// # drop(stream);
+/// # connecting.await??;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Request {
     held: Arc<Held>,
     listening: Arc<Listening>,

@@ -12,6 +12,16 @@ use core::time::Duration;
 impl Connection {
     /// No more will be written: a FIN follows what has been. Reading goes on. Calling it again does
     /// nothing. Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// connection.send(cx, b"that is all")?;
+    /// connection.finish(cx);
+    /// assert!(connection.send(cx, b"more").is_err());
+    /// # Ok::<(), carrick_core::SendError>(())
+    /// # });
+    /// ```
     pub fn finish(&mut self, cx: &Cx) {
         let cx = self.advance_clock(cx);
         self.push = Push::Yes;
@@ -38,6 +48,16 @@ impl Connection {
     /// does if it sends more. [`ConnectionConfig::linger`](crate::ConnectionConfig::linger) and
     /// [`orphan_timeout`](crate::ConnectionConfig::orphan_timeout) bound how long that takes; memory that becomes
     /// scarce may end it sooner ([`is_stuck`](Self::is_stuck)). Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// use carrick_core::TcpState;
+    ///
+    /// connection.close(cx);
+    /// assert_eq!(connection.state(), TcpState::FinWait1);
+    /// # });
+    /// ```
     pub fn close(&mut self, cx: &Cx) {
         if self.released {
             return;
@@ -71,6 +91,16 @@ impl Connection {
 
     /// Ends the connection at once with a reset; what was written and not sent is lost (§3.10.5).
     /// Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// use carrick_core::TcpState;
+    ///
+    /// connection.abort(cx);
+    /// assert_eq!(connection.state(), TcpState::Closed);
+    /// # });
+    /// ```
     pub fn abort(&mut self, cx: &Cx) {
         self.abort_with(cx, ConnectionError::Aborted);
     }

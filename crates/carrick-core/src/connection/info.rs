@@ -105,6 +105,14 @@ pub struct TcpInfo {
 
 impl Connection {
     /// How the connection is doing; none before it is established and after it is over, TIME-WAIT included.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// let info = connection.tcp_info().expect("it is established");
+    /// assert_eq!((info.timeouts, info.in_flight), (0, 0));
+    /// # });
+    /// ```
     #[must_use]
     pub fn tcp_info(&self) -> Option<TcpInfo> {
         let State::Open(open) = &self.state else { return None };

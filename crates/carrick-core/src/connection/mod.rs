@@ -48,6 +48,26 @@ const ROOM_RETRY: Duration = Duration::from_millis(100);
 /// Made by [`Endpoint::connect`](crate::Endpoint::connect) and
 /// [`Dispatch::Opened`](crate::Dispatch::Opened). See the [contract](crate#the-contract): after any change,
 /// drain.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{ConnectionConfig, Cx, Endpoint, EndpointConfig, Instant, Taken, TcpState};
+/// use std::num::NonZeroUsize;
+/// use std::sync::Arc;
+///
+/// let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+/// let mut endpoint = Endpoint::new(Arc::new(config), [7; 32]); // a seed from a good source
+/// let cx = Cx::new(Instant::ZERO);
+/// let settings = Arc::new(ConnectionConfig::default());
+/// let (_id, mut connection) = endpoint.connect(&cx, None, "192.0.2.2:80".parse()?, settings)?;
+/// assert_eq!(connection.state(), TcpState::SynSent);
+/// while let Some(syn) = connection.poll_transmit(&cx, NonZeroUsize::MAX) {
+///     assert_eq!(syn.header().len(), 60, "IPv4, TCP and its options");
+///     syn.sent(Taken::All);
+/// }
+/// assert_eq!(connection.poll_timeout(), Some(Instant::ZERO + std::time::Duration::from_secs(1)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Connection {
     tuple: Tuple,
@@ -387,6 +407,20 @@ impl Connection {
 
     /// Takes a segment or an ICMP error that [`Endpoint::handle_frame`](crate::Endpoint::handle_frame) found
     /// to be this connection's (RFC 9293 §3.10.7, §3.9.2.2). Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Connection, ConnectionId, Cx, Dispatch, Endpoint, Frame};
+    /// # use std::collections::HashMap;
+    /// fn receive(endpoint: &mut Endpoint, all: &mut HashMap<ConnectionId, Connection>, cx: &Cx, packet: &[u8]) {
+    ///     if let Dispatch::Existing(id, input) = endpoint.handle_frame(cx, Frame::new(packet))
+    ///         && let Some(connection) = all.get_mut(&id)
+    ///     {
+    ///         let outcome = connection.handle_input(cx, input);
+    ///         endpoint.record_outcome(outcome);
+    ///     }
+    /// }
+    /// ```
     pub fn handle_input(&mut self, cx: &Cx, input: Input<'_>) -> Outcome {
         let cx = self.advance_clock(cx);
         let outcome = match input {
@@ -398,6 +432,15 @@ impl Connection {
     }
 
     /// Does what is due at `cx.now`. Calling it early or late is harmless. Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// if connection.poll_timeout().is_some_and(|due| due <= cx.now) {
+    ///     connection.handle_timeout(cx);
+    /// }
+    /// # });
+    /// ```
     pub fn handle_timeout(&mut self, cx: &Cx) {
         let cx = self.advance_clock(cx);
         self.timers_expire(&cx);
@@ -412,6 +455,14 @@ impl Connection {
     /// [`SendError::Full`] if not a byte fits; [`Event::Writable`] follows when there is room again.
     /// [`SendError::Finished`] after [`finish`](Self::finish) or [`close`](Self::close);
     /// [`SendError::Closed`] if the connection has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// assert_eq!(connection.send(cx, b"hello"), Ok(5));
+    /// assert_eq!(connection.unacknowledged(), 5);
+    /// # });
+    /// ```
     pub fn send(&mut self, cx: &Cx, data: &[u8]) -> Result<usize, SendError> {
         self.push = Push::Yes;
         self.write(cx, data)
@@ -425,6 +476,16 @@ impl Connection {
     /// # Errors
     ///
     /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// connection.send_more(cx, b"HTTP/1.1 200 OK\r\n\r\n")?; // waits for the body
+    /// connection.send(cx, b"hello")?; // one segment for both
+    /// assert_eq!(connection.unsent(), 24);
+    /// # Ok::<(), carrick_core::SendError>(())
+    /// # });
+    /// ```
     pub fn send_more(&mut self, cx: &Cx, data: &[u8]) -> Result<usize, SendError> {
         if !data.is_empty() {
             self.push = Push::Waits;
@@ -449,6 +510,13 @@ impl Connection {
 
     /// Whether [`send`](Self::send) would say anything but [`SendError::Full`]; if not, [`Event::Writable`] follows
     /// as after that. Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// assert!(connection.ask_room(cx), "nothing has been written yet");
+    /// # });
+    /// ```
     pub fn ask_room(&mut self, cx: &Cx) -> bool {
         let cx = self.advance_clock(cx);
         self.may_send().is_err() || self.take_room(&cx, 1) > 0
@@ -492,6 +560,13 @@ impl Connection {
     /// # Errors
     ///
     /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// assert_eq!(connection.send_urgent(cx, &[0xff]), Ok(1));
+    /// # });
+    /// ```
     pub fn send_urgent(&mut self, cx: &Cx, data: &[u8]) -> Result<usize, SendError> {
         let taken = self.send(cx, data)?;
         if taken > 0 {
@@ -505,12 +580,27 @@ impl Connection {
     }
 
     /// Whether Nagle's rule is off ([`ConnectionConfig::nodelay`]).
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// assert!(!connection.nodelay(), "Nagle's rule is on by default");
+    /// # });
+    /// ```
     #[must_use]
     pub const fn nodelay(&self) -> bool {
         self.nodelay
     }
 
     /// Switches Nagle's rule off or on (RFC 9293 §3.7.4). Off, what it has held back leaves. Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// connection.set_nodelay(cx, true);
+    /// assert!(connection.nodelay());
+    /// # });
+    /// ```
     pub fn set_nodelay(&mut self, cx: &Cx, nodelay: bool) {
         let cx = self.advance_clock(cx);
         self.nodelay = nodelay;
@@ -521,6 +611,13 @@ impl Connection {
     }
 
     /// Whether partial segments are held back ([`set_cork`](Self::set_cork)).
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// assert!(!connection.corked());
+    /// # });
+    /// ```
     #[must_use]
     pub const fn corked(&self) -> bool {
         self.corked
@@ -528,6 +625,17 @@ impl Connection {
 
     /// While corked only full segments leave, and the end of what is written waits for more, for 200 ms at most;
     /// uncorked, or finished, it leaves at once. Off by default. Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// connection.set_cork(cx, true);
+    /// connection.send(cx, b"a line, ")?;
+    /// connection.send(cx, b"and its end")?;
+    /// connection.set_cork(cx, false); // both leave, in one segment
+    /// # Ok::<(), carrick_core::SendError>(())
+    /// # });
+    /// ```
     pub fn set_cork(&mut self, cx: &Cx, corked: bool) {
         let cx = self.advance_clock(cx);
         if let (State::Open(open), true, false) = (&mut self.state, self.corked, corked) {
@@ -550,17 +658,49 @@ impl Connection {
     }
 
     /// The bytes that can be read, in order. Then [`consume`](Self::consume) them.
+    ///
+    /// # Examples
+    /// ```
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # scene.inject(carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # scene.expect(carrick_sim::seg().ack(6));
+    /// # scene.with("", |connection, cx| {
+    /// let text: Vec<u8> = connection.readable().flatten().copied().collect();
+    /// assert_eq!(text, b"hello");
+    /// connection.consume(cx, text.len());
+    /// # });
+    /// ```
     pub fn readable(&self) -> impl Iterator<Item = &[u8]> {
         self.received.iter()
     }
 
     /// How many bytes can be read.
+    ///
+    /// # Examples
+    /// ```
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # scene.inject(carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # scene.expect(carrick_sim::seg().ack(6));
+    /// # scene.with("", |connection, cx| {
+    /// assert_eq!(connection.readable_len(), 5);
+    /// # });
+    /// ```
     #[must_use]
     pub const fn readable_len(&self) -> usize {
         self.received.len()
     }
 
     /// Whether the peer has closed its side and every byte before that has been read.
+    ///
+    /// # Examples
+    /// ```
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # scene.inject(carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # scene.expect(carrick_sim::seg().ack(6));
+    /// # scene.with("", |connection, cx| {
+    /// assert!(!connection.at_end(), "the peer may have more to say");
+    /// # });
+    /// ```
     #[must_use]
     pub fn at_end(&self) -> bool {
         self.received.is_empty()
@@ -573,6 +713,17 @@ impl Connection {
     }
 
     /// Forgets the first `n` readable bytes (at most all): they have been read. Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # scene.inject(carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # scene.expect(carrick_sim::seg().ack(6));
+    /// # scene.with("", |connection, cx| {
+    /// connection.consume(cx, 2);
+    /// assert_eq!(connection.readable().next(), Some(&b"llo"[..]));
+    /// # });
+    /// ```
     pub fn consume(&mut self, cx: &Cx, n: usize) {
         self.advance_clock(cx);
         self.received.advance(n);
@@ -580,6 +731,17 @@ impl Connection {
     }
 
     /// Reads up to `max` bytes as one buffer, without copying: what lies in a row. Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # scene.inject(carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # scene.expect(carrick_sim::seg().ack(6));
+    /// # scene.with("", |connection, cx| {
+    /// let chunk = connection.take_chunk(cx, 1024).expect("there is text");
+    /// assert_eq!(&chunk[..], b"hello");
+    /// # });
+    /// ```
     pub fn take_chunk(&mut self, cx: &Cx, max: usize) -> Option<Bytes> {
         self.advance_clock(cx);
         let chunk = self.received.take(max);
@@ -593,6 +755,26 @@ impl Connection {
     }
 
     /// The next thing that the application should know.
+    ///
+    /// # Examples
+    /// ```
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # scene.inject(carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # scene.expect(carrick_sim::seg().ack(6));
+    /// # scene.with("", |connection, cx| {
+    /// use carrick_core::Event;
+    ///
+    /// # let mut events = vec![];
+    /// while let Some(event) = connection.poll_event() {
+    ///     match event {
+    ///         Event::Readable => { /* wake whoever reads */ }
+    ///         Event::Writable => { /* wake whoever writes */ }
+    ///         _ => {}
+    ///     }
+    ///     # events.push(event);
+    /// }
+    /// # });
+    /// ```
     pub fn poll_event(&mut self) -> Option<Event> {
         let bit = self.events.trailing_zeros();
         let event = match bit {
@@ -622,6 +804,17 @@ impl Connection {
     /// What [`Endpoint::handle_event`](crate::Endpoint::handle_event) is to be told. Call it until it gives
     /// nothing. One that [ends](EndpointEvent::is_end) it comes once in a connection's life; after it the
     /// connection's addresses are somebody else's.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Connection, ConnectionId, Cx, Endpoint};
+    /// /// Part of draining a connection.
+    /// fn tell(endpoint: &mut Endpoint, id: ConnectionId, connection: &mut Connection, cx: &Cx) {
+    ///     while let Some(event) = connection.poll_endpoint_event() {
+    ///         endpoint.handle_event(cx, id, event);
+    ///     }
+    /// }
+    /// ```
     pub fn poll_endpoint_event(&mut self) -> Option<EndpointEvent> {
         if let Some(event) = self.path_event() {
             return Some(event);
@@ -647,6 +840,13 @@ impl Connection {
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due; none means never.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// assert_eq!(connection.poll_timeout(), None, "an idle connection waits for nothing");
+    /// # });
+    /// ```
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.earliest()
@@ -654,6 +854,18 @@ impl Connection {
 
     /// Bytes of heap memory that its queues hold: whole chunks, whole pinned frames, ranges, and what it knows of
     /// losses.
+    ///
+    /// # Examples
+    /// ```
+    /// # let mut scene = carrick_sim::Scene::established();
+    /// # scene.inject(carrick_sim::seg().seq(1).ack(1).data("hello"));
+    /// # scene.expect(carrick_sim::seg().ack(6));
+    /// # scene.with("", |connection, cx| {
+    /// assert!(connection.memory() >= 5, "whole chunks are counted");
+    /// connection.consume(cx, 5);
+    /// assert_eq!(connection.memory(), 0);
+    /// # });
+    /// ```
     #[must_use]
     pub fn memory(&self) -> usize {
         let ranges = match &self.state {
@@ -665,6 +877,15 @@ impl Connection {
     }
 
     /// The state by its RFC name.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// use carrick_core::TcpState;
+    ///
+    /// assert_eq!(connection.state(), TcpState::Established);
+    /// # });
+    /// ```
     #[must_use]
     pub fn state(&self) -> TcpState {
         match &self.state {
@@ -677,24 +898,56 @@ impl Connection {
     }
 
     /// Addresses and ports.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// assert_eq!(connection.tuple().local_addr(), connection.local_addr());
+    /// # let _ = cx;
+    /// # });
+    /// ```
     #[must_use]
     pub const fn tuple(&self) -> &Tuple {
         &self.tuple
     }
 
     /// Our address and port.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// println!("{} to {}", connection.local_addr(), connection.remote_addr());
+    /// # let _ = cx;
+    /// # });
+    /// ```
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.tuple.local_addr()
     }
 
     /// The peer's address and port.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// println!("{} to {}", connection.local_addr(), connection.remote_addr());
+    /// # let _ = cx;
+    /// # });
+    /// ```
     #[must_use]
     pub const fn remote_addr(&self) -> SocketAddr {
         self.tuple.remote_addr()
     }
 
     /// Why the connection ended, if not by both sides closing.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// assert_eq!(connection.error(), None);
+    /// # let _ = cx;
+    /// # });
+    /// ```
     #[must_use]
     pub const fn error(&self) -> Option<ConnectionError> {
         match &self.state {
@@ -704,6 +957,17 @@ impl Connection {
     }
 
     /// The state from which it was closed, once it is.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// use carrick_core::TcpState;
+    ///
+    /// assert_eq!(connection.closed_from(), None);
+    /// connection.abort(cx);
+    /// assert_eq!(connection.closed_from(), Some(TcpState::Established));
+    /// # });
+    /// ```
     #[must_use]
     pub const fn closed_from(&self) -> Option<TcpState> {
         match &self.state {
@@ -713,6 +977,14 @@ impl Connection {
     }
 
     /// How many timeouts in a row nobody has answered: of our SYN, of text, of probes of a closed window.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// assert_eq!(connection.timeouts(), 0);
+    /// # let _ = cx;
+    /// # });
+    /// ```
     #[must_use]
     pub const fn timeouts(&self) -> u8 {
         match &self.state {
@@ -723,12 +995,30 @@ impl Connection {
     }
 
     /// What the network has said of our segments without ending the connection (RFC 9293 MUST-47).
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// assert_eq!(connection.soft_error(), None, "the network has not complained");
+    /// # let _ = cx;
+    /// # });
+    /// ```
     #[must_use]
     pub const fn soft_error(&self) -> Option<ConnectionError> {
         self.soft_error
     }
 
     /// How many bytes may be written now, memory permitting.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// let before = connection.send_room();
+    /// connection.send(cx, b"hello")?;
+    /// assert_eq!(connection.send_room(), before - 5);
+    /// # Ok::<(), carrick_core::SendError>(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn send_room(&self) -> usize {
         let room = (self.config.send_buffer as usize).saturating_sub(self.to_send.len());
@@ -737,12 +1027,30 @@ impl Connection {
     }
 
     /// How many bytes have been written and not acknowledged, sent or not.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// connection.send(cx, b"hello")?;
+    /// assert_eq!(connection.unacknowledged(), 5);
+    /// # Ok::<(), carrick_core::SendError>(())
+    /// # });
+    /// ```
     #[must_use]
     pub const fn unacknowledged(&self) -> usize {
         self.to_send.len()
     }
 
     /// How many bytes have been written and never been sent.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// connection.send(cx, b"hello")?;
+    /// assert_eq!(connection.unsent(), 5, "it has not been asked for packets");
+    /// # Ok::<(), carrick_core::SendError>(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn unsent(&self) -> usize {
         match &self.state {
@@ -755,6 +1063,15 @@ impl Connection {
 
     /// SND.UNA, SND.NXT, RCV.NXT and the right edge that was advertised, once there are any; for tests and
     /// oracles.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// let [una, nxt, _rcv_nxt, _right_edge] = connection.sequence_numbers().expect("it is open");
+    /// assert_eq!(una, nxt, "nothing is under way");
+    /// # let _ = cx;
+    /// # });
+    /// ```
     #[must_use]
     pub fn sequence_numbers(&self) -> Option<[SeqNum; 4]> {
         let State::Open(open) = &self.state else { return None };
@@ -763,6 +1080,18 @@ impl Connection {
 
     /// Feeds all protocol state to a hash: times relative to `now`, sequence numbers to ISS and IRS, so
     /// that two connections in the same situation agree.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// use std::hash::{DefaultHasher, Hasher};
+    ///
+    /// let (mut ours, mut copy) = (DefaultHasher::new(), DefaultHasher::new());
+    /// connection.digest(cx.now, &mut ours);
+    /// connection.clone().digest(cx.now, &mut copy);
+    /// assert_eq!(ours.finish(), copy.finish());
+    /// # });
+    /// ```
     pub fn digest(&self, now: Instant, state: &mut impl Hasher) {
         let Self {
             tuple,

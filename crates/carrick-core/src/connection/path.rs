@@ -136,6 +136,14 @@ impl Path {
 
 impl Connection {
     /// Most bytes of a packet to the peer, as far as is known of the path (RFC 1191, RFC 8201).
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// assert_eq!(connection.path_mtu(), 1500);
+    /// # let _ = cx;
+    /// # });
+    /// ```
     #[must_use]
     pub const fn path_mtu(&self) -> u16 {
         self.path.mtu
@@ -150,6 +158,19 @@ impl Connection {
 
     /// The link's MTU has changed, or another connection has found that of the path: what
     /// [`Endpoint::poll_mtu_change`](crate::Endpoint::poll_mtu_change) says. Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Connection, ConnectionId, Cx, Endpoint};
+    /// # use std::collections::HashMap;
+    /// fn tell_all(endpoint: &mut Endpoint, all: &mut HashMap<ConnectionId, Connection>, cx: &Cx) {
+    ///     while let Some((id, change)) = endpoint.poll_mtu_change() {
+    ///         if let Some(connection) = all.get_mut(&id) {
+    ///             connection.handle_mtu_change(cx, change);
+    ///         }
+    ///     }
+    /// }
+    /// ```
     pub fn handle_mtu_change(&mut self, cx: &Cx, change: MtuChange) {
         let cx = self.advance_clock(cx);
         let MtuChange { link, path, until } = change;

@@ -59,6 +59,22 @@ impl Connection {
     /// cut: they take up to 120 bytes, and where they leave no room text waits.
     ///
     /// Nothing has changed until [`Transmit::sent`].
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::Taken;
+    /// use std::num::NonZeroUsize;
+    ///
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// connection.send(cx, b"hello")?;
+    /// let transmit = connection.poll_transmit(cx, NonZeroUsize::MAX).expect("there is text to send");
+    /// assert_eq!(transmit.payload_len(), 5);
+    /// // Header and payload go to the device here.
+    /// transmit.sent(Taken::All);
+    /// assert!(connection.poll_transmit(cx, NonZeroUsize::MAX).is_none());
+    /// # Ok::<(), carrick_core::SendError>(())
+    /// # });
+    /// ```
     pub fn poll_transmit<'c>(&'c mut self, cx: &Cx, max: NonZeroUsize) -> Option<Transmit<'c>> {
         let cx = self.advance_clock(cx);
         self.raise_path(cx.now);

@@ -57,6 +57,20 @@ const SWEPT_PER_CALL: usize = 4096;
 /// Listeners, half-open and TIME-WAIT records, and the table that finds a packet's connection.
 ///
 /// See the [contract](crate#the-contract): after any change, drain.
+///
+/// # Examples
+/// ```
+/// use carrick_core::{Cx, Dispatch, Endpoint, EndpointConfig, Frame, Instant, ListenAddr, ListenConfig};
+///
+/// let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+/// let mut endpoint = Endpoint::new(config.into(), [7; 32]); // a seed from a good source
+/// let http = ListenAddr { address: None, port: 80.try_into().ok() };
+/// endpoint.listen(http, ListenConfig::default())?;
+/// let garbage = Frame::new(&[0x45, 0, 0]);
+/// assert!(matches!(endpoint.handle_frame(&Cx::new(Instant::ZERO), garbage), Dispatch::Discard(_)));
+/// assert_eq!(endpoint.counters().frames, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     config: Arc<EndpointConfig>,
@@ -115,6 +129,18 @@ pub enum Dispatch<'f> {
 impl Endpoint {
     /// An endpoint whose secrets all derive from `seed`, which must come from a good source and be used
     /// once; the same seed and inputs give the same bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// let endpoint = Endpoint::new(EndpointConfig::default().into(), [7; 32]);
+    /// assert_eq!(endpoint.connections(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn new(config: Arc<EndpointConfig>, seed: [u8; 32]) -> Self {
         let keys = Keys::new(seed);
@@ -146,6 +172,18 @@ impl Endpoint {
     ///
     /// [`BindError::AddrInUse`] if there is such a listener, [`BindError::AddrNotAvailable`] if packets to the
     /// address are not for the endpoint.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// endpoint.listen(http, ListenConfig::default())?;
+    /// assert!(endpoint.listen(http, ListenConfig::default()).is_err(), "it is in use");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn listen(&mut self, local: ListenAddr, config: ListenConfig) -> Result<ListenerId, BindError> {
         if local.address.is_some_and(|address| !self.may_listen_on(address)) {
             return Err(BindError::AddrNotAvailable);
@@ -160,6 +198,20 @@ impl Endpoint {
     ///
     /// [`BindError::AddrInUse`] if a listener has it or somebody has reserved it,
     /// [`BindError::AddrNotAvailable`] if packets to the address are not for the endpoint.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// endpoint.reserve(http, false)?;
+    /// assert!(endpoint.reserve(http, false).is_err());
+    /// endpoint.unreserve(http);
+    /// endpoint.listen(http, ListenConfig::default())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reserve(&mut self, local: ListenAddr, shared: bool) -> Result<(), BindError> {
         if local.address.is_some_and(|address| !self.may_listen_on(address)) {
             return Err(BindError::AddrNotAvailable);
@@ -169,11 +221,36 @@ impl Endpoint {
 
     /// Takes one [`reserve`](Self::reserve) back: to be called before the listener or connection is made, or when
     /// there will be none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// endpoint.reserve(http, false)?;
+    /// endpoint.unreserve(http);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unreserve(&mut self, local: ListenAddr) {
         self.listeners.unreserve(local);
     }
 
     /// Sets the time to live of connections that come of a listener from now on.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// let listener = endpoint.listen(http, ListenConfig::default())?;
+    /// endpoint.set_listener_hop_limit(listener, 255.try_into()?);
+    /// assert_eq!(endpoint.listener_hop_limit(listener), Some(255));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_listener_hop_limit(&mut self, id: ListenerId, hop_limit: NonZeroU8) {
         if let Some(listener) = self.listeners.get_mut(id) {
             Arc::make_mut(&mut listener.connection).hop_limit = Some(hop_limit);
@@ -183,6 +260,21 @@ impl Endpoint {
     /// Settings of the connections that come of a listener from now on, handshakes under way included: all but
     /// [`receive_buffer`](ConnectionConfig::receive_buffer), of which their peers have been told. Does nothing if there
     /// is no such listener.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// use carrick_core::ConnectionConfig;
+    ///
+    /// let listener = endpoint.listen(http, ListenConfig::default())?;
+    /// let connection = ConnectionConfig { nodelay: true, ..ConnectionConfig::default() };
+    /// endpoint.set_listener_connection(listener, connection);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_listener_connection(&mut self, id: ListenerId, connection: ConnectionConfig) {
         if let Some(listener) = self.listeners.get_mut(id) {
             let receive_buffer = listener.connection.receive_buffer;
@@ -191,6 +283,18 @@ impl Endpoint {
     }
 
     /// Sets how many half-open records a listener may have, parked SYNs included: [`ListenConfig::max_half_open`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// let listener = endpoint.listen(http, ListenConfig::default())?;
+    /// endpoint.set_listener_max_half_open(listener, 64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_listener_max_half_open(&mut self, id: ListenerId, most: u32) {
         if let Some(listener) = self.listeners.get_mut(id) {
             listener.config.max_half_open = most;
@@ -199,6 +303,18 @@ impl Endpoint {
 
     /// The time to live of connections that come of a listener from now on, 1 to 255; none if there is no such
     /// listener.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// let listener = endpoint.listen(http, ListenConfig::default())?;
+    /// assert_eq!(endpoint.listener_hop_limit(listener), Some(64));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn listener_hop_limit(&self, id: ListenerId) -> Option<u8> {
         let listener = self.listeners.get(id)?;
@@ -208,6 +324,19 @@ impl Endpoint {
     /// Stops listening. Half-open records are reset, parked SYNs too, where there are many not all at once: what is
     /// left [`handle_timeout`](Self::handle_timeout) does. Connections already opened are the caller's. Afterwards,
     /// drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// let listener = endpoint.listen(http, ListenConfig::default())?;
+    /// endpoint.unlisten(listener);
+    /// assert_eq!(endpoint.listener_hop_limit(listener), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unlisten(&mut self, id: ListenerId) {
         if self.listeners.remove(id) {
             self.unswept = Some(0);
@@ -217,6 +346,19 @@ impl Endpoint {
 
     /// A connection of [`Dispatch::Opened`] has been accepted, or thrown away: its place in the backlog is
     /// free.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// # let listener = endpoint.listen(http, ListenConfig::default())?;
+    /// // After `Dispatch::Opened(listener, ..)`, when the application has taken the connection:
+    /// endpoint.accepted(listener);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn accepted(&mut self, id: ListenerId) {
         if let Some(listener) = self.listeners.get_mut(id) {
             listener.pending = listener.pending.saturating_sub(1);
@@ -229,6 +371,23 @@ impl Endpoint {
     /// # Errors
     ///
     /// See [`ConnectError`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// use carrick_core::{ConnectError, ConnectionConfig};
+    ///
+    /// let settings = std::sync::Arc::new(ConnectionConfig::default());
+    /// let (_id, connection) = endpoint.connect(&cx, None, "192.0.2.2:80".parse()?, settings.clone())?;
+    /// assert_eq!(connection.local_addr().ip(), "192.0.2.1".parse::<std::net::IpAddr>()?);
+    /// let to_nobody = endpoint.connect(&cx, None, "192.0.2.2:0".parse()?, settings);
+    /// assert_eq!(to_nobody.unwrap_err(), ConnectError::InvalidRemote);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn connect(
         &mut self,
         cx: &Cx,
@@ -262,6 +421,25 @@ impl Endpoint {
     }
 
     /// Says whom a received frame concerns. Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// use carrick_core::{Dispatch, Frame};
+    ///
+    /// let packet = [0; 40]; // as the device gave it
+    /// match endpoint.handle_frame(&cx, Frame::new(&packet)) {
+    ///     Dispatch::Existing(_id, _input) => { /* that connection's `handle_input` */ }
+    ///     Dispatch::Opened(_listener, _id, _connection, _segment) => { /* store it, then the same */ }
+    ///     Dispatch::Reassembled(_whole) => { /* `handle_frame` once more */ }
+    ///     Dispatch::Answered | Dispatch::Held | Dispatch::Discard(_) => {}
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn handle_frame<'f>(&mut self, cx: &Cx, frame: Frame<'f>) -> Dispatch<'f> {
         let cx = self.advance_clock(cx);
         bump(&mut self.counters.frames);
@@ -490,6 +668,16 @@ impl Endpoint {
 
     /// What a connection's [`poll_endpoint_event`](Connection::poll_endpoint_event) said. After one that
     /// [ends](EndpointEvent::is_end) `id` is nobody's.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Connection, ConnectionId, Cx, Endpoint};
+    /// fn tell(endpoint: &mut Endpoint, id: ConnectionId, connection: &mut Connection, cx: &Cx) {
+    ///     while let Some(event) = connection.poll_endpoint_event() {
+    ///         endpoint.handle_event(cx, id, event);
+    ///     }
+    /// }
+    /// ```
     pub fn handle_event(&mut self, cx: &Cx, id: ConnectionId, event: EndpointEvent) {
         self.advance_clock(cx);
         if let EndpointEvent::PathMtu(mtu) = event {
@@ -511,6 +699,19 @@ impl Endpoint {
 
     /// Does what is due at `cx.now`: SYN,ACKs again, parked SYNs and TIME-WAIT over. One call does so much and no
     /// more; if there is more, [`poll_timeout`](Self::poll_timeout) says that it is due. Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// if endpoint.poll_timeout().is_some_and(|due| due <= cx.now) {
+    ///     endpoint.handle_timeout(&cx);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn handle_timeout(&mut self, cx: &Cx) {
         let cx = self.advance_clock(cx);
         self.sweep_half_open();
@@ -532,6 +733,17 @@ impl Endpoint {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due; none means never. A time that has passed: the last call
     /// has left something for the next.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// assert_eq!(endpoint.poll_timeout(), None, "nothing has happened yet");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let time_wait = self.demux.oldest_time_wait().map(|(deadline, _)| deadline);
@@ -546,6 +758,22 @@ impl Endpoint {
     }
 
     /// The next packet of the endpoint's own. Call it until it gives nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// use carrick_core::Taken;
+    ///
+    /// while let Some(reply) = endpoint.poll_transmit(&cx) {
+    ///     // Its header and payload go to the device here.
+    ///     reply.sent(Taken::All);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn poll_transmit(&mut self, cx: &Cx) -> Option<Transmit<'_>> {
         self.advance_clock(cx);
         let Reply { header, payload, tcp, again } = self.replies.front()?.clone();
@@ -609,6 +837,17 @@ impl Endpoint {
     }
 
     /// The addresses that are ours.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// assert_eq!(endpoint.local_addresses(), ["192.0.2.1/24".parse()?]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn local_addresses(&self) -> &[Cidr] {
         &self.config.addresses
@@ -633,12 +872,37 @@ impl Endpoint {
     }
 
     /// What has been counted.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// println!("{} segments, {} resets sent", endpoint.counters().in_segments, endpoint.counters().resets);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
 
     /// Adds what became of an input that [`Dispatch::Existing`] or [`Dispatch::Opened`] gave out.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// use carrick_core::Outcome;
+    ///
+    /// endpoint.record_outcome(Outcome::Accepted); // what a connection's `handle_input` gave
+    /// assert_eq!(endpoint.counters().accepted, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn record_outcome(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Accepted => bump(&mut self.counters.accepted),
@@ -650,30 +914,85 @@ impl Endpoint {
     }
 
     /// How many connections there are.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// assert_eq!(endpoint.connections(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn connections(&self) -> usize {
         self.demux.connections.len()
     }
 
     /// How many passive handshakes are under way.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// assert_eq!(endpoint.half_open(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn half_open(&self) -> usize {
         self.demux.half_open.len()
     }
 
     /// How many TIME-WAIT records there are.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// assert_eq!(endpoint.time_wait(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn time_wait(&self) -> usize {
         self.demux.time_waits.len()
     }
 
     /// How many packets there are fragments of.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// assert_eq!(endpoint.reassemblies(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn reassemblies(&self) -> usize {
         self.reassembly.len()
     }
 
     /// Bytes of the table, of all records, of fragments, of known paths and of the replies that wait.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// println!("{} bytes", endpoint.memory());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn memory(&self) -> usize {
         let replies = self.replies.capacity().saturating_mul(size_of::<Reply>());
@@ -691,6 +1010,22 @@ impl Endpoint {
 
     /// Feeds what is known of tuples to a hash; times relative to `now`. What strangers may still be told is not
     /// part of it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// use std::hash::{DefaultHasher, Hasher};
+    ///
+    /// let (mut ours, mut copy) = (DefaultHasher::new(), DefaultHasher::new());
+    /// endpoint.digest(cx.now, &mut ours);
+    /// endpoint.clone().digest(cx.now, &mut copy);
+    /// assert_eq!(ours.finish(), copy.finish());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn digest(&self, now: Instant, state: &mut impl Hasher) {
         self.listeners.digest(state);
         for (_, place) in self.demux.connections.iter() {

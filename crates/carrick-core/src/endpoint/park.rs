@@ -110,6 +110,21 @@ pub enum Refusal {
 impl Endpoint {
     /// The next parked SYN that this call has not told of yet. Call it until it gives nothing, after each
     /// [`Dispatch::Held`]. Whose listener has gone meanwhile cannot be decided about any more.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, Refusal};
+    /// /// What becomes of SYNs that a listener with [`ListenConfig::park`](carrick_core::ListenConfig::park) holds.
+    /// fn decide(endpoint: &mut Endpoint, cx: &Cx) {
+    ///     while let Some(syn) = endpoint.poll_parked() {
+    ///         if syn.tuple.local_port == 80 {
+    ///             endpoint.accept_parked(cx, syn.id);
+    ///         } else {
+    ///             endpoint.refuse_parked(cx, syn.id, Refusal::Reset);
+    ///         }
+    ///     }
+    /// }
+    /// ```
     pub fn poll_parked(&mut self) -> Option<ParkedSyn> {
         let (index, record) = self.demux.first_half_open(PARKED)?;
         let generation = record.parked?.generation;
@@ -129,6 +144,19 @@ impl Endpoint {
     /// The next end of what [`poll_parked`](Self::poll_parked) has told of, accepted or not, that came to nothing; not
     /// that of what was [refused](Self::refuse_parked), or whose listener has gone. Call it until it gives nothing, after
     /// each [`handle_frame`](Self::handle_frame) and [`handle_timeout`](Self::handle_timeout), where a listener parks.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// while let Some(end) = endpoint.poll_parked_end() {
+    ///     println!("{} came to nothing: {}", end.tuple.remote_addr(), end.why);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn poll_parked_end(&mut self) -> Option<ParkedEnd> {
         let end = self.parked_ends.pop_front();
         if self.parked_ends.is_empty() {
@@ -158,6 +186,21 @@ impl Endpoint {
 
     /// Accepts a parked SYN: the SYN,ACK is due, and from now on it is a handshake like any other. False if
     /// it is not there any more. Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, Refusal};
+    /// /// What becomes of SYNs that a listener with [`ListenConfig::park`](carrick_core::ListenConfig::park) holds.
+    /// fn decide(endpoint: &mut Endpoint, cx: &Cx) {
+    ///     while let Some(syn) = endpoint.poll_parked() {
+    ///         if syn.tuple.local_port == 80 {
+    ///             endpoint.accept_parked(cx, syn.id);
+    ///         } else {
+    ///             endpoint.refuse_parked(cx, syn.id, Refusal::Reset);
+    ///         }
+    ///     }
+    /// }
+    /// ```
     pub fn accept_parked(&mut self, cx: &Cx, id: ParkedId) -> bool {
         let cx = self.advance_clock(cx);
         if !self.parked(id).is_some_and(HalfOpen::is_parked) {
@@ -182,6 +225,21 @@ impl Endpoint {
     /// Refuses a parked SYN, or takes back that it was accepted, while the handshake is not complete. False if it is not
     /// there any more. An answer that no longer fits the queue of
     /// replies is lost, and the peer's next SYN asks again. Afterwards, drain.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, Refusal};
+    /// /// What becomes of SYNs that a listener with [`ListenConfig::park`](carrick_core::ListenConfig::park) holds.
+    /// fn decide(endpoint: &mut Endpoint, cx: &Cx) {
+    ///     while let Some(syn) = endpoint.poll_parked() {
+    ///         if syn.tuple.local_port == 80 {
+    ///             endpoint.accept_parked(cx, syn.id);
+    ///         } else {
+    ///             endpoint.refuse_parked(cx, syn.id, Refusal::Reset);
+    ///         }
+    ///     }
+    /// }
+    /// ```
     pub fn refuse_parked(&mut self, cx: &Cx, id: ParkedId, how: Refusal) -> bool {
         self.advance_clock(cx);
         if self.parked(id).is_none() {

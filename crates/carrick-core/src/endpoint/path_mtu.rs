@@ -132,6 +132,17 @@ impl Paths {
 
 impl Endpoint {
     /// Largest IP packet of the link, in bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// assert_eq!(endpoint.mtu(), 1500);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn mtu(&self) -> u16 {
         self.config.mtu
@@ -140,6 +151,18 @@ impl Endpoint {
     /// The link's MTU has changed (576, or 1,280 with IPv6, to 65,535 bytes). Every connection is to be told: see
     /// [`poll_mtu_change`](Self::poll_mtu_change). The MSS that new connections advertise follows the least MTU
     /// that there has been (RFC 9293 SHLD-6), for a link that changes once may change again.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// endpoint.set_mtu(1280);
+    /// assert_eq!(endpoint.mtu(), 1280);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_mtu(&mut self, mtu: u16) {
         if mtu == self.config.mtu {
             return;
@@ -151,6 +174,17 @@ impl Endpoint {
 
     /// Whether connections are to be told of a changed MTU, after [`handle_event`](Self::handle_event) and
     /// [`set_mtu`](Self::set_mtu): call [`poll_mtu_change`](Self::poll_mtu_change) until it says no.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// assert!(!endpoint.has_mtu_changes());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn has_mtu_changes(&self) -> bool {
         self.paths.rounds.next.is_some()
@@ -160,6 +194,19 @@ impl Endpoint {
     /// [`Connection::handle_mtu_change`](crate::Connection::handle_mtu_change). A call looks at 1,024 connections at
     /// most, and gives nothing if none of them is concerned, though others may be: see
     /// [`has_mtu_changes`](Self::has_mtu_changes).
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Connection, ConnectionId, Cx, Endpoint};
+    /// # use std::collections::HashMap;
+    /// fn tell_all(endpoint: &mut Endpoint, all: &mut HashMap<ConnectionId, Connection>, cx: &Cx) {
+    ///     while let Some((id, change)) = endpoint.poll_mtu_change() {
+    ///         if let Some(connection) = all.get_mut(&id) {
+    ///             connection.handle_mtu_change(cx, change);
+    ///         }
+    ///     }
+    /// }
+    /// ```
     pub fn poll_mtu_change(&mut self) -> Option<(ConnectionId, MtuChange)> {
         for _ in 0..LOOKED_AT {
             let index = self.paths.rounds.next?;

@@ -92,6 +92,18 @@ impl Endpoint {
     /// [`EndpointConfig::ephemeral_ports`](crate::EndpointConfig::ephemeral_ports): one that on this address, none being
     /// any, no listener, no reservation and no connection has, be it in TIME-WAIT. None if there is none. It cannot be
     /// foreseen (RFC 6056 §3.3.1). Each connection is looked at once.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
+    /// let port = endpoint.free_port(None).expect("nearly all are free");
+    /// assert!(port.get() >= 1024);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn free_port(&mut self, address: Option<IpAddr>) -> Option<NonZeroU16> {
         let mut used = vec![false; 1 << 16];
         let ends = self.demux.local_ends().map(|(of, port)| (Some(of), port));

@@ -102,7 +102,18 @@ pub use carrick_sim::{LinkConfig, LinkCounters};
 /// arrived. An end of the device behind travels behind the packets that came before it.
 ///
 /// # Examples
-/// See [`new`](Self::new), and the [module's page](self).
+/// ```
+/// use carrick::device::Device;
+/// use carrick::device::impaired::{Impaired, LinkConfig};
+/// use carrick::device::memory::{MemoryConfig, pair};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (device, _other_end) = pair(MemoryConfig::plain(1500));
+/// let bad = Impaired::new(device, &LinkConfig { loss: 10_000, ..LinkConfig::default() }, 7);
+/// println!("{}", bad.description());
+/// # }
+/// ```
 pub struct Impaired {
     ways: Arc<Ways>,
     capabilities: Capabilities,
@@ -196,7 +207,18 @@ impl Impaired {
 /// Two devices joined in memory by a link with the same settings both ways, MTU 1,500: what one sends the other receives.
 ///
 /// # Examples
-/// See the [module's page](self).
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use carrick::Stack;
+/// use carrick::device::impaired::{LinkConfig, pair};
+///
+/// let (left, right) = pair(&LinkConfig { loss: 10_000, ..LinkConfig::default() }, 7);
+/// let near = Stack::builder().address("192.0.2.1/24".parse()?).device(left).build()?;
+/// let far = Stack::builder().address("192.0.2.2/24".parse()?).device(right).build()?;
+/// # let _ = (near, far);
+/// # Ok(()) }
+/// ```
 #[must_use]
 pub fn pair(both_ways: &LinkConfig, seed: u64) -> (Impaired, MemoryDevice) {
     let (left, right) = memory::pair(MemoryConfig::plain(1500));
@@ -214,7 +236,19 @@ pub fn pair(both_ways: &LinkConfig, seed: u64) -> (Impaired, MemoryDevice) {
 /// As [`StackBuilder::build`](crate::StackBuilder::build).
 ///
 /// # Examples
-/// See the [module's page](self).
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> std::io::Result<()> {
+/// use carrick::device::impaired::{LinkConfig, stacks};
+/// use carrick::{TcpListener, TcpStream};
+/// use std::time::Duration;
+///
+/// let (server, client, _link) = stacks(&LinkConfig::delayed(Duration::from_millis(20)), 7)?;
+/// let listener = TcpListener::bind(&server, "192.0.2.1:80").await?;
+/// let (accepted, connected) = tokio::join!(listener.accept(), TcpStream::connect(&client, "192.0.2.1:80"));
+/// assert_eq!(accepted?.1, connected?.local_addr()?);
+/// # Ok(()) }
+/// ```
 pub fn stacks(both_ways: &LinkConfig, seed: u64) -> io::Result<(Stack, Stack, LinkControl)> {
     let (left, right) = pair(both_ways, seed);
     let control = left.control();

@@ -58,6 +58,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
+    ///
+    /// # Examples
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let (stream, _peer) = connected().await?;
+    /// assert!(!stream.cork()?, "by default nothing is held back");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cork(&self) -> io::Result<bool> {
         self.look(Connection::corked)
     }
