@@ -12,6 +12,16 @@ use core::net::IpAddr;
 use crate::ip::Protocol;
 
 /// A running Internet checksum, exact over up to 16 GiB.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::Checksum;
+///
+/// let mut sum = Checksum::new();
+/// sum.add(&[0x45, 0x00]);
+/// sum.add_u16(0xbaff);
+/// assert_eq!(sum.finish(), 0);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Checksum {
     /// Congruent, modulo 2^16 - 1, to the sum of the 16-bit words so far, in the machine's byte order.
@@ -21,6 +31,14 @@ pub struct Checksum {
 
 impl Checksum {
     /// The sum of nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Checksum;
+    ///
+    /// let mut sum = Checksum::new();
+    /// assert_eq!(sum.fold(), 0);
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self { sum: 0, odd: false }
@@ -30,6 +48,16 @@ impl Checksum {
     ///
     /// `len` is the length of header and payload of the upper layer in bytes. Folded, this is the partial
     /// form that goes into the checksum field of a packet whose checksum is completed later.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{Checksum, Protocol};
+    ///
+    /// let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 20).fold();
+    /// assert_ne!(partial, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: Protocol, len: usize) -> Self {
         let mut sum = Self::new();
@@ -44,6 +72,15 @@ impl Checksum {
     /// Adds `bytes`, which follow what was added before.
     ///
     /// Of a copy just made, add the source: reading back what was just written waits for the stores.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Checksum;
+    ///
+    /// let mut sum = Checksum::new();
+    /// sum.add(&[0x12, 0x34]);
+    /// assert_eq!(sum.fold(), 0x1234);
+    /// ```
     #[inline]
     pub fn add(&mut self, bytes: &[u8]) {
         let mut sum = sum(bytes);
@@ -55,6 +92,15 @@ impl Checksum {
     }
 
     /// Adds the two bytes of `value`, most significant first.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Checksum;
+    ///
+    /// let mut sum = Checksum::new();
+    /// sum.add_u16(0x1234);
+    /// assert_eq!(sum.fold(), 0x1234);
+    /// ```
     #[inline]
     pub fn add_u16(&mut self, value: u16) {
         let word = value.to_be();
@@ -62,6 +108,15 @@ impl Checksum {
     }
 
     /// Adds the four bytes of `value`, most significant first.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Checksum;
+    ///
+    /// let mut sum = Checksum::new();
+    /// sum.add_u32(0x0001_0002);
+    /// assert_eq!(sum.fold(), 3);
+    /// ```
     #[inline]
     pub fn add_u32(&mut self, value: u32) {
         let word = value.to_be();
@@ -82,6 +137,15 @@ impl Checksum {
     }
 
     /// The sum in 16 bits, not inverted: 0xffff over data that carries a right checksum.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Checksum;
+    ///
+    /// let mut sum = Checksum::new();
+    /// sum.add_u16(0x1234);
+    /// assert_eq!(sum.fold(), 0x1234);
+    /// ```
     #[must_use]
     #[inline]
     pub const fn fold(self) -> u16 {
@@ -89,6 +153,15 @@ impl Checksum {
     }
 
     /// The checksum to put on the wire: the inverted sum.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Checksum;
+    ///
+    /// let mut sum = Checksum::new();
+    /// sum.add_u16(0x1234);
+    /// assert_eq!(sum.finish(), !0x1234);
+    /// ```
     #[must_use]
     #[inline]
     pub const fn finish(self) -> u16 {

@@ -5,6 +5,14 @@ use core::fmt;
 /// Why received bytes are not a packet we take; one variant per reason, each worth its own counter.
 ///
 /// Variants with a `pointer` give its offset in bytes from the start of the IPv6 header.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::IpView;
+///
+/// let error = IpView::parse(&[0x45, 0, 0][..]).unwrap_err();
+/// println!("refused: {error}");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ParseError {
     /// Shorter than the fixed IP header (RFC 791 §3.1, RFC 8200 §3).
@@ -148,6 +156,15 @@ impl ParseError {
     ];
 
     /// A stable number below [`ParseError::COUNT`], for arrays of counters.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{IpView, ParseError};
+    ///
+    /// let mut refused = [0; ParseError::COUNT];
+    /// let error = IpView::parse(&[0x45, 0, 0][..]).unwrap_err();
+    /// refused[error.index()] += 1;
+    /// ```
     #[must_use]
     pub const fn index(&self) -> usize {
         self.describe().0
@@ -157,6 +174,12 @@ impl ParseError {
     ///
     /// Whether the offender may be answered at all is for
     /// [`icmp::answer_to_refused`](crate::icmp::answer_to_refused).
+    ///
+    /// # Examples
+    /// ```
+    /// let error = carrick_wire::IpView::parse(&[0x45, 0, 0][..]).unwrap_err();
+    /// assert!(error.icmp_answer().is_none(), "nobody is told");
+    /// ```
     #[must_use]
     pub const fn icmp_answer(&self) -> Option<ParameterProblem> {
         let (code, pointer) = match *self {
@@ -220,6 +243,12 @@ impl fmt::Display for ParseError {
 impl core::error::Error for ParseError {}
 
 /// Why a packet could not be written; always the caller's own numbers, never a peer's.
+///
+/// # Examples
+/// ```
+/// let error = carrick_wire::TcpHeader::default().emit(&mut [0; 19]).unwrap_err();
+/// println!("{error}");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum BuildError {
     /// The buffer is shorter than what was to be written.

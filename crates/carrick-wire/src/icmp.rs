@@ -46,6 +46,19 @@ mod v6 {
 }
 
 /// A received message of either version.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+/// use carrick_wire::IpView;
+///
+/// let to = Envelope { src: "192.0.2.1".parse()?, dst: "192.0.2.2".parse()?, hop_limit: 64 };
+/// let mut packet = [0; 128];
+/// let len = icmp::emit_echo_reply(&mut packet, to, 7, 1, b"hello")?;
+/// let packet = IpView::parse(&packet[..len])?;
+/// assert!(matches!(icmp::parse_v4(packet.payload())?, IcmpMessage::EchoReply { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum IcmpMessage<'a> {
     /// Echo request.
@@ -120,6 +133,19 @@ pub enum IcmpMessage<'a> {
 /// # Errors
 /// [`ParseError::IcmpTruncated`], [`ParseError::IcmpChecksum`], [`ParseError::IcmpQuoteTruncated`] or
 /// [`ParseError::IcmpQuoteInvalid`].
+///
+/// # Examples
+/// ```
+/// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+/// use carrick_wire::IpView;
+///
+/// let to = Envelope { src: "192.0.2.1".parse()?, dst: "192.0.2.2".parse()?, hop_limit: 64 };
+/// let mut packet = [0; 128];
+/// let len = icmp::emit_echo_reply(&mut packet, to, 7, 1, b"hello")?;
+/// let packet = IpView::parse(&packet[..len])?;
+/// assert!(matches!(icmp::parse_v4(packet.payload())?, IcmpMessage::EchoReply { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn parse_v4(bytes: &[u8]) -> Result<IcmpMessage<'_>, ParseError> {
     let message = Message::split(bytes, Checksum::new())?;
     let Message { kind, code, body, .. } = message;
@@ -142,6 +168,21 @@ pub fn parse_v4(bytes: &[u8]) -> Result<IcmpMessage<'_>, ParseError> {
 ///
 /// # Errors
 /// As [`parse_v4`].
+///
+/// # Examples
+/// ```
+/// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+/// use carrick_wire::IpView;
+/// use std::net::Ipv6Addr;
+///
+/// let (src, dst): (Ipv6Addr, Ipv6Addr) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+/// let to = Envelope { src: src.into(), dst: dst.into(), hop_limit: 64 };
+/// let mut packet = [0; 128];
+/// let len = icmp::emit_echo_reply(&mut packet, to, 7, 1, b"hello")?;
+/// let packet = IpView::parse(&packet[..len])?;
+/// assert!(matches!(icmp::parse_v6(packet.payload(), src, dst)?, IcmpMessage::EchoReply { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn parse_v6(bytes: &[u8], src: Ipv6Addr, dst: Ipv6Addr) -> Result<IcmpMessage<'_>, ParseError> {
     let sum = Checksum::pseudo_header(src.into(), dst.into(), Protocol::ICMPV6, bytes.len());
     let message = Message::split(bytes, sum)?;
@@ -190,6 +231,24 @@ impl<'a> Message<'a> {
 }
 
 /// The start of one of our packets, as an ICMP error brought it back.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+/// use carrick_wire::IpView;
+///
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let mut offender = [0; 40];
+/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
+/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
+/// let mut packet = [0; 128];
+/// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
+/// let packet = IpView::parse(&packet[..len])?;
+/// let IcmpMessage::Unreachable { quote, .. } = icmp::parse_v4(packet.payload())? else { panic!("it is one") };
+/// assert_eq!(quote.src(), to.dst, "it was ours");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Quote<'a> {
     src: IpAddr,
@@ -255,30 +314,120 @@ impl<'a> Quote<'a> {
     }
 
     /// Source of the quoted packet: one of our addresses, if it is ours.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let mut offender = [0; 40];
+    /// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
+    /// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+    /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
+    /// let mut packet = [0; 128];
+    /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
+    /// let packet = IpView::parse(&packet[..len])?;
+    /// let IcmpMessage::Unreachable { quote, .. } = icmp::parse_v4(packet.payload())? else { panic!("it is one") };
+    /// assert_eq!(quote.src(), to.dst, "it was ours");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn src(&self) -> IpAddr {
         self.src
     }
 
     /// Destination of the quoted packet.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let mut offender = [0; 40];
+    /// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
+    /// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+    /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
+    /// let mut packet = [0; 128];
+    /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
+    /// let packet = IpView::parse(&packet[..len])?;
+    /// let IcmpMessage::Unreachable { quote, .. } = icmp::parse_v4(packet.payload())? else { panic!("it is one") };
+    /// println!("{} cannot be reached", quote.dst());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn dst(&self) -> IpAddr {
         self.dst
     }
 
     /// Upper layer of the quoted packet, behind all extension headers.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let mut offender = [0; 40];
+    /// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
+    /// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+    /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
+    /// let mut packet = [0; 128];
+    /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
+    /// let packet = IpView::parse(&packet[..len])?;
+    /// let IcmpMessage::Unreachable { quote, .. } = icmp::parse_v4(packet.payload())? else { panic!("it is one") };
+    /// assert_eq!(quote.protocol(), carrick_wire::Protocol::TCP);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
         self.protocol
     }
 
     /// What is left of the upper layer: at least 8 bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let mut offender = [0; 40];
+    /// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
+    /// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+    /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
+    /// let mut packet = [0; 128];
+    /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
+    /// let packet = IpView::parse(&packet[..len])?;
+    /// let IcmpMessage::Unreachable { quote, .. } = icmp::parse_v4(packet.payload())? else { panic!("it is one") };
+    /// assert_eq!(quote.transport().len(), 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn transport(&self) -> &'a [u8] {
         self.transport
     }
 
     /// Ports and sequence number, if the quoted packet is TCP.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let mut offender = [0; 40];
+    /// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
+    /// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+    /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
+    /// let mut packet = [0; 128];
+    /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
+    /// let packet = IpView::parse(&packet[..len])?;
+    /// let IcmpMessage::Unreachable { quote, .. } = icmp::parse_v4(packet.payload())? else { panic!("it is one") };
+    /// assert_eq!(quote.tcp().map(|tcp| tcp.dst_port), Some(80));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn tcp(&self) -> Option<QuotedTcp> {
         if self.protocol != Protocol::TCP {
@@ -293,6 +442,24 @@ impl<'a> Quote<'a> {
 }
 
 /// The part of a quoted TCP header that every error brings back.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+/// use carrick_wire::IpView;
+///
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let mut offender = [0; 40];
+/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
+/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
+/// let mut packet = [0; 128];
+/// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
+/// let packet = IpView::parse(&packet[..len])?;
+/// let IcmpMessage::Unreachable { quote, .. } = icmp::parse_v4(packet.payload())? else { panic!("it is one") };
+/// assert_eq!(quote.tcp().map(|tcp| tcp.dst_port), Some(80));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct QuotedTcp {
     /// Source port: ours.
@@ -307,6 +474,24 @@ pub struct QuotedTcp {
 ///
 /// Not about an ICMP error or redirect, a packet to a multicast or broadcast address, a fragment other than
 /// the first, or a source that is not one host. A subnet's own broadcast address is for the caller to know.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::icmp::{self, Envelope};
+/// use carrick_wire::IpView;
+///
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let mut offender = [0; 40];
+/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
+/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
+/// let mut packet = [0; 128];
+/// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
+/// let packet = IpView::parse(&packet[..len])?;
+/// assert!(!icmp::may_answer(&packet), "an error is not answered with an error");
+/// assert!(icmp::may_answer(&IpView::parse(&offender[..])?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn may_answer<B: AsRef<[u8]>>(offender: &IpView<B>) -> bool {
     !is_group(offender.dst())
@@ -335,6 +520,15 @@ fn is_error(protocol: Protocol, payload: &[u8]) -> bool {
 }
 
 /// What to say about an IPv6 packet that [`IpView::parse`] refused with `error`, and to whom.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::{IpView, icmp};
+///
+/// let short = [0x60, 0, 0];
+/// let error = IpView::parse(&short[..]).unwrap_err();
+/// assert!(icmp::answer_to_refused(&short, error).is_none(), "nobody is told");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Answer {
     /// The refused packet's source: where the answer goes.
@@ -349,6 +543,15 @@ pub struct Answer {
 ///
 /// The same rules as [`may_answer`], apart from fragments, whose errors RFC 8200 §4.5 wants answered; the chain
 /// is followed as far as it goes to see whether an ICMP error is at its end.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::{IpView, icmp};
+///
+/// let short = [0x60, 0, 0];
+/// let error = IpView::parse(&short[..]).unwrap_err();
+/// assert!(icmp::answer_to_refused(&short, error).is_none(), "nobody is told");
+/// ```
 #[must_use]
 pub fn answer_to_refused(packet: &[u8], error: ParseError) -> Option<Answer> {
     let problem = error.icmp_answer()?;
@@ -369,6 +572,19 @@ pub fn answer_to_refused(packet: &[u8], error: ParseError) -> Option<Answer> {
 ///
 /// # Errors
 /// As [`IpHeader::emit`].
+///
+/// # Examples
+/// ```
+/// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+/// use carrick_wire::IpView;
+///
+/// let to = Envelope { src: "192.0.2.1".parse()?, dst: "192.0.2.2".parse()?, hop_limit: 64 };
+/// let mut packet = [0; 128];
+/// let len = icmp::emit_echo_reply(&mut packet, to, 7, 1, b"hello")?;
+/// let packet = IpView::parse(&packet[..len])?;
+/// assert!(matches!(icmp::parse_v4(packet.payload())?, IcmpMessage::EchoReply { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn emit_echo_reply(
     buf: &mut [u8],
     to: Envelope,
@@ -384,6 +600,23 @@ pub fn emit_echo_reply(
 ///
 /// # Errors
 /// As [`IpHeader::emit`].
+///
+/// # Examples
+/// ```
+/// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+/// use carrick_wire::IpView;
+///
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let mut offender = [0; 40];
+/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
+/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
+/// let mut packet = [0; 128];
+/// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
+/// let packet = IpView::parse(&packet[..len])?;
+/// assert!(matches!(icmp::parse_v4(packet.payload())?, IcmpMessage::Unreachable { code: 1, .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn emit_unreachable(
     buf: &mut [u8],
     to: Envelope,
@@ -398,6 +631,23 @@ pub fn emit_unreachable(
 ///
 /// # Errors
 /// As [`IpHeader::emit`].
+///
+/// # Examples
+/// ```
+/// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+/// use carrick_wire::IpView;
+///
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let mut offender = [0; 40];
+/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
+/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
+/// let mut packet = [0; 128];
+/// let len = icmp::emit_time_exceeded(&mut packet, to, 0, &offender)?;
+/// let packet = IpView::parse(&packet[..len])?;
+/// assert!(matches!(icmp::parse_v4(packet.payload())?, IcmpMessage::TimeExceeded { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn emit_time_exceeded(
     buf: &mut [u8],
     to: Envelope,
@@ -412,6 +662,23 @@ pub fn emit_time_exceeded(
 ///
 /// # Errors
 /// As [`IpHeader::emit`]; besides [`BuildError::NotInFamily`] for a pointer above 255 in IPv4.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+/// use carrick_wire::IpView;
+///
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let mut offender = [0; 40];
+/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
+/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
+/// let mut packet = [0; 128];
+/// let len = icmp::emit_parameter_problem(&mut packet, to, 0, 9, &offender)?;
+/// let packet = IpView::parse(&packet[..len])?;
+/// assert!(matches!(icmp::parse_v4(packet.payload())?, IcmpMessage::ParameterProblem { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn emit_parameter_problem(
     buf: &mut [u8],
     to: Envelope,
@@ -432,6 +699,23 @@ pub fn emit_parameter_problem(
 ///
 /// # Errors
 /// As [`IpHeader::emit`]; besides [`BuildError::NotInFamily`] for an MTU above 65,535 in IPv4.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+/// use carrick_wire::IpView;
+///
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let mut offender = [0; 40];
+/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
+/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
+/// let mut packet = [0; 128];
+/// let len = icmp::emit_packet_too_big(&mut packet, to, 1400, &offender)?;
+/// let packet = IpView::parse(&packet[..len])?;
+/// assert!(matches!(icmp::parse_v4(packet.payload())?, IcmpMessage::PacketTooBig { mtu: 1400, .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn emit_packet_too_big(
     buf: &mut [u8],
     to: Envelope,
@@ -450,6 +734,19 @@ pub fn emit_packet_too_big(
 }
 
 /// From whom to whom a message goes; type of service, flow label and identification are zero.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
+/// use carrick_wire::IpView;
+///
+/// let to = Envelope { src: "192.0.2.1".parse()?, dst: "192.0.2.2".parse()?, hop_limit: 64 };
+/// let mut packet = [0; 128];
+/// let len = icmp::emit_echo_reply(&mut packet, to, 7, 1, b"hello")?;
+/// let packet = IpView::parse(&packet[..len])?;
+/// assert_eq!(packet.dst(), to.dst);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Envelope {
     /// One of our addresses.

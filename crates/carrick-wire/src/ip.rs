@@ -14,6 +14,21 @@ use crate::ipv6::{self, Ipv6View};
 use crate::{put, tcp};
 
 /// A received IP packet of either version, validated (RFC 791, RFC 8200).
+///
+/// # Examples
+/// ```
+/// use carrick_wire::IpView;
+///
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+/// # let mut packet = [0; 25];
+/// # let at = header.emit(&mut packet)?;
+/// # packet[at..].copy_from_slice(b"hello");
+/// let view = IpView::parse(&packet[..])?;
+/// assert_eq!(view.payload(), b"hello");
+/// assert!(IpView::parse(&packet[..10]).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum IpView<B> {
     /// Version 4.
@@ -27,6 +42,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
     ///
     /// # Errors
     /// The reason for refusal; see [`ParseError`].
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// assert_eq!(view.payload(), b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(buffer: B) -> Result<Self, ParseError> {
         Self::parse_head(buffer, 0)
     }
@@ -37,6 +66,21 @@ impl<B: AsRef<[u8]>> IpView<B> {
     ///
     /// # Errors
     /// As [`parse`](Self::parse); the packet's own length fields count what lies elsewhere.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let head = &packet[..packet.len() - 5];
+    /// let view = IpView::parse_head(head, 5)?;
+    /// assert!(view.payload().is_empty(), "it lies elsewhere");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse_head(buffer: B, following: u16) -> Result<Self, ParseError> {
         match buffer.as_ref().first().map(|first| first >> 4) {
             None => Err(ParseError::Truncated),
@@ -47,6 +91,19 @@ impl<B: AsRef<[u8]>> IpView<B> {
     }
 
     /// 4 or 6.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// assert_eq!(IpView::parse(&packet[..])?.version(), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn version(&self) -> u8 {
         match self {
@@ -56,6 +113,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
     }
 
     /// Source address.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// println!("from {}", view.src());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn src(&self) -> IpAddr {
         match self {
@@ -65,6 +136,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
     }
 
     /// Destination address.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// println!("to {}", view.dst());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn dst(&self) -> IpAddr {
         match self {
@@ -74,6 +159,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
     }
 
     /// The upper layer, behind all extension headers.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// assert_eq!(view.protocol(), carrick_wire::Protocol::UDP);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         match self {
@@ -83,6 +182,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
     }
 
     /// Time to live or hop limit.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// assert_eq!(view.hop_limit(), 64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn hop_limit(&self) -> u8 {
         match self {
@@ -92,6 +205,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
     }
 
     /// Type of service or traffic class: DSCP and ECN.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// assert_eq!(view.tos() >> 2, 0, "default forwarding");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn tos(&self) -> u8 {
         match self {
@@ -101,12 +228,39 @@ impl<B: AsRef<[u8]>> IpView<B> {
     }
 
     /// The ECN field (RFC 3168 §5).
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{Ecn, IpView};
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// assert_eq!(IpView::parse(&packet[..])?.ecn(), Ecn::NotEct);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn ecn(&self) -> Ecn {
         Ecn::from_tos(self.tos())
     }
 
     /// Which part of a packet this is; `None` for a whole one, an atomic fragment among them.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// assert!(view.fragment().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn fragment(&self) -> Option<Fragment> {
         match self {
@@ -116,6 +270,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
     }
 
     /// The upper layer's bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// assert_eq!(view.payload(), b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         match self {
@@ -125,6 +293,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
     }
 
     /// Length of the packet in bytes: what follows in the buffer is not part of it.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// assert_eq!(view.total_len(), 25);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn total_len(&self) -> usize {
         match self {
@@ -134,6 +316,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
     }
 
     /// Length of all headers before the payload in bytes, options and extension headers included.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// assert_eq!(view.header_len(), 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn header_len(&self) -> usize {
         match self {
@@ -143,6 +339,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
     }
 
     /// The packet without what followed it in the buffer.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// assert_eq!(view.as_bytes(), packet);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -152,6 +362,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
     }
 
     /// The buffer that the view was made from.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// assert_eq!(view.into_inner(), packet);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn into_inner(self) -> B {
         match self {
@@ -163,6 +387,20 @@ impl<B: AsRef<[u8]>> IpView<B> {
 
 impl<'a> IpView<&'a [u8]> {
     /// The payload for as long as the bytes that were parsed live.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::IpView;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = IpView::parse(&packet[..])?;
+    /// assert_eq!(view.payload_slice(), b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn payload_slice(&self) -> &'a [u8] {
         match self {
@@ -180,6 +418,13 @@ pub(crate) fn splits_tcp_header(segment: &[u8]) -> bool {
 }
 
 /// An IP protocol or Next Header number.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::Protocol;
+///
+/// assert_eq!(Protocol::TCP.0, 6);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Protocol(pub u8);
 
@@ -217,6 +462,14 @@ impl fmt::Display for Protocol {
 }
 
 /// The ECN field of an IP header (RFC 3168 §5).
+///
+/// # Examples
+/// ```
+/// use carrick_wire::Ecn;
+///
+/// assert_eq!(Ecn::from_tos(0b11), Ecn::Ce);
+/// assert_eq!(Ecn::Ect0.bits(), 0b10);
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[repr(u8)]
 pub enum Ecn {
@@ -233,6 +486,14 @@ pub enum Ecn {
 
 impl Ecn {
     /// The field in the two low bits of a type of service or traffic class.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ecn;
+    ///
+    /// assert_eq!(Ecn::from_tos(0b11), Ecn::Ce);
+    /// assert_eq!(Ecn::Ect0.bits(), 0b10);
+    /// ```
     #[must_use]
     pub const fn from_tos(tos: u8) -> Self {
         match tos & 0b11 {
@@ -244,6 +505,14 @@ impl Ecn {
     }
 
     /// The two bits.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ecn;
+    ///
+    /// assert_eq!(Ecn::from_tos(0b11), Ecn::Ce);
+    /// assert_eq!(Ecn::Ect0.bits(), 0b10);
+    /// ```
     #[must_use]
     pub const fn bits(self) -> u8 {
         self as u8
@@ -262,6 +531,17 @@ pub struct Fragment {
 }
 
 /// An IP header to write; the addresses decide the version.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::{IpHeader, Protocol};
+///
+/// let header = IpHeader::new("192.0.2.1".parse()?, "192.0.2.2".parse()?, Protocol::UDP);
+/// let header = IpHeader { payload_len: 5, hop_limit: 255, ..header };
+/// let mut packet = [0; 25];
+/// assert_eq!(header.emit(&mut packet)?, 20);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct IpHeader {
     /// Source address.
@@ -284,12 +564,30 @@ pub struct IpHeader {
 
 impl IpHeader {
     /// A header with a hop limit of 64 and everything else zero.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{IpHeader, Protocol};
+    ///
+    /// let header = IpHeader::new("192.0.2.1".parse()?, "192.0.2.2".parse()?, Protocol::UDP);
+    /// assert_eq!(header.hop_limit, 64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn new(src: IpAddr, dst: IpAddr, protocol: Protocol) -> Self {
         Self { src, dst, protocol, hop_limit: 64, tos: 0, flow_label: 0, identification: 0, payload_len: 0 }
     }
 
     /// 20 bytes for IPv4, 40 for IPv6.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{IpHeader, Protocol};
+    ///
+    /// let header = IpHeader::new("192.0.2.1".parse()?, "192.0.2.2".parse()?, Protocol::UDP);
+    /// assert_eq!(header.header_len(), 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn header_len(&self) -> usize {
         match self.src {
@@ -304,6 +602,16 @@ impl IpHeader {
     /// - [`BuildError::MixedFamilies`] if one address is IPv4 and the other IPv6;
     /// - [`BuildError::TooLong`] if the packet's length does not fit 16 bits;
     /// - [`BuildError::BufferTooShort`] if `buf` is shorter than the header.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{IpHeader, Protocol};
+    ///
+    /// let header = IpHeader::new("192.0.2.1".parse()?, "192.0.2.2".parse()?, Protocol::UDP);
+    /// assert_eq!(header.emit(&mut [0; 20])?, 20);
+    /// assert!(header.emit(&mut [0; 19]).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn emit(&self, buf: &mut [u8]) -> Result<usize, BuildError> {
         let header_len = self.header_len();
         let buf = buf.get_mut(..header_len).ok_or(BuildError::BufferTooShort)?;

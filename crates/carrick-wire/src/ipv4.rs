@@ -18,6 +18,21 @@ const LOOSE_SOURCE_ROUTE: u8 = 131;
 const STRICT_SOURCE_ROUTE: u8 = 137;
 
 /// A received IPv4 packet, validated; bytes after its total length are cut off.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::Ipv4View;
+///
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+/// # let mut packet = [0; 25];
+/// # let at = header.emit(&mut packet)?;
+/// # packet[at..].copy_from_slice(b"hello");
+/// let view = Ipv4View::parse(&packet[..])?;
+/// assert_eq!(view.payload(), b"hello");
+/// assert!(Ipv4View::parse(&packet[..10]).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Ipv4View<B> {
     buffer: B,
@@ -30,6 +45,20 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     ///
     /// # Errors
     /// [`ParseError::Truncated`], [`ParseError::Version`], or one of the `Ipv4` and `Fragment` reasons.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// assert_eq!(view.payload(), b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(buffer: B) -> Result<Self, ParseError> {
         Self::parse_head(buffer, 0)
     }
@@ -39,6 +68,21 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     ///
     /// # Errors
     /// As [`parse`](Self::parse); the total length counts what lies elsewhere.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let head = &packet[..packet.len() - 5];
+    /// let view = Ipv4View::parse_head(head, 5)?;
+    /// assert!(view.payload().is_empty(), "it lies elsewhere");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse_head(buffer: B, following: u16) -> Result<Self, ParseError> {
         let bytes = buffer.as_ref();
         let header = Ipv4Packet::new(bytes).ok_or(ParseError::Truncated)?;
@@ -90,12 +134,40 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     }
 
     /// Source address.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// println!("from {}", view.src());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn src(&self) -> Ipv4Addr {
         self.address(12)
     }
 
     /// Destination address.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// println!("to {}", view.dst());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn dst(&self) -> Ipv4Addr {
         self.address(16)
@@ -109,36 +181,118 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     }
 
     /// The upper layer.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// assert_eq!(view.protocol(), carrick_wire::Protocol::UDP);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         Protocol(self.header().map_or(0, |header| header.get_next_level_protocol().0))
     }
 
     /// Time to live; any value is accepted (RFC 1122 §3.2.1.7).
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// assert_eq!(view.hop_limit(), 64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn hop_limit(&self) -> u8 {
         self.header().map_or(0, |header| header.get_ttl())
     }
 
     /// DSCP and ECN.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// assert_eq!(view.tos() >> 2, 0, "default forwarding");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn tos(&self) -> u8 {
         self.header().map_or(0, |header| header.get_dscp() << 2 | header.get_ecn())
     }
 
     /// Identification; without meaning unless this is a fragment (RFC 6864 §4.1).
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// println!("{}", Ipv4View::parse(&packet[..])?.identification());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn identification(&self) -> u16 {
         self.header().map_or(0, |header| header.get_identification())
     }
 
     /// Whether Don't Fragment is set.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// assert!(Ipv4View::parse(&packet[..])?.dont_fragment());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn dont_fragment(&self) -> bool {
         self.header().is_some_and(|header| header.get_flags() & Ipv4Flags::DontFragment != 0)
     }
 
     /// Which part of a packet this is; `None` for a whole one.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// assert!(view.fragment().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn fragment(&self) -> Option<Fragment> {
         let header = self.header()?;
@@ -149,30 +303,100 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     }
 
     /// The upper layer's bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// assert_eq!(view.payload(), b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.buffer.as_ref().get(self.header_len()..self.total_len()).unwrap_or_default()
     }
 
     /// Length of the header with options in bytes: 20..=60.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// assert_eq!(view.header_len(), 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn header_len(&self) -> usize {
         usize::from(self.header_len)
     }
 
     /// Length of the packet in bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// assert_eq!(view.total_len(), 25);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn total_len(&self) -> usize {
         usize::from(self.total_len)
     }
 
     /// The packet without what followed it in the buffer.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// assert_eq!(view.as_bytes(), packet);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.buffer.as_ref().get(..self.total_len()).unwrap_or_default()
     }
 
     /// The buffer that the view was made from.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// assert_eq!(view.into_inner(), packet);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn into_inner(self) -> B {
         self.buffer
@@ -186,6 +410,20 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
 
 impl<'a> Ipv4View<&'a [u8]> {
     /// The payload for as long as the bytes that were parsed live.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv4View;
+    ///
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 25];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv4View::parse(&packet[..])?;
+    /// assert_eq!(view.payload_slice(), b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn payload_slice(&self) -> &'a [u8] {
         self.buffer.get(self.header_len()..self.total_len()).unwrap_or_default()

@@ -34,6 +34,21 @@ const MAX_OPTIONS: usize = 8;
 const MAX_PADDING: usize = 7;
 
 /// A received IPv6 packet, validated up to its upper layer; bytes after its payload length are cut off.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::Ipv6View;
+///
+/// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+/// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+/// # let mut packet = [0; 45];
+/// # let at = header.emit(&mut packet)?;
+/// # packet[at..].copy_from_slice(b"hello");
+/// let view = Ipv6View::parse(&packet[..])?;
+/// assert_eq!(view.payload(), b"hello");
+/// assert!(Ipv6View::parse(&packet[..10]).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Ipv6View<B> {
     buffer: B,
@@ -46,6 +61,20 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     ///
     /// # Errors
     /// [`ParseError::Truncated`], [`ParseError::Version`], or one of the `Ipv6` and `Fragment` reasons.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// assert_eq!(view.payload(), b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(buffer: B) -> Result<Self, ParseError> {
         Self::parse_head(buffer, 0)
     }
@@ -55,6 +84,21 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     ///
     /// # Errors
     /// As [`parse`](Self::parse); the payload length counts what lies elsewhere.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let head = &packet[..packet.len() - 5];
+    /// let view = Ipv6View::parse_head(head, 5)?;
+    /// assert!(view.payload().is_empty(), "it lies elsewhere");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse_head(buffer: B, following: u16) -> Result<Self, ParseError> {
         let bytes = buffer.as_ref();
         let header = Ipv6Packet::new(bytes).ok_or(ParseError::Truncated)?;
@@ -70,12 +114,40 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     }
 
     /// Source address.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// println!("from {}", view.src());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn src(&self) -> Ipv6Addr {
         self.address(8)
     }
 
     /// Destination address.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// println!("to {}", view.dst());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn dst(&self) -> Ipv6Addr {
         self.address(24)
@@ -89,30 +161,99 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     }
 
     /// The upper layer behind all extension headers; of a fragment, what its Fragment header names.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// assert_eq!(view.protocol(), carrick_wire::Protocol::UDP);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
         self.chain.protocol
     }
 
     /// Hop limit; any value is accepted.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// assert_eq!(view.hop_limit(), 64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn hop_limit(&self) -> u8 {
         self.header().map_or(0, |header| header.get_hop_limit())
     }
 
     /// Traffic class: DSCP and ECN.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// assert_eq!(view.tos() >> 2, 0, "default forwarding");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn tos(&self) -> u8 {
         self.header().map_or(0, |header| header.get_traffic_class())
     }
 
     /// Flow label, 20 bits.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// assert_eq!(Ipv6View::parse(&packet[..])?.flow_label(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn flow_label(&self) -> u32 {
         self.header().map_or(0, |header| header.get_flow_label())
     }
 
     /// Which part of a packet this is; `None` for a whole one, an atomic fragment among them (RFC 6946).
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// assert!(view.fragment().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn fragment(&self) -> Option<Fragment> {
         self.chain.fragment
@@ -140,30 +281,100 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     }
 
     /// The upper layer's bytes; of a fragment, what follows the Fragment header.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// assert_eq!(view.payload(), b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.buffer.as_ref().get(self.header_len()..self.total_len).unwrap_or_default()
     }
 
     /// Length of the fixed and the extension headers in bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// assert_eq!(view.header_len(), 40);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn header_len(&self) -> usize {
         self.chain.payload_at
     }
 
     /// Length of the packet in bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// assert_eq!(view.total_len(), 45);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn total_len(&self) -> usize {
         self.total_len
     }
 
     /// The packet without what followed it in the buffer.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// assert_eq!(view.as_bytes(), packet);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.buffer.as_ref().get(..self.total_len).unwrap_or_default()
     }
 
     /// The buffer that the view was made from.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// assert_eq!(view.into_inner(), packet);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn into_inner(self) -> B {
         self.buffer
@@ -177,6 +388,20 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
 
 impl<'a> Ipv6View<&'a [u8]> {
     /// The payload for as long as the bytes that were parsed live.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::Ipv6View;
+    ///
+    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
+    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
+    /// # let mut packet = [0; 45];
+    /// # let at = header.emit(&mut packet)?;
+    /// # packet[at..].copy_from_slice(b"hello");
+    /// let view = Ipv6View::parse(&packet[..])?;
+    /// assert_eq!(view.payload_slice(), b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn payload_slice(&self) -> &'a [u8] {
         self.buffer.get(self.header_len()..self.total_len).unwrap_or_default()

@@ -7,6 +7,15 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether a packet from `address` is dropped unanswered: unspecified, loopback, multicast, reserved or
 /// v4-mapped.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::martian::is_martian_source;
+///
+/// assert!(is_martian_source("127.0.0.1".parse()?));
+/// assert!(!is_martian_source("192.0.2.1".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn is_martian_source(address: IpAddr) -> bool {
     match address {
@@ -18,6 +27,15 @@ pub fn is_martian_source(address: IpAddr) -> bool {
 /// Whether a packet to `address` is dropped unanswered: unspecified, loopback, IPv4 broadcast, or v4-mapped.
 ///
 /// Multicast is not here, for an echo request may be sent to it: see [`is_group`] for what never reaches TCP.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::martian::is_martian_destination;
+///
+/// assert!(is_martian_destination("0.0.0.0".parse()?));
+/// assert!(!is_martian_destination("192.0.2.1".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn is_martian_destination(address: IpAddr) -> bool {
     match address {
@@ -27,6 +45,15 @@ pub fn is_martian_destination(address: IpAddr) -> bool {
 }
 
 /// Whether `address` stands for many hosts: multicast or the limited broadcast.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::martian::is_group;
+///
+/// assert!(is_group("ff02::1".parse()?));
+/// assert!(!is_group("2001:db8::1".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn is_group(address: IpAddr) -> bool {
     match address {

@@ -24,6 +24,34 @@ pub const MAX_HEADER_LEN: usize = 100;
 pub const MAX_PACKETS: usize = 64;
 
 /// A super-segment in the making.
+///
+/// # Examples
+/// ```
+/// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let payload = [7; 2000];
+/// # let mut header = [0; 40];
+/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// # let parts = [&payload[..]];
+/// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
+/// # let mut segment = SegmentBuf::new();
+/// # let mut next = || {
+/// #     assert!(segmenter.next_segment(&mut segment));
+/// #     [segment.header(), &segment.parts().concat()].concat()
+/// # };
+/// # let (first, second) = (next(), next());
+/// use carrick_wire::merging::Run;
+///
+/// // Two packets of 1,000 bytes of text each, one after the other.
+/// let mut run = Run::begin(&first).expect("it could go on");
+/// assert!(run.take(&second), "it does");
+/// assert_eq!((run.packets(), run.total_len(), run.segment_size()), (2, 2040, 1000));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The headers of the first packet.
@@ -38,6 +66,34 @@ pub struct Run {
 
 impl Run {
     /// A run that begins with this packet, if there is any that could go on.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # let parts = [&payload[..]];
+    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
+    /// # let mut segment = SegmentBuf::new();
+    /// # let mut next = || {
+    /// #     assert!(segmenter.next_segment(&mut segment));
+    /// #     [segment.header(), &segment.parts().concat()].concat()
+    /// # };
+    /// # let (first, second) = (next(), next());
+    /// use carrick_wire::merging::Run;
+    ///
+    /// // Two packets of 1,000 bytes of text each, one after the other.
+    /// let mut run = Run::begin(&first).expect("it could go on");
+    /// assert!(run.take(&second), "it does");
+    /// assert_eq!(run.packets(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn begin(packet: &[u8]) -> Option<Self> {
         let layout = Layout::of(packet)?;
@@ -58,6 +114,34 @@ impl Run {
 
     /// Whether the packet goes on where the run ends, and belongs to it from now on: its payload is the next of the
     /// run's.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # let parts = [&payload[..]];
+    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
+    /// # let mut segment = SegmentBuf::new();
+    /// # let mut next = || {
+    /// #     assert!(segmenter.next_segment(&mut segment));
+    /// #     [segment.header(), &segment.parts().concat()].concat()
+    /// # };
+    /// # let (first, second) = (next(), next());
+    /// use carrick_wire::merging::Run;
+    ///
+    /// // Two packets of 1,000 bytes of text each, one after the other.
+    /// let mut run = Run::begin(&first).expect("it could go on");
+    /// assert!(run.take(&second), "it does");
+    /// assert!(!run.take(&second), "not twice");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn take(&mut self, packet: &[u8]) -> bool {
         let taken = self.goes_on(packet);
@@ -117,30 +201,170 @@ impl Run {
     }
 
     /// Length of the headers of the run and of each of its packets.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # let parts = [&payload[..]];
+    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
+    /// # let mut segment = SegmentBuf::new();
+    /// # let mut next = || {
+    /// #     assert!(segmenter.next_segment(&mut segment));
+    /// #     [segment.header(), &segment.parts().concat()].concat()
+    /// # };
+    /// # let (first, second) = (next(), next());
+    /// use carrick_wire::merging::Run;
+    ///
+    /// // Two packets of 1,000 bytes of text each, one after the other.
+    /// let mut run = Run::begin(&first).expect("it could go on");
+    /// assert!(run.take(&second), "it does");
+    /// assert_eq!(run.header_len(), 40);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn header_len(&self) -> usize {
         self.layout.header_len
     }
 
     /// Length of the whole, headers included, in bytes: at most 65,535.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # let parts = [&payload[..]];
+    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
+    /// # let mut segment = SegmentBuf::new();
+    /// # let mut next = || {
+    /// #     assert!(segmenter.next_segment(&mut segment));
+    /// #     [segment.header(), &segment.parts().concat()].concat()
+    /// # };
+    /// # let (first, second) = (next(), next());
+    /// use carrick_wire::merging::Run;
+    ///
+    /// // Two packets of 1,000 bytes of text each, one after the other.
+    /// let mut run = Run::begin(&first).expect("it could go on");
+    /// assert!(run.take(&second), "it does");
+    /// assert_eq!(run.total_len(), 2040);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn total_len(&self) -> usize {
         self.layout.header_len.saturating_add(self.len)
     }
 
     /// How much payload each packet carried, the last perhaps less.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # let parts = [&payload[..]];
+    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
+    /// # let mut segment = SegmentBuf::new();
+    /// # let mut next = || {
+    /// #     assert!(segmenter.next_segment(&mut segment));
+    /// #     [segment.header(), &segment.parts().concat()].concat()
+    /// # };
+    /// # let (first, second) = (next(), next());
+    /// use carrick_wire::merging::Run;
+    ///
+    /// // Two packets of 1,000 bytes of text each, one after the other.
+    /// let mut run = Run::begin(&first).expect("it could go on");
+    /// assert!(run.take(&second), "it does");
+    /// assert_eq!(run.segment_size(), 1000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn segment_size(&self) -> u16 {
         self.segment_size
     }
 
     /// How many packets it has.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # let parts = [&payload[..]];
+    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
+    /// # let mut segment = SegmentBuf::new();
+    /// # let mut next = || {
+    /// #     assert!(segmenter.next_segment(&mut segment));
+    /// #     [segment.header(), &segment.parts().concat()].concat()
+    /// # };
+    /// # let (first, second) = (next(), next());
+    /// use carrick_wire::merging::Run;
+    ///
+    /// // Two packets of 1,000 bytes of text each, one after the other.
+    /// let mut run = Run::begin(&first).expect("it could go on");
+    /// assert!(run.take(&second), "it does");
+    /// assert_eq!(run.packets(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn packets(&self) -> usize {
         self.packets
     }
 
     /// Whether it takes no more packets.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # let parts = [&payload[..]];
+    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
+    /// # let mut segment = SegmentBuf::new();
+    /// # let mut next = || {
+    /// #     assert!(segmenter.next_segment(&mut segment));
+    /// #     [segment.header(), &segment.parts().concat()].concat()
+    /// # };
+    /// # let (first, second) = (next(), next());
+    /// use carrick_wire::merging::Run;
+    ///
+    /// // Two packets of 1,000 bytes of text each, one after the other.
+    /// let mut run = Run::begin(&first).expect("it could go on");
+    /// assert!(run.take(&second), "it does");
+    /// assert!(!run.has_ended(), "there may be more");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn has_ended(&self) -> bool {
         self.ended
@@ -152,6 +376,36 @@ impl Run {
     ///
     /// # Errors
     /// [`BuildError::BufferTooShort`] if `buf` is shorter than [`Run::header_len`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # let parts = [&payload[..]];
+    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
+    /// # let mut segment = SegmentBuf::new();
+    /// # let mut next = || {
+    /// #     assert!(segmenter.next_segment(&mut segment));
+    /// #     [segment.header(), &segment.parts().concat()].concat()
+    /// # };
+    /// # let (first, second) = (next(), next());
+    /// use carrick_wire::merging::Run;
+    ///
+    /// // Two packets of 1,000 bytes of text each, one after the other.
+    /// let mut run = Run::begin(&first).expect("it could go on");
+    /// assert!(run.take(&second), "it does");
+    /// let mut header = [0; 40];
+    /// run.emit(&mut header)?;
+    /// assert_eq!(header[2..4], 2040u16.to_be_bytes());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn emit(&self, buf: &mut [u8]) -> Result<(), BuildError> {
         let Layout { tcp_at, header_len, v6 } = self.layout;
         let buf = buf.get_mut(..header_len).ok_or(BuildError::BufferTooShort)?;

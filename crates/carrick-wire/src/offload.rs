@@ -18,6 +18,26 @@ use crate::tcp::TcpFlags;
 use crate::{be16, put};
 
 /// Length of the header in bytes.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::offload;
+///
+/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let payload = [7; 2000];
+/// # let mut header = [0; 40];
+/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// let packet = [&header[..], &payload].concat();
+/// let before = offload::emit(&header, Some(1000.try_into()?))?;
+/// let received = offload::parse(before, &packet).expect("they agree");
+/// assert_eq!(received.segment_size.map(|size| size.get()), Some(1000));
+/// assert!(received.intact, "its checksum is not finished");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub const LEN: usize = 10;
 
 /// The checksum is in the partial form, to be completed from `csum_start` on.
@@ -35,6 +55,26 @@ const GSO_ECN: u8 = 0x80;
 const TCP_CHECKSUM_AT: u16 = 16;
 
 /// What the header says of a received packet.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::offload;
+///
+/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let payload = [7; 2000];
+/// # let mut header = [0; 40];
+/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// let packet = [&header[..], &payload].concat();
+/// let before = offload::emit(&header, Some(1000.try_into()?))?;
+/// let received = offload::parse(before, &packet).expect("they agree");
+/// assert_eq!(received.segment_size.map(|size| size.get()), Some(1000));
+/// assert!(received.intact, "its checksum is not finished");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Received {
     /// Whether the packet needs no verifying: it was verified, or never left this host and has no finished
@@ -48,6 +88,26 @@ pub struct Received {
 ///
 /// None if the two disagree: a checksum beyond the packet's end, a kind of super-segment that is not of its IP
 /// version or not TCP's, or one without a segment size. Such a packet is to be discarded.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::offload;
+///
+/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let payload = [7; 2000];
+/// # let mut header = [0; 40];
+/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// let packet = [&header[..], &payload].concat();
+/// let before = offload::emit(&header, Some(1000.try_into()?))?;
+/// let received = offload::parse(before, &packet).expect("they agree");
+/// assert_eq!(received.segment_size.map(|size| size.get()), Some(1000));
+/// assert!(received.intact, "its checksum is not finished");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn parse(header: [u8; LEN], packet: &[u8]) -> Option<Received> {
     let [flags, kind, _, _, size_0, size_1, start_0, start_1, offset_0, offset_1] = header;
@@ -78,6 +138,26 @@ pub fn parse(header: [u8; LEN], packet: &[u8]) -> Option<Received> {
 /// # Errors
 /// [`BuildError::SuperSegmentHeader`] if `packet` does not begin with an IP header and, for TCP, the fixed part
 /// of a TCP header behind it.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::offload;
+///
+/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let payload = [7; 2000];
+/// # let mut header = [0; 40];
+/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// let packet = [&header[..], &payload].concat();
+/// let before = offload::emit(&header, Some(1000.try_into()?))?;
+/// let received = offload::parse(before, &packet).expect("they agree");
+/// assert_eq!(received.segment_size.map(|size| size.get()), Some(1000));
+/// assert!(received.intact, "its checksum is not finished");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn emit(packet: &[u8], segment_size: Option<NonZeroU16>) -> Result<[u8; LEN], BuildError> {
     let short = BuildError::SuperSegmentHeader;
     let mut header = [0; LEN];

@@ -30,6 +30,17 @@ const USER_TIMEOUT: u8 = 28;
 const FAST_OPEN: u8 = 34;
 
 /// The options of one segment, as carried.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::TcpOptions;
+///
+/// let options = TcpOptions { mss: Some(1460), ..TcpOptions::default() };
+/// let mut area = [0; 40];
+/// let len = options.emit(&mut area)?;
+/// assert_eq!(TcpOptions::parse(&area[..len])?, options);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct TcpOptions {
     /// Maximum segment size in bytes, any value (RFC 9293 §3.7.1); see
@@ -55,6 +66,15 @@ impl TcpOptions {
     ///
     /// # Errors
     /// [`ParseError::TcpOptionLength`] if an option's length is 0, 1, missing, or runs past `area`.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::TcpOptions;
+    ///
+    /// let options = TcpOptions { mss: Some(1460), ..TcpOptions::default() };
+    /// assert_eq!(TcpOptions::parse(&[2, 4, 0x05, 0xb4])?, options);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(area: &[u8]) -> Result<Self, ParseError> {
         let mut options = Self::default();
         let mut rest = area;
@@ -108,6 +128,14 @@ impl TcpOptions {
     }
 
     /// How many bytes [`TcpOptions::emit`] writes: a multiple of 4, at most [`MAX_OPTIONS_LEN`].
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::TcpOptions;
+    ///
+    /// let options = TcpOptions { mss: Some(1460), ..TcpOptions::default() };
+    /// assert_eq!(options.encoded_len(), 4);
+    /// ```
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.layout().len
@@ -120,6 +148,17 @@ impl TcpOptions {
     ///
     /// # Errors
     /// [`BuildError::BufferTooShort`] if `buf` is shorter than [`TcpOptions::encoded_len`].
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::TcpOptions;
+    ///
+    /// let options = TcpOptions { mss: Some(1460), ..TcpOptions::default() };
+    /// let mut area = [0; 40];
+    /// assert_eq!(options.emit(&mut area)?, 4);
+    /// assert_eq!(area[..4], [2, 4, 0x05, 0xb4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn emit(&self, buf: &mut [u8]) -> Result<usize, BuildError> {
         let layout = self.layout();
         let mut out = Writer(buf.get_mut(..layout.len).ok_or(BuildError::BufferTooShort)?);
@@ -221,6 +260,14 @@ impl Writer<'_> {
 }
 
 /// The timestamps option (RFC 7323 §3.2).
+///
+/// # Examples
+/// ```
+/// use carrick_wire::{TcpOptions, Timestamps};
+///
+/// let timestamps = Some(Timestamps { val: 1000, ecr: 0 });
+/// assert_eq!(TcpOptions { timestamps, ..TcpOptions::default() }.encoded_len(), 12);
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Timestamps {
     /// TSval: the sender's clock.
@@ -230,6 +277,14 @@ pub struct Timestamps {
 }
 
 /// A range of received sequence numbers, `left..right`, never empty (RFC 2018 §3).
+///
+/// # Examples
+/// ```
+/// use carrick_wire::{SackBlock, SackBlocks, SeqNum};
+///
+/// let block = SackBlock::new(SeqNum::new(10), SeqNum::new(20)).expect("it is not empty");
+/// assert_eq!(block.right() - block.left(), 10);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct SackBlock {
     left: SeqNum,
@@ -238,18 +293,41 @@ pub struct SackBlock {
 
 impl SackBlock {
     /// The block from `left` to just before `right`; `None` unless `right` is after `left`.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{SackBlock, SeqNum};
+    ///
+    /// assert!(SackBlock::new(SeqNum::new(10), SeqNum::new(10)).is_none(), "it is empty");
+    /// ```
     #[must_use]
     pub const fn new(left: SeqNum, right: SeqNum) -> Option<Self> {
         if right.after(left) { Some(Self { left, right }) } else { None }
     }
 
     /// The first number of the block.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{SackBlock, SackBlocks, SeqNum};
+    ///
+    /// let block = SackBlock::new(SeqNum::new(10), SeqNum::new(20)).expect("it is not empty");
+    /// assert_eq!(block.left(), SeqNum::new(10));
+    /// ```
     #[must_use]
     pub const fn left(self) -> SeqNum {
         self.left
     }
 
     /// The number just after the block.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{SackBlock, SackBlocks, SeqNum};
+    ///
+    /// let block = SackBlock::new(SeqNum::new(10), SeqNum::new(20)).expect("it is not empty");
+    /// assert_eq!(block.right(), SeqNum::new(20));
+    /// ```
     #[must_use]
     pub const fn right(self) -> SeqNum {
         self.right
@@ -257,6 +335,16 @@ impl SackBlock {
 }
 
 /// Up to four SACK blocks, in the order of the option.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::{SackBlock, SackBlocks, SeqNum};
+///
+/// let block = SackBlock::new(SeqNum::new(10), SeqNum::new(20)).expect("it is not empty");
+/// let mut blocks = SackBlocks::default();
+/// assert!(blocks.push(block));
+/// assert_eq!(blocks.len(), 1);
+/// ```
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct SackBlocks {
     blocks: [SackBlock; Self::MAX],
@@ -271,6 +359,16 @@ impl SackBlocks {
     const UNUSED: SackBlock = SackBlock { left: SeqNum::new(0), right: SeqNum::new(1) };
 
     /// Appends `block`; `false`, and nothing changed, if four are there already.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{SackBlock, SackBlocks, SeqNum};
+    ///
+    /// let block = SackBlock::new(SeqNum::new(10), SeqNum::new(20)).expect("it is not empty");
+    /// let mut blocks = SackBlocks::default();
+    /// assert!(blocks.push(block));
+    /// assert_eq!(blocks.len(), 1);
+    /// ```
     pub fn push(&mut self, block: SackBlock) -> bool {
         let Some(place) = self.blocks.get_mut(usize::from(self.len)) else { return false };
         *place = block;
@@ -279,17 +377,47 @@ impl SackBlocks {
     }
 
     /// The blocks in order.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{SackBlock, SackBlocks, SeqNum};
+    ///
+    /// let block = SackBlock::new(SeqNum::new(10), SeqNum::new(20)).expect("it is not empty");
+    /// let mut blocks = SackBlocks::default();
+    /// assert!(blocks.push(block));
+    /// assert!(blocks.iter().eq([block]));
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = SackBlock> + '_ {
         self.blocks.iter().copied().take(self.len())
     }
 
     /// How many blocks there are: 0..=4.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{SackBlock, SackBlocks, SeqNum};
+    ///
+    /// let block = SackBlock::new(SeqNum::new(10), SeqNum::new(20)).expect("it is not empty");
+    /// let mut blocks = SackBlocks::default();
+    /// assert!(blocks.push(block));
+    /// assert_eq!(blocks.len(), 1);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         usize::from(self.len)
     }
 
     /// Whether there are none.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::{SackBlock, SackBlocks, SeqNum};
+    ///
+    /// let block = SackBlock::new(SeqNum::new(10), SeqNum::new(20)).expect("it is not empty");
+    /// let mut blocks = SackBlocks::default();
+    /// assert!(blocks.push(block));
+    /// assert!(!blocks.is_empty());
+    /// ```
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
@@ -309,6 +437,14 @@ impl fmt::Debug for SackBlocks {
 }
 
 /// A Fast Open cookie of 4, 6, .. 16 bytes, or the empty request for one (RFC 7413 §4.1.1).
+///
+/// # Examples
+/// ```
+/// use carrick_wire::FastOpenCookie;
+///
+/// let cookie = FastOpenCookie::new(&[7; 8]).expect("4 to 16 bytes");
+/// assert!(!cookie.is_request());
+/// ```
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct FastOpenCookie {
     bytes: [u8; 16],
@@ -320,6 +456,14 @@ impl FastOpenCookie {
     pub const REQUEST: Self = Self { bytes: [0; 16], len: 0 };
 
     /// The cookie with these bytes; `None` if their number is odd, 2, or above 16.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::FastOpenCookie;
+    ///
+    /// let cookie = FastOpenCookie::new(&[7; 8]).expect("4 to 16 bytes");
+    /// assert!(FastOpenCookie::new(&[7; 17]).is_none());
+    /// ```
     #[must_use]
     pub fn new(cookie: &[u8]) -> Option<Self> {
         if !matches!(cookie.len(), 0 | 4 | 6 | 8 | 10 | 12 | 14 | 16) {
@@ -331,12 +475,28 @@ impl FastOpenCookie {
     }
 
     /// The cookie; empty for a request.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::FastOpenCookie;
+    ///
+    /// let cookie = FastOpenCookie::new(&[7; 8]).expect("4 to 16 bytes");
+    /// assert_eq!(cookie.as_bytes(), [7; 8]);
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
     /// Whether this asks for a cookie.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::FastOpenCookie;
+    ///
+    /// let cookie = FastOpenCookie::new(&[7; 8]).expect("4 to 16 bytes");
+    /// assert!(FastOpenCookie::REQUEST.is_request() && !cookie.is_request());
+    /// ```
     #[must_use]
     pub const fn is_request(&self) -> bool {
         self.len == 0
@@ -350,6 +510,14 @@ impl fmt::Debug for FastOpenCookie {
 }
 
 /// The user timeout option: 1 to 32,767 seconds or minutes, never zero (RFC 5482 §3.3).
+///
+/// # Examples
+/// ```
+/// use carrick_wire::UserTimeout;
+///
+/// let timeout = UserTimeout::from_seconds(90).expect("it is in range");
+/// assert_eq!(timeout.seconds(), 90);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct UserTimeout(u16);
 
@@ -359,12 +527,28 @@ impl UserTimeout {
 
     /// The option's value as carried: a bit that says minutes, and 15 bits of time; `None` if the time is
     /// zero.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::UserTimeout;
+    ///
+    /// let timeout = UserTimeout::from_seconds(90).expect("it is in range");
+    /// assert_eq!(UserTimeout::from_raw(timeout.raw()), Some(timeout));
+    /// ```
     #[must_use]
     pub const fn from_raw(raw: u16) -> Option<Self> {
         if raw & !Self::MINUTES == 0 { None } else { Some(Self(raw)) }
     }
 
     /// The option's value as carried.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::UserTimeout;
+    ///
+    /// let timeout = UserTimeout::from_seconds(90).expect("it is in range");
+    /// assert_eq!(UserTimeout::from_raw(timeout.raw()), Some(timeout));
+    /// ```
     #[must_use]
     pub const fn raw(self) -> u16 {
         self.0
@@ -372,6 +556,14 @@ impl UserTimeout {
 
     /// A timeout of at least `seconds`: rounded up to minutes above 32,767 s, at most 32,767 min; `None` for
     /// zero.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::UserTimeout;
+    ///
+    /// let timeout = UserTimeout::from_seconds(90).expect("it is in range");
+    /// assert_eq!(timeout.seconds(), 90);
+    /// ```
     #[must_use]
     pub fn from_seconds(seconds: u32) -> Option<Self> {
         let raw = if seconds <= Self::MAX_UNITS {
@@ -383,6 +575,14 @@ impl UserTimeout {
     }
 
     /// The timeout in seconds: 1..=1,966,020.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::UserTimeout;
+    ///
+    /// let timeout = UserTimeout::from_seconds(90).expect("it is in range");
+    /// assert_eq!(timeout.seconds(), 90);
+    /// ```
     #[must_use]
     pub const fn seconds(self) -> u32 {
         let units = (self.0 & !Self::MINUTES) as u32;

@@ -8,6 +8,18 @@
 //! between its [head](PacketBlock::head) and its [tail](PacketBlock::tail), in as many pieces as it comes in.
 
 /// The file's first block.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::pcapng::{self, Direction, PacketBlock};
+///
+/// let packet = [0x45; 20];
+/// let block = PacketBlock { time: 0, direction: Direction::Outbound, len: 20 };
+/// let mut file = [&pcapng::section()[..], &pcapng::interface(), &block.head(), &packet].concat();
+/// let (tail, len) = block.tail();
+/// file.extend_from_slice(&tail[..len]);
+/// assert_eq!(file.len() % 4, 0);
+/// ```
 #[must_use]
 pub const fn section() -> [u8; 28] {
     let mut block = [0; 28];
@@ -24,6 +36,18 @@ pub const fn section() -> [u8; 28] {
 }
 
 /// The second block: an interface of bare IP packets, captured whole.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::pcapng::{self, Direction, PacketBlock};
+///
+/// let packet = [0x45; 20];
+/// let block = PacketBlock { time: 0, direction: Direction::Outbound, len: 20 };
+/// let mut file = [&pcapng::section()[..], &pcapng::interface(), &block.head(), &packet].concat();
+/// let (tail, len) = block.tail();
+/// file.extend_from_slice(&tail[..len]);
+/// assert_eq!(file.len() % 4, 0);
+/// ```
 #[must_use]
 pub const fn interface() -> [u8; 32] {
     const LINKTYPE_RAW: u32 = 101;
@@ -40,6 +64,18 @@ pub const fn interface() -> [u8; 32] {
 }
 
 /// Which way a packet went, seen from whoever captures.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::pcapng::{self, Direction, PacketBlock};
+///
+/// let packet = [0x45; 20];
+/// let block = PacketBlock { time: 0, direction: Direction::Outbound, len: 20 };
+/// let mut file = [&pcapng::section()[..], &pcapng::interface(), &block.head(), &packet].concat();
+/// let (tail, len) = block.tail();
+/// file.extend_from_slice(&tail[..len]);
+/// assert_eq!(file.len() % 4, 0);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Direction {
     /// Received.
@@ -49,6 +85,18 @@ pub enum Direction {
 }
 
 /// What surrounds a packet.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::pcapng::{self, Direction, PacketBlock};
+///
+/// let packet = [0x45; 20];
+/// let block = PacketBlock { time: 0, direction: Direction::Outbound, len: 20 };
+/// let mut file = [&pcapng::section()[..], &pcapng::interface(), &block.head(), &packet].concat();
+/// let (tail, len) = block.tail();
+/// file.extend_from_slice(&tail[..len]);
+/// assert_eq!(file.len() % 4, 0);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PacketBlock {
     /// Nanoseconds since 1970.
@@ -64,6 +112,18 @@ impl PacketBlock {
     const AROUND: u32 = 28 + 16;
 
     /// What is written before the packet.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::pcapng::{self, Direction, PacketBlock};
+    ///
+    /// let packet = [0x45; 20];
+    /// let block = PacketBlock { time: 0, direction: Direction::Outbound, len: 20 };
+    /// let mut file = [&pcapng::section()[..], &pcapng::interface(), &block.head(), &packet].concat();
+    /// let (tail, len) = block.tail();
+    /// file.extend_from_slice(&tail[..len]);
+    /// assert_eq!(file.len() % 4, 0);
+    /// ```
     #[must_use]
     pub const fn head(&self) -> [u8; 28] {
         let mut head = [0; 28];
@@ -77,6 +137,18 @@ impl PacketBlock {
     }
 
     /// What is written after it, in the first so many bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::pcapng::{self, Direction, PacketBlock};
+    ///
+    /// let packet = [0x45; 20];
+    /// let block = PacketBlock { time: 0, direction: Direction::Outbound, len: 20 };
+    /// let mut file = [&pcapng::section()[..], &pcapng::interface(), &block.head(), &packet].concat();
+    /// let (tail, len) = block.tail();
+    /// file.extend_from_slice(&tail[..len]);
+    /// assert_eq!(file.len() % 4, 0);
+    /// ```
     #[must_use]
     pub fn tail(&self) -> ([u8; 19], usize) {
         const EPB_FLAGS: u32 = 2;

@@ -12,6 +12,24 @@ use crate::ip::{Ecn, Fragment, IpView, Protocol};
 use crate::put;
 
 /// What the fragments of one packet have in common (RFC 791 §3.2, RFC 8200 §4.5).
+///
+/// # Examples
+/// ```
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let mut fragment = [0; 28];
+/// # carrick_wire::IpHeader { payload_len: 8, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) }.emit(&mut fragment)?;
+/// # fragment[6..8].copy_from_slice(&[0x20, 0]); // more fragments
+/// # let mut header = carrick_wire::Checksum::new();
+/// # fragment[10..12].fill(0);
+/// # header.add(&fragment[..20]);
+/// # fragment[10..12].copy_from_slice(&header.finish().to_be_bytes());
+/// use carrick_wire::{IpView, reassembly::FragmentKey};
+///
+/// let first = IpView::parse(&fragment[..])?;
+/// let (key, part) = FragmentKey::of(&first).expect("it is a fragment");
+/// assert_eq!((key.src, part.offset, part.more), (first.src(), 0, true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct FragmentKey {
     /// Source address.
@@ -26,6 +44,24 @@ pub struct FragmentKey {
 
 impl FragmentKey {
     /// The key of a packet, and which part of it this is; none for a whole packet.
+    ///
+    /// # Examples
+    /// ```
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let mut fragment = [0; 28];
+    /// # carrick_wire::IpHeader { payload_len: 8, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) }.emit(&mut fragment)?;
+    /// # fragment[6..8].copy_from_slice(&[0x20, 0]); // more fragments
+    /// # let mut header = carrick_wire::Checksum::new();
+    /// # fragment[10..12].fill(0);
+    /// # header.add(&fragment[..20]);
+    /// # fragment[10..12].copy_from_slice(&header.finish().to_be_bytes());
+    /// use carrick_wire::{IpView, reassembly::FragmentKey};
+    ///
+    /// let first = IpView::parse(&fragment[..])?;
+    /// let (key, part) = FragmentKey::of(&first).expect("it is a fragment");
+    /// assert_eq!((key.src, part.offset, part.more), (first.src(), 0, true));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn of<B: AsRef<[u8]>>(packet: &IpView<B>) -> Option<(Self, Fragment)> {
         let fragment = packet.fragment()?;
@@ -38,6 +74,15 @@ impl FragmentKey {
 ///
 /// Congestion experienced anywhere is experienced by all, unless a part was not ECN-capable: somebody has
 /// tampered with it then. Between the two ECN-capable fields the first fragment's stays.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::Ecn;
+/// use carrick_wire::reassembly::combine_ecn;
+///
+/// assert_eq!(combine_ecn(Ecn::Ect0, Ecn::Ce), Some(Ecn::Ce));
+/// assert_eq!(combine_ecn(Ecn::NotEct, Ecn::Ce), None, "somebody has tampered with it");
+/// ```
 #[must_use]
 pub const fn combine_ecn(first: Ecn, other: Ecn) -> Option<Ecn> {
     match (first, other) {
@@ -50,6 +95,23 @@ pub const fn combine_ecn(first: Ecn, other: Ecn) -> Option<Ecn> {
 }
 
 /// How long the header of the whole is: `first`'s without the Fragment header.
+///
+/// # Examples
+/// ```
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let mut fragment = [0; 28];
+/// # carrick_wire::IpHeader { payload_len: 8, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) }.emit(&mut fragment)?;
+/// # fragment[6..8].copy_from_slice(&[0x20, 0]); // more fragments
+/// # let mut header = carrick_wire::Checksum::new();
+/// # fragment[10..12].fill(0);
+/// # header.add(&fragment[..20]);
+/// # fragment[10..12].copy_from_slice(&header.finish().to_be_bytes());
+/// use carrick_wire::{IpView, reassembly::whole_header_len};
+///
+/// let first = IpView::parse(&fragment[..])?;
+/// assert_eq!(whole_header_len(&first), 20);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn whole_header_len<B: AsRef<[u8]>>(first: &IpView<B>) -> usize {
     match first {
@@ -66,6 +128,25 @@ const FRAGMENT_HEADER_LEN: usize = 8;
 /// # Errors
 /// - [`BuildError::TooLong`] if the length field cannot say so much;
 /// - [`BuildError::BufferTooShort`] if `buf` is shorter than [`whole_header_len`].
+///
+/// # Examples
+/// ```
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let mut fragment = [0; 28];
+/// # carrick_wire::IpHeader { payload_len: 8, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) }.emit(&mut fragment)?;
+/// # fragment[6..8].copy_from_slice(&[0x20, 0]); // more fragments
+/// # let mut header = carrick_wire::Checksum::new();
+/// # fragment[10..12].fill(0);
+/// # header.add(&fragment[..20]);
+/// # fragment[10..12].copy_from_slice(&header.finish().to_be_bytes());
+/// use carrick_wire::{Ecn, IpView, reassembly::emit_whole_header};
+///
+/// let first = IpView::parse(&fragment[..])?;
+/// let mut whole = [0; 20];
+/// assert_eq!(emit_whole_header(&first, 16, Ecn::NotEct, &mut whole)?, 20);
+/// assert_eq!(whole[2..4], [0, 36]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn emit_whole_header<B: AsRef<[u8]>>(
     first: &IpView<B>,
     data_len: usize,

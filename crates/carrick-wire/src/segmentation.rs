@@ -24,6 +24,23 @@ use crate::tcp::{self, TcpFlags};
 use crate::{be16, be32, ipv4, ipv6, put};
 
 /// The most payload slices of a super-segment.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::segmentation::{MAX_SLICES, Segmenter};
+///
+/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let payload = [7; 2000];
+/// # let mut header = [0; 40];
+/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// let parts = [&payload[..1]; MAX_SLICES + 1];
+/// assert!(Segmenter::new(&header, &parts, 1448.try_into()?).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub const MAX_SLICES: usize = 7;
 /// An IPv4 and a TCP header, both with all options.
 const MAX_HEADER_LEN: usize = 120;
@@ -32,6 +49,25 @@ const MAX_HEADER_LEN: usize = 120;
 ///
 /// # Errors
 /// [`BuildError::SuperSegmentHeader`] if `header` is not an IP and a TCP header that agree with `payload`.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::segmentation::complete_checksum;
+/// use carrick_wire::TcpView;
+///
+/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let payload = [7; 2000];
+/// # let mut header = [0; 40];
+/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// complete_checksum(&mut header, &[&payload])?;
+/// let segment = [&header[20..], &payload].concat();
+/// assert!(TcpView::parse(&segment[..])?.verify_checksum(src, dst));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn complete_checksum(header: &mut [u8], payload: &[&[u8]]) -> Result<(), BuildError> {
     let Layout { tcp_at, .. } = Layout::of(header, payload)?;
     let tcp = header.get_mut(tcp_at..).ok_or(BuildError::SuperSegmentHeader)?;
@@ -45,6 +81,30 @@ pub fn complete_checksum(header: &mut [u8], payload: &[&[u8]]) -> Result<(), Bui
 }
 
 /// Cuts a super-segment into packets.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+///
+/// // `header` is an IP and a TCP header, the checksum partial, and `payload` 2,000 bytes.
+/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let payload = [7; 2000];
+/// # let mut header = [0; 40];
+/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// let parts = [&payload[..]];
+/// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
+/// let mut segment = SegmentBuf::new();
+/// let mut lengths = vec![];
+/// while segmenter.next_segment(&mut segment) {
+///     lengths.push(segment.parts().concat().len());
+/// }
+/// assert_eq!(lengths, [1448, 552]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Segmenter<'a> {
     header: &'a [u8],
@@ -69,6 +129,26 @@ impl<'a> Segmenter<'a> {
     ///   `payload`;
     /// - [`BuildError::TooManySlices`] if there are more than [`MAX_SLICES`];
     /// - [`BuildError::NotDivisible`] if SYN or RST is set and one packet does not do.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    ///
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// let parts = [&payload[..]];
+    /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
+    /// let mut segment = SegmentBuf::new();
+    /// assert!(segmenter.next_segment(&mut segment));
+    /// assert_eq!(segment.header().len(), 40);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(
         header: &'a [u8],
         payload: &'a [&'a [u8]],
@@ -98,12 +178,56 @@ impl<'a> Segmenter<'a> {
     }
 
     /// Leaves the TCP checksums in the partial form, for a device that completes them but does not segment.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    ///
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// let parts = [&payload[..]];
+    /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?.with_partial_checksums();
+    /// let mut segment = SegmentBuf::new();
+    /// assert!(segmenter.next_segment(&mut segment));
+    /// assert_eq!(segment.header().len(), 40);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn with_partial_checksums(self) -> Self {
         Self { partial_checksums: true, ..self }
     }
 
     /// Writes the next packet to `out`; `false`, with `out` as it was, when there is none left.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    ///
+    /// // `header` is an IP and a TCP header, the checksum partial, and `payload` 2,000 bytes.
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// let parts = [&payload[..]];
+    /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
+    /// let mut segment = SegmentBuf::new();
+    /// let mut lengths = vec![];
+    /// while segmenter.next_segment(&mut segment) {
+    ///     lengths.push(segment.parts().concat().len());
+    /// }
+    /// assert_eq!(lengths, [1448, 552]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn next_segment(&mut self, out: &mut SegmentBuf<'a>) -> bool {
         if self.finished {
             return false;
@@ -197,6 +321,30 @@ impl<'a> Segmenter<'a> {
 }
 
 /// One packet of a cut: a header of its own and payload by reference.
+///
+/// # Examples
+/// ```
+/// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+///
+/// // `header` is an IP and a TCP header, the checksum partial, and `payload` 2,000 bytes.
+/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// # let payload = [7; 2000];
+/// # let mut header = [0; 40];
+/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// let parts = [&payload[..]];
+/// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
+/// let mut segment = SegmentBuf::new();
+/// let mut lengths = vec![];
+/// while segmenter.next_segment(&mut segment) {
+///     lengths.push(segment.parts().concat().len());
+/// }
+/// assert_eq!(lengths, [1448, 552]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SegmentBuf<'a> {
     header: [u8; MAX_HEADER_LEN],
@@ -207,18 +355,78 @@ pub struct SegmentBuf<'a> {
 
 impl<'a> SegmentBuf<'a> {
     /// An empty packet, to be filled by [`Segmenter::next_segment`].
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    ///
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// let parts = [&payload[..]];
+    /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
+    /// let mut segment = SegmentBuf::new();
+    /// assert!(segmenter.next_segment(&mut segment));
+    /// assert_eq!(segment.header().len(), 40);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self { header: [0; MAX_HEADER_LEN], header_len: 0, parts: [&[]; MAX_SLICES], count: 0 }
     }
 
     /// IP and TCP header.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    ///
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// let parts = [&payload[..]];
+    /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
+    /// let mut segment = SegmentBuf::new();
+    /// assert!(segmenter.next_segment(&mut segment));
+    /// assert_eq!(segment.header().len(), 40);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn header(&self) -> &[u8] {
         self.header.get(..self.header_len).unwrap_or_default()
     }
 
     /// The payload, in at most [`MAX_SLICES`] parts, none of them empty.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
+    ///
+    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// # let payload = [7; 2000];
+    /// # let mut header = [0; 40];
+    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
+    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
+    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
+    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// let parts = [&payload[..]];
+    /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
+    /// let mut segment = SegmentBuf::new();
+    /// assert!(segmenter.next_segment(&mut segment));
+    /// assert_eq!(segment.parts().concat(), [7; 1448]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn parts(&self) -> &[&'a [u8]] {
         self.parts.get(..self.count).unwrap_or_default()
