@@ -7,6 +7,8 @@ mod icmp;
 mod keys;
 mod limits;
 mod listener;
+mod listening;
+mod look;
 mod park;
 pub(crate) mod path_mtu;
 mod ports;
@@ -17,13 +19,13 @@ pub(crate) mod time_wait;
 use crate::connection::handshake::ts_clock;
 use crate::connection::{Connection, Link};
 use crate::counters::{add, bump};
-use crate::event::{ConnectionId, EndpointEvent, ListenerId, Outcome, TimeWaitRecord};
+use crate::event::{ConnectionId, EndpointEvent, ListenerId, TimeWaitRecord};
 use crate::frame::{Checksum, Frame, Input, Segment};
 use crate::recv::Text;
 use crate::transmit::{HeaderBytes, Transmit};
 use crate::{
-    BindError, Cidr, ConnectError, ConnectionConfig, Counters, Cx, DiscardReason, EndpointConfig, Instant,
-    ListenAddr, ListenConfig, Pressure, Tuple,
+    Cidr, ConnectError, ConnectionConfig, Counters, Cx, DiscardReason, EndpointConfig, Instant, Pressure,
+    Tuple,
 };
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -33,7 +35,6 @@ use carrick_wire::{IpView, Protocol, TcpFlags, TcpView, martian};
 use cookies::Cookies;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
-use core::num::NonZeroU8;
 use demux::{Demux, Entry};
 use keys::Keys;
 use limits::Bucket;
@@ -163,205 +164,6 @@ impl Endpoint {
             counters: Counters::default(),
             clock: Instant::ZERO,
             generation: 0,
-        }
-    }
-
-    /// Listens (RFC 9293 §3.9.1.1, passive OPEN).
-    ///
-    /// # Errors
-    ///
-    /// [`BindError::AddrInUse`] if there is such a listener, [`BindError::AddrNotAvailable`] if packets to the
-    /// address are not for the endpoint.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// endpoint.listen(http, ListenConfig::default())?;
-    /// assert!(endpoint.listen(http, ListenConfig::default()).is_err(), "it is in use");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn listen(&mut self, local: ListenAddr, config: ListenConfig) -> Result<ListenerId, BindError> {
-        if local.address.is_some_and(|address| !self.may_listen_on(address)) {
-            return Err(BindError::AddrNotAvailable);
-        }
-        self.listeners.insert(local, config)
-    }
-
-    /// Keeps an address and port for a connection or a listener of the caller's to come: nobody else gets it until
-    /// [`unreserve`](Self::unreserve), but those who reserve it too, if all of them say `shared`.
-    ///
-    /// # Errors
-    ///
-    /// [`BindError::AddrInUse`] if a listener has it or somebody has reserved it,
-    /// [`BindError::AddrNotAvailable`] if packets to the address are not for the endpoint.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// endpoint.reserve(http, false)?;
-    /// assert!(endpoint.reserve(http, false).is_err());
-    /// endpoint.unreserve(http);
-    /// endpoint.listen(http, ListenConfig::default())?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn reserve(&mut self, local: ListenAddr, shared: bool) -> Result<(), BindError> {
-        if local.address.is_some_and(|address| !self.may_listen_on(address)) {
-            return Err(BindError::AddrNotAvailable);
-        }
-        self.listeners.reserve(local, shared)
-    }
-
-    /// Takes one [`reserve`](Self::reserve) back: to be called before the listener or connection is made, or when
-    /// there will be none.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// endpoint.reserve(http, false)?;
-    /// endpoint.unreserve(http);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn unreserve(&mut self, local: ListenAddr) {
-        self.listeners.unreserve(local);
-    }
-
-    /// Sets the time to live of connections that come of a listener from now on.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// let listener = endpoint.listen(http, ListenConfig::default())?;
-    /// endpoint.set_listener_hop_limit(listener, 255.try_into()?);
-    /// assert_eq!(endpoint.listener_hop_limit(listener), Some(255));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn set_listener_hop_limit(&mut self, id: ListenerId, hop_limit: NonZeroU8) {
-        if let Some(listener) = self.listeners.get_mut(id) {
-            Arc::make_mut(&mut listener.connection).hop_limit = Some(hop_limit);
-        }
-    }
-
-    /// Settings of the connections that come of a listener from now on, handshakes under way included: all but
-    /// [`receive_buffer`](ConnectionConfig::receive_buffer), of which their peers have been told. Does nothing if there
-    /// is no such listener.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// use carrick_core::ConnectionConfig;
-    ///
-    /// let listener = endpoint.listen(http, ListenConfig::default())?;
-    /// let connection = ConnectionConfig { nodelay: true, ..ConnectionConfig::default() };
-    /// endpoint.set_listener_connection(listener, connection);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn set_listener_connection(&mut self, id: ListenerId, connection: ConnectionConfig) {
-        if let Some(listener) = self.listeners.get_mut(id) {
-            let receive_buffer = listener.connection.receive_buffer;
-            listener.connection = Arc::new(ConnectionConfig { receive_buffer, ..connection });
-        }
-    }
-
-    /// Sets how many half-open records a listener may have, parked SYNs included: [`ListenConfig::max_half_open`].
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// let listener = endpoint.listen(http, ListenConfig::default())?;
-    /// endpoint.set_listener_max_half_open(listener, 64);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn set_listener_max_half_open(&mut self, id: ListenerId, most: u32) {
-        if let Some(listener) = self.listeners.get_mut(id) {
-            listener.config.max_half_open = most;
-        }
-    }
-
-    /// The time to live of connections that come of a listener from now on, 1 to 255; none if there is no such
-    /// listener.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// let listener = endpoint.listen(http, ListenConfig::default())?;
-    /// assert_eq!(endpoint.listener_hop_limit(listener), Some(64));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn listener_hop_limit(&self, id: ListenerId) -> Option<u8> {
-        let listener = self.listeners.get(id)?;
-        Some(listener.connection.hop_limit.map_or(self.config.hop_limit, NonZeroU8::get))
-    }
-
-    /// Stops listening. Half-open records are reset, parked SYNs too, where there are many not all at once: what is
-    /// left [`handle_timeout`](Self::handle_timeout) does. Connections already opened are the caller's. Afterwards,
-    /// drain.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// let listener = endpoint.listen(http, ListenConfig::default())?;
-    /// endpoint.unlisten(listener);
-    /// assert_eq!(endpoint.listener_hop_limit(listener), None);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn unlisten(&mut self, id: ListenerId) {
-        if self.listeners.remove(id) {
-            self.unswept = Some(0);
-            self.sweep_half_open();
-        }
-    }
-
-    /// A connection of [`Dispatch::Opened`] has been accepted, or thrown away: its place in the backlog is
-    /// free.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// # let listener = endpoint.listen(http, ListenConfig::default())?;
-    /// // After `Dispatch::Opened(listener, ..)`, when the application has taken the connection:
-    /// endpoint.accepted(listener);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn accepted(&mut self, id: ListenerId) {
-        if let Some(listener) = self.listeners.get_mut(id) {
-            listener.pending = listener.pending.saturating_sub(1);
         }
     }
 
@@ -869,143 +671,6 @@ impl Endpoint {
 
     fn is_broadcast(&self, address: IpAddr) -> bool {
         self.config.addresses.iter().any(|cidr| cidr.broadcast() == Some(address))
-    }
-
-    /// What has been counted.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// println!("{} segments, {} resets sent", endpoint.counters().in_segments, endpoint.counters().resets);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub const fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    /// Adds what became of an input that [`Dispatch::Existing`] or [`Dispatch::Opened`] gave out.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// use carrick_core::Outcome;
-    ///
-    /// endpoint.record_outcome(Outcome::Accepted); // what a connection's `handle_input` gave
-    /// assert_eq!(endpoint.counters().accepted, 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn record_outcome(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Accepted => bump(&mut self.counters.accepted),
-            Outcome::Answered(reason) | Outcome::Discarded(reason) => {
-                self.counters.connection_discard(reason);
-            }
-            Outcome::HandedBack => self.counters.connection_discard(DiscardReason::Gone),
-        }
-    }
-
-    /// How many connections there are.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// assert_eq!(endpoint.connections(), 0);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub const fn connections(&self) -> usize {
-        self.demux.connections.len()
-    }
-
-    /// How many passive handshakes are under way.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// assert_eq!(endpoint.half_open(), 0);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub const fn half_open(&self) -> usize {
-        self.demux.half_open.len()
-    }
-
-    /// How many TIME-WAIT records there are.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// assert_eq!(endpoint.time_wait(), 0);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub const fn time_wait(&self) -> usize {
-        self.demux.time_waits.len()
-    }
-
-    /// How many packets there are fragments of.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// assert_eq!(endpoint.reassemblies(), 0);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub const fn reassemblies(&self) -> usize {
-        self.reassembly.len()
-    }
-
-    /// Bytes of the table, of all records, of fragments, of known paths and of the replies that wait.
-    ///
-    /// # Examples
-    /// ```
-    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
-    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
-    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
-    /// # let cx = Cx::new(Instant::ZERO);
-    /// # let http = ListenAddr { address: None, port: 80.try_into().ok() };
-    /// println!("{} bytes", endpoint.memory());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn memory(&self) -> usize {
-        let replies = self.replies.capacity().saturating_mul(size_of::<Reply>());
-        let ends = self.parked_ends.capacity().saturating_mul(size_of::<ParkedEnd>());
-        let payloads: usize = self.replies.iter().map(|reply| reply.payload.len()).sum();
-        let parts = self.reassembly.memory().saturating_add(self.paths.memory());
-        let others = self.cookies.memory().saturating_add(parts);
-        self.demux
-            .memory()
-            .saturating_add(others)
-            .saturating_add(replies)
-            .saturating_add(ends)
-            .saturating_add(payloads)
     }
 
     /// Feeds what is known of tuples to a hash; times relative to `now`. What strangers may still be told is not
