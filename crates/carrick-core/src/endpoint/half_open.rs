@@ -8,7 +8,7 @@
 //! it back if the SYN was an old duplicate (RFC 9293 §3.6.1).
 
 use super::demux::{PARKED, RETRY_LISTS, UNDECIDED};
-use super::{Dispatch, ENDED_PER_CALL, Endpoint, MAX_REPLIES, SWEPT_PER_CALL, stray, time_wait};
+use super::{Dispatch, ENDED_PER_CALL, Endpoint, SWEPT_PER_CALL, stray, time_wait};
 use crate::connection::handshake::{self, Peer, ts_clock};
 use crate::connection::syn_received::{self, Verdict};
 use crate::connection::{Connection, HalfDone, Throttle, emit_header};
@@ -39,10 +39,7 @@ pub(super) struct HalfOpen {
     pub(super) sent_at: Instant,
     pub(super) deadline: Instant,
     pub(super) retries: u8,
-    /// The SYN,ACK has been sent.
-    answered: bool,
-    /// The SYN,ACK has also been sent because the peer's SYN came again: the ACK does not tell which it answers.
-    answered_again: bool,
+    answered: Answered,
     challenges: Throttle,
     /// Somebody decides, or has decided: no SYN,ACK was sent before that.
     pub(super) parked: Option<Parked>,
@@ -65,6 +62,15 @@ pub(super) enum Stage {
     Accepted,
 }
 
+/// Whether the SYN,ACK has been sent.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Answered {
+    NotYet,
+    Yes,
+    /// Also because the peer's SYN came again: the ACK does not tell which it answers.
+    Again,
+}
+
 /// What shows that the peer has had our SYN,ACK.
 #[derive(Clone, Copy, Debug)]
 enum Proof {
@@ -80,6 +86,8 @@ enum Admission {
     Cookie,
     Refused(DiscardReason),
 }
+
+const _: () = assert!(size_of::<HalfOpen>() <= 112, "there may be thousands");
 
 impl HalfOpen {
     /// The list that it waits in.
@@ -102,11 +110,11 @@ impl HalfOpen {
 
     pub(super) fn digest(&self, now: Instant, state: &mut impl Hasher) {
         let Self { tuple, listener, iss: _, peer, sent_at, deadline, retries, .. } = self;
-        let Self { answered, answered_again, challenges, parked, old, .. } = self;
+        let Self { answered, challenges, parked, old, .. } = self;
         let peer = Peer { irs: SeqNum::new(0), ..*peer };
         let stage = parked.map(|parked| parked.stage);
         (tuple, listener, peer, now.since(*sent_at), deadline.since(now), retries).hash(state);
-        (answered, answered_again, stage).hash(state);
+        (answered, stage).hash(state);
         challenges.digest(now, state);
         if let Some(old) = old {
             old.digest(now, state);
@@ -158,8 +166,7 @@ impl Endpoint {
             sent_at: cx.now,
             deadline: cx.now + if park { self.config.park_for } else { INITIAL_RTO },
             retries: 0,
-            answered: false,
-            answered_again: false,
+            answered: Answered::NotYet,
             challenges: Throttle::default(),
             parked,
             old: old.map(Box::new),
@@ -330,7 +337,10 @@ impl Endpoint {
         }
         let Some(record) = self.demux.half_open.get_mut(index) else { return };
         let Some(listener) = self.listeners.get(record.listener) else { return };
-        let again = core::mem::replace(&mut record.answered, true);
+        let again = record.answered != Answered::NotYet;
+        if !again {
+            record.answered = Answered::Yes;
+        }
         let (tuple, iss, peer) = (record.tuple, record.iss, record.peer);
         let config = listener.connection.clone();
         let ts_now = ts_clock(cx.now, self.keys.ts_offset(&tuple));
@@ -433,11 +443,13 @@ impl Endpoint {
         if !record.challenges.permits(cx.now, self.keys.ts_offset(&record.tuple)) {
             return self.discard(DiscardReason::UnexpectedSyn);
         }
-        if self.replies.len() >= MAX_REPLIES {
+        if self.replies_full() {
             return self.discard(DiscardReason::ReplyQueueFull);
         }
-        record.answered_again = true;
         self.send_syn_ack(cx, index);
+        if let Some(record) = self.demux.half_open.get_mut(index) {
+            record.answered = Answered::Again;
+        }
         self.answered()
     }
 
@@ -483,9 +495,9 @@ impl Endpoint {
             }
             Verdict::Established | Verdict::EstablishedBySyn => {}
         }
-        let &HalfOpen { listener, iss, peer, sent_at, retries, answered_again, .. } = record;
+        let &HalfOpen { listener, iss, peer, sent_at, retries, answered, .. } = record;
         // Karn's rule (RFC 6298 §3).
-        let sent_at = Some(sent_at).filter(|_| !answered_again);
+        let sent_at = Some(sent_at).filter(|_| answered != Answered::Again);
         let done = HalfDone { iss, peer, sent_at, retries };
         self.open(cx, listener, tuple, Proof::Record(index), done, segment)
     }

@@ -102,7 +102,7 @@ fn acknowledgments_before_the_mark_carry_it() {
 /// The stack itself never marks anything, and says on the call that new programs had better not.
 #[test]
 fn shld_13_urgent_text_is_discouraged_and_nothing_of_ours_sends_it() {
-    let source = include_str!("../../src/connection/mod.rs");
+    let source = include_str!("../../src/connection/text.rs");
     let docs = source.split("pub fn send_urgent").next().unwrap().rsplit("\n\n").next().unwrap();
     assert!(docs.contains("/// Discouraged:"), "{docs}");
 
