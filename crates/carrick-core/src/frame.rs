@@ -182,7 +182,8 @@ impl<'f> Frame<'f> {
 /// # let mut endpoint = scene.host().endpoint().clone();
 /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
 /// # let cx = carrick_core::Cx::new(scene.now());
-/// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+/// let dispatch = endpoint.handle_frame(&cx, packet.frame());
+/// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = dispatch else {
 ///     panic!("it is for a connection");
 /// };
 /// assert_eq!(segment.text_len(), 5);
@@ -213,7 +214,8 @@ impl<'f> Segment<'f> {
     /// # let mut endpoint = scene.host().endpoint().clone();
     /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
     /// # let cx = carrick_core::Cx::new(scene.now());
-    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+    /// let dispatch = endpoint.handle_frame(&cx, packet.frame());
+    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = dispatch else {
     ///     panic!("it is for a connection");
     /// };
     /// assert_eq!(segment.ecn(), carrick_wire::Ecn::NotEct);
@@ -232,7 +234,8 @@ impl<'f> Segment<'f> {
     /// # let mut endpoint = scene.host().endpoint().clone();
     /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
     /// # let cx = carrick_core::Cx::new(scene.now());
-    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+    /// let dispatch = endpoint.handle_frame(&cx, packet.frame());
+    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = dispatch else {
     ///     panic!("it is for a connection");
     /// };
     /// assert_eq!(segment.segment_size(), None);
@@ -251,7 +254,8 @@ impl<'f> Segment<'f> {
     /// # let mut endpoint = scene.host().endpoint().clone();
     /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
     /// # let cx = carrick_core::Cx::new(scene.now());
-    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+    /// let dispatch = endpoint.handle_frame(&cx, packet.frame());
+    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = dispatch else {
     ///     panic!("it is for a connection");
     /// };
     /// println!("SEG.SEQ={}", segment.seq().get());
@@ -270,7 +274,8 @@ impl<'f> Segment<'f> {
     /// # let mut endpoint = scene.host().endpoint().clone();
     /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
     /// # let cx = carrick_core::Cx::new(scene.now());
-    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+    /// let dispatch = endpoint.handle_frame(&cx, packet.frame());
+    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = dispatch else {
     ///     panic!("it is for a connection");
     /// };
     /// println!("SEG.ACK={}", segment.ack().get());
@@ -289,7 +294,8 @@ impl<'f> Segment<'f> {
     /// # let mut endpoint = scene.host().endpoint().clone();
     /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
     /// # let cx = carrick_core::Cx::new(scene.now());
-    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+    /// let dispatch = endpoint.handle_frame(&cx, packet.frame());
+    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = dispatch else {
     ///     panic!("it is for a connection");
     /// };
     /// assert!(segment.flags().contains(carrick_wire::TcpFlags::ACK));
@@ -308,7 +314,8 @@ impl<'f> Segment<'f> {
     /// # let mut endpoint = scene.host().endpoint().clone();
     /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
     /// # let cx = carrick_core::Cx::new(scene.now());
-    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+    /// let dispatch = endpoint.handle_frame(&cx, packet.frame());
+    /// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = dispatch else {
     ///     panic!("it is for a connection");
     /// };
     /// assert_eq!(segment.text_len(), 5);
@@ -392,7 +399,8 @@ pub enum IcmpErrorKind {
 /// # let mut endpoint = scene.host().endpoint().clone();
 /// # let packet = scene.packet(&carrick_sim::seg().seq(1).ack(1).data("hello"));
 /// # let cx = carrick_core::Cx::new(scene.now());
-/// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = endpoint.handle_frame(&cx, packet.frame()) else {
+/// let dispatch = endpoint.handle_frame(&cx, packet.frame());
+/// let carrick_core::Dispatch::Existing(_, Input::Segment(segment)) = dispatch else {
 ///     panic!("it is for a connection");
 /// };
 /// assert_eq!(segment.text_len(), 5);

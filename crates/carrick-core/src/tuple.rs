@@ -8,7 +8,8 @@ use core::net::{IpAddr, SocketAddr};
 /// ```
 /// use carrick_core::Tuple;
 ///
-/// let tuple = Tuple { local: "192.0.2.1".parse()?, remote: "192.0.2.2".parse()?, local_port: 80, remote_port: 4000 };
+/// let (local, remote) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+/// let tuple = Tuple { local, remote, local_port: 80, remote_port: 4000 };
 /// assert_eq!(tuple.remote_addr(), "192.0.2.2:4000".parse().unwrap());
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
@@ -31,7 +32,8 @@ impl Tuple {
     /// ```
     /// use carrick_core::Tuple;
     ///
-    /// let tuple = Tuple { local: "192.0.2.1".parse()?, remote: "192.0.2.2".parse()?, local_port: 80, remote_port: 4000 };
+    /// let (local, remote) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// let tuple = Tuple { local, remote, local_port: 80, remote_port: 4000 };
     /// assert_eq!(tuple.local_addr().port(), 80);
     /// # Ok::<(), std::net::AddrParseError>(())
     /// ```
@@ -46,7 +48,8 @@ impl Tuple {
     /// ```
     /// use carrick_core::Tuple;
     ///
-    /// let tuple = Tuple { local: "192.0.2.1".parse()?, remote: "192.0.2.2".parse()?, local_port: 80, remote_port: 4000 };
+    /// let (local, remote) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
+    /// let tuple = Tuple { local, remote, local_port: 80, remote_port: 4000 };
     /// assert_eq!(tuple.remote_addr().port(), 4000);
     /// # Ok::<(), std::net::AddrParseError>(())
     /// ```

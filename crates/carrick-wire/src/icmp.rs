@@ -237,10 +237,8 @@ impl<'a> Message<'a> {
 /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
 /// use carrick_wire::IpView;
 ///
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let mut offender = [0; 40];
-/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
-/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let offender = doc::segment().0;
 /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
 /// let mut packet = [0; 128];
 /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
@@ -320,10 +318,8 @@ impl<'a> Quote<'a> {
     /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let mut offender = [0; 40];
-    /// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
-    /// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let offender = doc::segment().0;
     /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
     /// let mut packet = [0; 128];
     /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
@@ -344,10 +340,8 @@ impl<'a> Quote<'a> {
     /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let mut offender = [0; 40];
-    /// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
-    /// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let offender = doc::segment().0;
     /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
     /// let mut packet = [0; 128];
     /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
@@ -368,10 +362,8 @@ impl<'a> Quote<'a> {
     /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let mut offender = [0; 40];
-    /// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
-    /// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let offender = doc::segment().0;
     /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
     /// let mut packet = [0; 128];
     /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
@@ -392,10 +384,8 @@ impl<'a> Quote<'a> {
     /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let mut offender = [0; 40];
-    /// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
-    /// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let offender = doc::segment().0;
     /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
     /// let mut packet = [0; 128];
     /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
@@ -416,10 +406,8 @@ impl<'a> Quote<'a> {
     /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let mut offender = [0; 40];
-    /// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
-    /// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let offender = doc::segment().0;
     /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
     /// let mut packet = [0; 128];
     /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
@@ -448,10 +436,8 @@ impl<'a> Quote<'a> {
 /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
 /// use carrick_wire::IpView;
 ///
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let mut offender = [0; 40];
-/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
-/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let offender = doc::segment().0;
 /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
 /// let mut packet = [0; 128];
 /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
@@ -480,16 +466,14 @@ pub struct QuotedTcp {
 /// use carrick_wire::icmp::{self, Envelope};
 /// use carrick_wire::IpView;
 ///
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let mut offender = [0; 40];
-/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
-/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let offender = doc::segment().0;
 /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
 /// let mut packet = [0; 128];
 /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
 /// let packet = IpView::parse(&packet[..len])?;
 /// assert!(!icmp::may_answer(&packet), "an error is not answered with an error");
-/// assert!(icmp::may_answer(&IpView::parse(&offender[..])?));
+/// assert!(icmp::may_answer(&IpView::parse_head(&offender[..], 2000)?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
@@ -606,10 +590,8 @@ pub fn emit_echo_reply(
 /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
 /// use carrick_wire::IpView;
 ///
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let mut offender = [0; 40];
-/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
-/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let offender = doc::segment().0;
 /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
 /// let mut packet = [0; 128];
 /// let len = icmp::emit_unreachable(&mut packet, to, 1, &offender)?;
@@ -637,10 +619,8 @@ pub fn emit_unreachable(
 /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
 /// use carrick_wire::IpView;
 ///
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let mut offender = [0; 40];
-/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
-/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let offender = doc::segment().0;
 /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
 /// let mut packet = [0; 128];
 /// let len = icmp::emit_time_exceeded(&mut packet, to, 0, &offender)?;
@@ -668,10 +648,8 @@ pub fn emit_time_exceeded(
 /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
 /// use carrick_wire::IpView;
 ///
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let mut offender = [0; 40];
-/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
-/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let offender = doc::segment().0;
 /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
 /// let mut packet = [0; 128];
 /// let len = icmp::emit_parameter_problem(&mut packet, to, 0, 9, &offender)?;
@@ -705,10 +683,8 @@ pub fn emit_parameter_problem(
 /// use carrick_wire::icmp::{self, Envelope, IcmpMessage};
 /// use carrick_wire::IpView;
 ///
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let mut offender = [0; 40];
-/// # let at = carrick_wire::IpHeader { payload_len: 20, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::TCP) }.emit(&mut offender)?;
-/// # carrick_wire::TcpHeader { src_port: 49_152, dst_port: 80, ..carrick_wire::TcpHeader::default() }.emit(&mut offender[at..])?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let offender = doc::segment().0;
 /// let to = Envelope { src: "192.0.2.254".parse()?, dst: "192.0.2.1".parse()?, hop_limit: 64 };
 /// let mut packet = [0; 128];
 /// let len = icmp::emit_packet_too_big(&mut packet, to, 1400, &offender)?;

@@ -19,11 +19,8 @@ use crate::{put, tcp};
 /// ```
 /// use carrick_wire::IpView;
 ///
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-/// # let mut packet = [0; 25];
-/// # let at = header.emit(&mut packet)?;
-/// # packet[at..].copy_from_slice(b"hello");
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
 /// let view = IpView::parse(&packet[..])?;
 /// assert_eq!(view.payload(), b"hello");
 /// assert!(IpView::parse(&packet[..10]).is_err());
@@ -47,11 +44,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// assert_eq!(view.payload(), b"hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -71,11 +65,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let head = &packet[..packet.len() - 5];
     /// let view = IpView::parse_head(head, 5)?;
     /// assert!(view.payload().is_empty(), "it lies elsewhere");
@@ -96,11 +87,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// assert_eq!(IpView::parse(&packet[..])?.version(), 4);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -118,11 +106,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// println!("from {}", view.src());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -141,11 +126,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// println!("to {}", view.dst());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -164,11 +146,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// assert_eq!(view.protocol(), carrick_wire::Protocol::UDP);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -187,11 +166,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// assert_eq!(view.hop_limit(), 64);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -210,11 +186,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// assert_eq!(view.tos() >> 2, 0, "default forwarding");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -233,11 +206,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::{Ecn, IpView};
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// assert_eq!(IpView::parse(&packet[..])?.ecn(), Ecn::NotEct);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -252,11 +222,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// assert!(view.fragment().is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -275,11 +242,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// assert_eq!(view.payload(), b"hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -298,11 +262,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// assert_eq!(view.total_len(), 25);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -321,11 +282,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// assert_eq!(view.header_len(), 20);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -344,11 +302,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// assert_eq!(view.as_bytes(), packet);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -367,11 +322,8 @@ impl<B: AsRef<[u8]>> IpView<B> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// assert_eq!(view.into_inner(), packet);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -392,11 +344,8 @@ impl<'a> IpView<&'a [u8]> {
     /// ```
     /// use carrick_wire::IpView;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = IpView::parse(&packet[..])?;
     /// assert_eq!(view.payload_slice(), b"hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -23,11 +23,8 @@ const STRICT_SOURCE_ROUTE: u8 = 137;
 /// ```
 /// use carrick_wire::Ipv4View;
 ///
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-/// # let mut packet = [0; 25];
-/// # let at = header.emit(&mut packet)?;
-/// # packet[at..].copy_from_slice(b"hello");
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
 /// let view = Ipv4View::parse(&packet[..])?;
 /// assert_eq!(view.payload(), b"hello");
 /// assert!(Ipv4View::parse(&packet[..10]).is_err());
@@ -50,11 +47,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// assert_eq!(view.payload(), b"hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -73,11 +67,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let head = &packet[..packet.len() - 5];
     /// let view = Ipv4View::parse_head(head, 5)?;
     /// assert!(view.payload().is_empty(), "it lies elsewhere");
@@ -139,11 +130,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// println!("from {}", view.src());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -159,11 +147,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// println!("to {}", view.dst());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -186,11 +171,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// assert_eq!(view.protocol(), carrick_wire::Protocol::UDP);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -206,11 +188,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// assert_eq!(view.hop_limit(), 64);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -226,11 +205,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// assert_eq!(view.tos() >> 2, 0, "default forwarding");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -246,11 +222,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// println!("{}", Ipv4View::parse(&packet[..])?.identification());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -265,11 +238,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// assert!(Ipv4View::parse(&packet[..])?.dont_fragment());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -284,11 +254,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// assert!(view.fragment().is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -308,11 +275,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// assert_eq!(view.payload(), b"hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -328,11 +292,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// assert_eq!(view.header_len(), 20);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -348,11 +309,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// assert_eq!(view.total_len(), 25);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -368,11 +326,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// assert_eq!(view.as_bytes(), packet);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -388,11 +343,8 @@ impl<B: AsRef<[u8]>> Ipv4View<B> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// assert_eq!(view.into_inner(), packet);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -415,11 +367,8 @@ impl<'a> Ipv4View<&'a [u8]> {
     /// ```
     /// use carrick_wire::Ipv4View;
     ///
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 25];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("192.0.2.1", "192.0.2.2");
     /// let view = Ipv4View::parse(&packet[..])?;
     /// assert_eq!(view.payload_slice(), b"hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())

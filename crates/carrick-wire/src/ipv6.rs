@@ -39,11 +39,8 @@ const MAX_PADDING: usize = 7;
 /// ```
 /// use carrick_wire::Ipv6View;
 ///
-/// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-/// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-/// # let mut packet = [0; 45];
-/// # let at = header.emit(&mut packet)?;
-/// # packet[at..].copy_from_slice(b"hello");
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
 /// let view = Ipv6View::parse(&packet[..])?;
 /// assert_eq!(view.payload(), b"hello");
 /// assert!(Ipv6View::parse(&packet[..10]).is_err());
@@ -66,11 +63,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// assert_eq!(view.payload(), b"hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -89,11 +83,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let head = &packet[..packet.len() - 5];
     /// let view = Ipv6View::parse_head(head, 5)?;
     /// assert!(view.payload().is_empty(), "it lies elsewhere");
@@ -119,11 +110,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// println!("from {}", view.src());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -139,11 +127,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// println!("to {}", view.dst());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -166,11 +151,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// assert_eq!(view.protocol(), carrick_wire::Protocol::UDP);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -186,11 +168,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// assert_eq!(view.hop_limit(), 64);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -206,11 +185,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// assert_eq!(view.tos() >> 2, 0, "default forwarding");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -226,11 +202,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// assert_eq!(Ipv6View::parse(&packet[..])?.flow_label(), 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -245,11 +218,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// assert!(view.fragment().is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -286,11 +256,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// assert_eq!(view.payload(), b"hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -306,11 +273,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// assert_eq!(view.header_len(), 40);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -326,11 +290,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// assert_eq!(view.total_len(), 45);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -346,11 +307,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// assert_eq!(view.as_bytes(), packet);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -366,11 +324,8 @@ impl<B: AsRef<[u8]>> Ipv6View<B> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// assert_eq!(view.into_inner(), packet);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -393,11 +348,8 @@ impl<'a> Ipv6View<&'a [u8]> {
     /// ```
     /// use carrick_wire::Ipv6View;
     ///
-    /// # let (src, dst) = ("2001:db8::1".parse()?, "2001:db8::2".parse()?);
-    /// # let header = carrick_wire::IpHeader { payload_len: 5, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) };
-    /// # let mut packet = [0; 45];
-    /// # let at = header.emit(&mut packet)?;
-    /// # packet[at..].copy_from_slice(b"hello");
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let packet = doc::packet("2001:db8::1", "2001:db8::2");
     /// let view = Ipv6View::parse(&packet[..])?;
     /// assert_eq!(view.payload_slice(), b"hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())

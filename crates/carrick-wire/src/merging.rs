@@ -27,23 +27,8 @@ pub const MAX_PACKETS: usize = 64;
 ///
 /// # Examples
 /// ```
-/// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
-/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let payload = [7; 2000];
-/// # let mut header = [0; 40];
-/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
-/// # let parts = [&payload[..]];
-/// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
-/// # let mut segment = SegmentBuf::new();
-/// # let mut next = || {
-/// #     assert!(segmenter.next_segment(&mut segment));
-/// #     [segment.header(), &segment.parts().concat()].concat()
-/// # };
-/// # let (first, second) = (next(), next());
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let (first, second) = doc::two_segments();
 /// use carrick_wire::merging::Run;
 ///
 /// // Two packets of 1,000 bytes of text each, one after the other.
@@ -69,23 +54,8 @@ impl Run {
     ///
     /// # Examples
     /// ```
-    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
-    /// # let parts = [&payload[..]];
-    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
-    /// # let mut segment = SegmentBuf::new();
-    /// # let mut next = || {
-    /// #     assert!(segmenter.next_segment(&mut segment));
-    /// #     [segment.header(), &segment.parts().concat()].concat()
-    /// # };
-    /// # let (first, second) = (next(), next());
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (first, second) = doc::two_segments();
     /// use carrick_wire::merging::Run;
     ///
     /// // Two packets of 1,000 bytes of text each, one after the other.
@@ -117,23 +87,8 @@ impl Run {
     ///
     /// # Examples
     /// ```
-    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
-    /// # let parts = [&payload[..]];
-    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
-    /// # let mut segment = SegmentBuf::new();
-    /// # let mut next = || {
-    /// #     assert!(segmenter.next_segment(&mut segment));
-    /// #     [segment.header(), &segment.parts().concat()].concat()
-    /// # };
-    /// # let (first, second) = (next(), next());
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (first, second) = doc::two_segments();
     /// use carrick_wire::merging::Run;
     ///
     /// // Two packets of 1,000 bytes of text each, one after the other.
@@ -204,23 +159,8 @@ impl Run {
     ///
     /// # Examples
     /// ```
-    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
-    /// # let parts = [&payload[..]];
-    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
-    /// # let mut segment = SegmentBuf::new();
-    /// # let mut next = || {
-    /// #     assert!(segmenter.next_segment(&mut segment));
-    /// #     [segment.header(), &segment.parts().concat()].concat()
-    /// # };
-    /// # let (first, second) = (next(), next());
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (first, second) = doc::two_segments();
     /// use carrick_wire::merging::Run;
     ///
     /// // Two packets of 1,000 bytes of text each, one after the other.
@@ -238,23 +178,8 @@ impl Run {
     ///
     /// # Examples
     /// ```
-    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
-    /// # let parts = [&payload[..]];
-    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
-    /// # let mut segment = SegmentBuf::new();
-    /// # let mut next = || {
-    /// #     assert!(segmenter.next_segment(&mut segment));
-    /// #     [segment.header(), &segment.parts().concat()].concat()
-    /// # };
-    /// # let (first, second) = (next(), next());
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (first, second) = doc::two_segments();
     /// use carrick_wire::merging::Run;
     ///
     /// // Two packets of 1,000 bytes of text each, one after the other.
@@ -272,23 +197,8 @@ impl Run {
     ///
     /// # Examples
     /// ```
-    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
-    /// # let parts = [&payload[..]];
-    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
-    /// # let mut segment = SegmentBuf::new();
-    /// # let mut next = || {
-    /// #     assert!(segmenter.next_segment(&mut segment));
-    /// #     [segment.header(), &segment.parts().concat()].concat()
-    /// # };
-    /// # let (first, second) = (next(), next());
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (first, second) = doc::two_segments();
     /// use carrick_wire::merging::Run;
     ///
     /// // Two packets of 1,000 bytes of text each, one after the other.
@@ -306,23 +216,8 @@ impl Run {
     ///
     /// # Examples
     /// ```
-    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
-    /// # let parts = [&payload[..]];
-    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
-    /// # let mut segment = SegmentBuf::new();
-    /// # let mut next = || {
-    /// #     assert!(segmenter.next_segment(&mut segment));
-    /// #     [segment.header(), &segment.parts().concat()].concat()
-    /// # };
-    /// # let (first, second) = (next(), next());
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (first, second) = doc::two_segments();
     /// use carrick_wire::merging::Run;
     ///
     /// // Two packets of 1,000 bytes of text each, one after the other.
@@ -340,23 +235,8 @@ impl Run {
     ///
     /// # Examples
     /// ```
-    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
-    /// # let parts = [&payload[..]];
-    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
-    /// # let mut segment = SegmentBuf::new();
-    /// # let mut next = || {
-    /// #     assert!(segmenter.next_segment(&mut segment));
-    /// #     [segment.header(), &segment.parts().concat()].concat()
-    /// # };
-    /// # let (first, second) = (next(), next());
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (first, second) = doc::two_segments();
     /// use carrick_wire::merging::Run;
     ///
     /// // Two packets of 1,000 bytes of text each, one after the other.
@@ -379,23 +259,8 @@ impl Run {
     ///
     /// # Examples
     /// ```
-    /// # use carrick_wire::segmentation::{SegmentBuf, Segmenter};
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
-    /// # let parts = [&payload[..]];
-    /// # let mut segmenter = Segmenter::new(&header, &parts, 1000.try_into()?)?;
-    /// # let mut segment = SegmentBuf::new();
-    /// # let mut next = || {
-    /// #     assert!(segmenter.next_segment(&mut segment));
-    /// #     [segment.header(), &segment.parts().concat()].concat()
-    /// # };
-    /// # let (first, second) = (next(), next());
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (first, second) = doc::two_segments();
     /// use carrick_wire::merging::Run;
     ///
     /// // Two packets of 1,000 bytes of text each, one after the other.

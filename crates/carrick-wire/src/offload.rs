@@ -23,14 +23,8 @@ use crate::{be16, put};
 /// ```
 /// use carrick_wire::offload;
 ///
-/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let payload = [7; 2000];
-/// # let mut header = [0; 40];
-/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let (header, payload) = doc::segment();
 /// let packet = [&header[..], &payload].concat();
 /// let before = offload::emit(&header, Some(1000.try_into()?))?;
 /// let received = offload::parse(before, &packet).expect("they agree");
@@ -60,14 +54,8 @@ const TCP_CHECKSUM_AT: u16 = 16;
 /// ```
 /// use carrick_wire::offload;
 ///
-/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let payload = [7; 2000];
-/// # let mut header = [0; 40];
-/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let (header, payload) = doc::segment();
 /// let packet = [&header[..], &payload].concat();
 /// let before = offload::emit(&header, Some(1000.try_into()?))?;
 /// let received = offload::parse(before, &packet).expect("they agree");
@@ -93,14 +81,8 @@ pub struct Received {
 /// ```
 /// use carrick_wire::offload;
 ///
-/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let payload = [7; 2000];
-/// # let mut header = [0; 40];
-/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let (header, payload) = doc::segment();
 /// let packet = [&header[..], &payload].concat();
 /// let before = offload::emit(&header, Some(1000.try_into()?))?;
 /// let received = offload::parse(before, &packet).expect("they agree");
@@ -143,14 +125,8 @@ pub fn parse(header: [u8; LEN], packet: &[u8]) -> Option<Received> {
 /// ```
 /// use carrick_wire::offload;
 ///
-/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let payload = [7; 2000];
-/// # let mut header = [0; 40];
-/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let (header, payload) = doc::segment();
 /// let packet = [&header[..], &payload].concat();
 /// let before = offload::emit(&header, Some(1000.try_into()?))?;
 /// let received = offload::parse(before, &packet).expect("they agree");

@@ -15,14 +15,8 @@ use crate::put;
 ///
 /// # Examples
 /// ```
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let mut fragment = [0; 28];
-/// # carrick_wire::IpHeader { payload_len: 8, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) }.emit(&mut fragment)?;
-/// # fragment[6..8].copy_from_slice(&[0x20, 0]); // more fragments
-/// # let mut header = carrick_wire::Checksum::new();
-/// # fragment[10..12].fill(0);
-/// # header.add(&fragment[..20]);
-/// # fragment[10..12].copy_from_slice(&header.finish().to_be_bytes());
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let fragment = doc::fragment();
 /// use carrick_wire::{IpView, reassembly::FragmentKey};
 ///
 /// let first = IpView::parse(&fragment[..])?;
@@ -47,14 +41,8 @@ impl FragmentKey {
     ///
     /// # Examples
     /// ```
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let mut fragment = [0; 28];
-    /// # carrick_wire::IpHeader { payload_len: 8, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) }.emit(&mut fragment)?;
-    /// # fragment[6..8].copy_from_slice(&[0x20, 0]); // more fragments
-    /// # let mut header = carrick_wire::Checksum::new();
-    /// # fragment[10..12].fill(0);
-    /// # header.add(&fragment[..20]);
-    /// # fragment[10..12].copy_from_slice(&header.finish().to_be_bytes());
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let fragment = doc::fragment();
     /// use carrick_wire::{IpView, reassembly::FragmentKey};
     ///
     /// let first = IpView::parse(&fragment[..])?;
@@ -98,14 +86,8 @@ pub const fn combine_ecn(first: Ecn, other: Ecn) -> Option<Ecn> {
 ///
 /// # Examples
 /// ```
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let mut fragment = [0; 28];
-/// # carrick_wire::IpHeader { payload_len: 8, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) }.emit(&mut fragment)?;
-/// # fragment[6..8].copy_from_slice(&[0x20, 0]); // more fragments
-/// # let mut header = carrick_wire::Checksum::new();
-/// # fragment[10..12].fill(0);
-/// # header.add(&fragment[..20]);
-/// # fragment[10..12].copy_from_slice(&header.finish().to_be_bytes());
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let fragment = doc::fragment();
 /// use carrick_wire::{IpView, reassembly::whole_header_len};
 ///
 /// let first = IpView::parse(&fragment[..])?;
@@ -131,14 +113,8 @@ const FRAGMENT_HEADER_LEN: usize = 8;
 ///
 /// # Examples
 /// ```
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let mut fragment = [0; 28];
-/// # carrick_wire::IpHeader { payload_len: 8, ..carrick_wire::IpHeader::new(src, dst, carrick_wire::Protocol::UDP) }.emit(&mut fragment)?;
-/// # fragment[6..8].copy_from_slice(&[0x20, 0]); // more fragments
-/// # let mut header = carrick_wire::Checksum::new();
-/// # fragment[10..12].fill(0);
-/// # header.add(&fragment[..20]);
-/// # fragment[10..12].copy_from_slice(&header.finish().to_be_bytes());
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let fragment = doc::fragment();
 /// use carrick_wire::{Ecn, IpView, reassembly::emit_whole_header};
 ///
 /// let first = IpView::parse(&fragment[..])?;

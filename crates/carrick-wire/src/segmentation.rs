@@ -29,14 +29,8 @@ use crate::{be16, be32, ipv4, ipv6, put};
 /// ```
 /// use carrick_wire::segmentation::{MAX_SLICES, Segmenter};
 ///
-/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let payload = [7; 2000];
-/// # let mut header = [0; 40];
-/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let (header, payload) = doc::segment();
 /// let parts = [&payload[..1]; MAX_SLICES + 1];
 /// assert!(Segmenter::new(&header, &parts, 1448.try_into()?).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -55,14 +49,9 @@ const MAX_HEADER_LEN: usize = 120;
 /// use carrick_wire::segmentation::complete_checksum;
 /// use carrick_wire::TcpView;
 ///
-/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
 /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let payload = [7; 2000];
-/// # let mut header = [0; 40];
-/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// # let (mut header, payload) = doc::segment();
 /// complete_checksum(&mut header, &[&payload])?;
 /// let segment = [&header[20..], &payload].concat();
 /// assert!(TcpView::parse(&segment[..])?.verify_checksum(src, dst));
@@ -87,14 +76,8 @@ pub fn complete_checksum(header: &mut [u8], payload: &[&[u8]]) -> Result<(), Bui
 /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
 ///
 /// // `header` is an IP and a TCP header, the checksum partial, and `payload` 2,000 bytes.
-/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let payload = [7; 2000];
-/// # let mut header = [0; 40];
-/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let (header, payload) = doc::segment();
 /// let parts = [&payload[..]];
 /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
 /// let mut segment = SegmentBuf::new();
@@ -134,14 +117,8 @@ impl<'a> Segmenter<'a> {
     /// ```
     /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
     ///
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (header, payload) = doc::segment();
     /// let parts = [&payload[..]];
     /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
     /// let mut segment = SegmentBuf::new();
@@ -183,14 +160,8 @@ impl<'a> Segmenter<'a> {
     /// ```
     /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
     ///
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (header, payload) = doc::segment();
     /// let parts = [&payload[..]];
     /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?.with_partial_checksums();
     /// let mut segment = SegmentBuf::new();
@@ -210,14 +181,8 @@ impl<'a> Segmenter<'a> {
     /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
     ///
     /// // `header` is an IP and a TCP header, the checksum partial, and `payload` 2,000 bytes.
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (header, payload) = doc::segment();
     /// let parts = [&payload[..]];
     /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
     /// let mut segment = SegmentBuf::new();
@@ -327,14 +292,8 @@ impl<'a> Segmenter<'a> {
 /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
 ///
 /// // `header` is an IP and a TCP header, the checksum partial, and `payload` 2,000 bytes.
-/// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-/// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-/// # let payload = [7; 2000];
-/// # let mut header = [0; 40];
-/// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-/// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-/// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-/// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+/// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+/// # let (header, payload) = doc::segment();
 /// let parts = [&payload[..]];
 /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
 /// let mut segment = SegmentBuf::new();
@@ -360,14 +319,8 @@ impl<'a> SegmentBuf<'a> {
     /// ```
     /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
     ///
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (header, payload) = doc::segment();
     /// let parts = [&payload[..]];
     /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
     /// let mut segment = SegmentBuf::new();
@@ -386,14 +339,8 @@ impl<'a> SegmentBuf<'a> {
     /// ```
     /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
     ///
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (header, payload) = doc::segment();
     /// let parts = [&payload[..]];
     /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
     /// let mut segment = SegmentBuf::new();
@@ -412,14 +359,8 @@ impl<'a> SegmentBuf<'a> {
     /// ```
     /// use carrick_wire::segmentation::{SegmentBuf, Segmenter};
     ///
-    /// # use carrick_wire::{Checksum, IpHeader, Protocol, TcpFlags, TcpHeader};
-    /// # let (src, dst) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    /// # let payload = [7; 2000];
-    /// # let mut header = [0; 40];
-    /// # let at = IpHeader { payload_len: 2020, ..IpHeader::new(src, dst, Protocol::TCP) }.emit(&mut header)?;
-    /// # TcpHeader { src_port: 49_152, dst_port: 80, flags: TcpFlags::ACK, ..TcpHeader::default() }.emit(&mut header[at..])?;
-    /// # let partial = Checksum::pseudo_header(src, dst, Protocol::TCP, 2020).fold();
-    /// # carrick_wire::tcp::set_checksum(&mut header[at..], partial)?;
+    /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs")); }
+    /// # let (header, payload) = doc::segment();
     /// let parts = [&payload[..]];
     /// let mut segmenter = Segmenter::new(&header, &parts, 1448.try_into()?)?;
     /// let mut segment = SegmentBuf::new();

@@ -14,7 +14,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] if not a byte fits; [`Event::Writable`] follows when there is room again.
+    /// [`SendError::Full`] if not a byte fits; [`Event::Writable`](crate::Event::Writable) follows when there is room
+    /// again.
     /// [`SendError::Finished`] after [`finish`](Self::finish) or [`close`](Self::close);
     /// [`SendError::Closed`] if the connection has ended.
     ///
@@ -70,8 +71,8 @@ impl Connection {
         Ok(taken)
     }
 
-    /// Whether [`send`](Self::send) would say anything but [`SendError::Full`]; if not, [`Event::Writable`] follows
-    /// as after that. Afterwards, drain.
+    /// Whether [`send`](Self::send) would say anything but [`SendError::Full`]; if not,
+    /// [`Event::Writable`](crate::Event::Writable) follows as after that. Afterwards, drain.
     ///
     /// # Examples
     /// ```
@@ -141,7 +142,7 @@ impl Connection {
         Ok(taken)
     }
 
-    /// Whether Nagle's rule is off ([`ConnectionConfig::nodelay`]).
+    /// Whether Nagle's rule is off ([`ConnectionConfig::nodelay`](crate::ConnectionConfig::nodelay)).
     ///
     /// # Examples
     /// ```

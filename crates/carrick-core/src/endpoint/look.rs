@@ -23,7 +23,8 @@ impl Endpoint {
         &self.counters
     }
 
-    /// Adds what became of an input that [`Dispatch::Existing`] or [`Dispatch::Opened`] gave out.
+    /// Adds what became of an input that [`Dispatch::Existing`](crate::Dispatch::Existing) or
+    /// [`Dispatch::Opened`](crate::Dispatch::Opened) gave out.
     ///
     /// # Examples
     /// ```
