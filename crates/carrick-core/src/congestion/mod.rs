@@ -4,8 +4,14 @@
 //! is found elsewhere. Amounts are bytes; growth counts bytes newly acknowledged, so that one ACK for a
 //! super-segment grows the window as many ACKs would (RFC 3465) and dividing ACKs gains nothing.
 
+mod cubic;
+mod curve;
+mod hystart;
 mod new_reno;
+mod validation;
+mod window;
 
+pub use cubic::Cubic;
 pub use new_reno::NewReno;
 
 use crate::Instant;
@@ -13,6 +19,9 @@ use alloc::boxed::Box;
 use core::fmt::Debug;
 use core::hash::Hasher;
 use core::time::Duration;
+
+/// No window is larger: more a connection cannot have outstanding (RFC 7323 §2.3).
+const MAX_WINDOW: u32 = 1 << 30;
 
 /// What an acknowledgement of new data says.
 ///
