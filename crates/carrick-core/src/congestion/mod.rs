@@ -266,29 +266,32 @@ impl Clone for Box<dyn Controller> {
     }
 }
 
-/// The built-in controllers in place, others behind a pointer.
+/// The default in place, since most connections have it; another behind a pointer.
 #[derive(Clone, Debug)]
 pub(crate) enum Congestion {
-    NewReno(NewReno),
-    Custom(Box<dyn Controller>),
+    Default(Cubic),
+    Chosen(Box<dyn Controller>),
 }
+
+/// Idle connections are many.
+const _: () = assert!(size_of::<Congestion>() <= 64);
 
 impl Congestion {
     pub(crate) fn new(chosen: Option<&dyn Controller>) -> Self {
-        chosen.map_or_else(|| Self::NewReno(NewReno::default()), |c| Self::Custom(c.clone_box()))
+        chosen.map_or_else(|| Self::Default(Cubic::default()), |c| Self::Chosen(c.clone_box()))
     }
 
     pub(crate) fn get(&self) -> &dyn Controller {
         match self {
-            Self::NewReno(c) => c,
-            Self::Custom(c) => &**c,
+            Self::Default(c) => c,
+            Self::Chosen(c) => &**c,
         }
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut dyn Controller {
         match self {
-            Self::NewReno(c) => c,
-            Self::Custom(c) => &mut **c,
+            Self::Default(c) => c,
+            Self::Chosen(c) => &mut **c,
         }
     }
 }
