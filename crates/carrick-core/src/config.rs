@@ -393,7 +393,8 @@ pub struct ConnectionConfig {
     pub hop_limit: Option<NonZeroU8>,
     /// How long FIN-WAIT-2 may last once the application has let go of the stream. Default 60 s.
     pub fin_wait_2: Duration,
-    /// The congestion controller that connections start from. Default NewReno.
+    /// The congestion controller that connections start from, each with a copy. Default none:
+    /// [`Cubic`](crate::congestion::Cubic).
     pub congestion: Option<Box<dyn Controller>>,
     /// Fixes the initial sequence number, for tests and teaching. Default none: RFC 6528.
     pub initial_sequence: Option<SeqNum>,

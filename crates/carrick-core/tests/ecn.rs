@@ -1,7 +1,8 @@
 //! Explicit congestion notification (RFC 3168): the handshake, marks that come in, echoes that come in, whole
 //! conversations over links that mark.
 //!
-//! Segments of 1,000 bytes and an initial window of ten, as in the tests of recovery: segment n begins at 1000 n + 1.
+//! Segments of 1,000 bytes, an initial window of ten and half of it after a mark, as in the tests of recovery: segment n
+//! begins at 1000 n + 1.
 
 use carrick_core::congestion::{Acked, Controller, NewReno};
 use carrick_core::{EcnPolicy, EndpointConfig, Instant, SynCookies};
@@ -23,7 +24,10 @@ const fn start(segment: u32) -> u32 {
 }
 
 fn builder(policy: EcnPolicy) -> Builder {
-    Scene::builder().mss(1000).config(|config| config.ecn = policy)
+    Scene::builder().mss(1000).config(|config| {
+        config.ecn = policy;
+        config.congestion = Some(Box::new(NewReno::default()));
+    })
 }
 
 /// Every setting of the three flags beside ACK.

@@ -195,7 +195,9 @@ mod watch;
 
 /// How much may be in flight: the controllers that there are, and what one of your own implements.
 ///
-/// One is chosen for a socket with [`TcpSocket::set_congestion`], for a stack with [`ConnectionConfig::congestion`].
+/// Connections have [`Cubic`](congestion::Cubic) unless another is chosen: for a socket, or a listener that is made from
+/// it, with [`TcpSocket::set_congestion`], for a stack with [`ConnectionConfig::congestion`]. See
+/// [tuning](guide::tune).
 ///
 /// # Examples
 /// ```

@@ -4,8 +4,14 @@
 //! is found elsewhere. Amounts are bytes; growth counts bytes newly acknowledged, so that one ACK for a
 //! super-segment grows the window as many ACKs would (RFC 3465) and dividing ACKs gains nothing.
 
+mod cubic;
+mod curve;
+mod hystart;
 mod new_reno;
+mod validation;
+mod window;
 
+pub use cubic::Cubic;
 pub use new_reno::NewReno;
 
 use crate::Instant;
@@ -13,6 +19,9 @@ use alloc::boxed::Box;
 use core::fmt::Debug;
 use core::hash::Hasher;
 use core::time::Duration;
+
+/// No window is larger: more a connection cannot have outstanding (RFC 7323 §2.3).
+const MAX_WINDOW: u32 = 1 << 30;
 
 /// What an acknowledgement of new data says.
 ///
@@ -257,29 +266,32 @@ impl Clone for Box<dyn Controller> {
     }
 }
 
-/// The built-in controllers in place, others behind a pointer.
+/// The default in place, since most connections have it; another behind a pointer.
 #[derive(Clone, Debug)]
 pub(crate) enum Congestion {
-    NewReno(NewReno),
-    Custom(Box<dyn Controller>),
+    Default(Cubic),
+    Chosen(Box<dyn Controller>),
 }
+
+/// Idle connections are many.
+const _: () = assert!(size_of::<Congestion>() <= 64);
 
 impl Congestion {
     pub(crate) fn new(chosen: Option<&dyn Controller>) -> Self {
-        chosen.map_or_else(|| Self::NewReno(NewReno::default()), |c| Self::Custom(c.clone_box()))
+        chosen.map_or_else(|| Self::Default(Cubic::default()), |c| Self::Chosen(c.clone_box()))
     }
 
     pub(crate) fn get(&self) -> &dyn Controller {
         match self {
-            Self::NewReno(c) => c,
-            Self::Custom(c) => &**c,
+            Self::Default(c) => c,
+            Self::Chosen(c) => &**c,
         }
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut dyn Controller {
         match self {
-            Self::NewReno(c) => c,
-            Self::Custom(c) => &mut **c,
+            Self::Default(c) => c,
+            Self::Chosen(c) => &mut **c,
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Slow start and congestion avoidance (RFC 5681 §3.1) with byte counting and an initial window of ten
 //! segments (RFC 6928); half of it after a loss (RFC 5681 §3.2) or a mark (RFC 3168 §6.1.2), and no burst after
-//! recovery (RFC 6582 §3.2).
+//! recovery (RFC 6582 §3.2). A window that is not used is validated (RFC 7661).
 
-use super::{Acked, Controller};
+use super::window::{Saved, Window};
+use super::{Acked, Controller, MAX_WINDOW, Spurious};
 use crate::Instant;
 use alloc::boxed::Box;
-use core::hash::Hasher;
+use core::hash::{Hash, Hasher};
+use core::time::Duration;
 
-/// The window never exceeds what a connection can have outstanding.
-const MAX_WINDOW: u32 = 1 << 30;
+/// What congestion leaves of the window, in tenths.
+const HALF: u32 = 5;
 
-/// The textbook controller: the window doubles per round trip up to a threshold, then grows by a segment.
+/// The textbook controller: the window doubles per round trip up to a threshold, then grows by a segment (RFC 5681). A
+/// window that is not used is kept for five minutes (RFC 7661), and a needless reduction is taken back.
 ///
 /// # Examples
 /// ```
@@ -24,13 +27,19 @@ const MAX_WINDOW: u32 = 1 << 30;
 /// reno.on_loss(Instant::ZERO, 14_600);
 /// assert_eq!(reno.window(), 7_300);
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct NewReno {
-    mss: u32,
-    cwnd: u32,
-    ssthresh: u32,
+    window: Window,
     /// Bytes acknowledged in congestion avoidance that have not grown the window yet.
     acked: u32,
+    /// What the last reduction replaced.
+    saved: Option<Box<Saved>>,
+}
+
+impl Default for NewReno {
+    fn default() -> Self {
+        Self { window: Window::new(), acked: 0, saved: None }
+    }
 }
 
 impl Controller for NewReno {
@@ -39,72 +48,89 @@ impl Controller for NewReno {
     }
 
     fn window(&self) -> u32 {
-        self.cwnd
+        self.window.cwnd
     }
 
     fn threshold(&self) -> Option<u32> {
-        (self.mss > 0 && self.ssthresh < MAX_WINDOW).then_some(self.ssthresh)
+        self.window.threshold()
     }
 
     fn on_start(&mut self, mss: u32) {
-        if self.mss == 0 {
-            self.ssthresh = MAX_WINDOW;
-            // RFC 6928 §2: min(10*MSS, max(2*MSS, 14600)).
-            self.cwnd = mss.saturating_mul(10).min(mss.saturating_mul(2).max(14_600));
+        if self.window.on_start(mss) {
+            self.saved = None;
+            self.acked = 0;
         }
-        self.mss = mss.max(1);
-        self.cwnd = self.cwnd.max(self.mss);
+    }
+
+    fn on_handshake_loss(&mut self) {
+        self.window.on_handshake_loss();
     }
 
     fn on_ack(&mut self, acked: Acked) {
-        // A window that was not used says nothing about the path (RFC 7661 §4.3).
-        if self.mss == 0 || acked.in_flight.saturating_mul(2) < self.cwnd {
+        if self.window.mss == 0 {
             return;
         }
-        // What was not in flight any more says nothing either: one ACK that fills a hole after a timeout may cover
-        // hundreds of segments that the path carried long ago.
-        let bytes = acked.bytes.min(acked.in_flight);
-        let slow_start = bytes.min(self.ssthresh.saturating_sub(self.cwnd));
-        self.cwnd = self.cwnd.saturating_add(slow_start).min(MAX_WINDOW);
-        self.acked = self.acked.saturating_add(bytes.saturating_sub(slow_start));
+        if self.window.on_ack(&acked) {
+            self.acked = 0;
+        }
+        self.saved.take_if(|saved| !saved.on_ack(&acked));
+        if !acked.limited {
+            return;
+        }
+        // What was not in flight any more says nothing: one ACK that fills a hole after a timeout may cover hundreds of
+        // segments that the path carried long ago.
+        let rest = self.window.slow_start(acked.bytes.min(acked.in_flight));
+        self.acked = self.acked.saturating_add(rest);
+        let Window { mss, cwnd, .. } = &mut self.window;
         // One ACK may stand for several windows. Each turn takes one off, and a window is at least a segment.
-        while self.acked >= self.cwnd {
-            self.acked = self.acked.saturating_sub(self.cwnd);
-            self.cwnd = self.cwnd.saturating_add(self.mss).min(MAX_WINDOW);
+        while self.acked >= *cwnd {
+            self.acked = self.acked.saturating_sub(*cwnd);
+            *cwnd = cwnd.saturating_add(*mss).min(MAX_WINDOW);
         }
     }
 
     fn on_loss(&mut self, _now: Instant, in_flight: u32) {
-        self.ssthresh = (in_flight / 2).max(self.mss.saturating_mul(2));
-        self.cwnd = self.ssthresh;
+        self.saved = Some(Box::new(self.window.on_loss(in_flight, HALF)));
         self.acked = 0;
     }
 
-    fn on_recovered(&mut self, _now: Instant, in_flight: u32, _repaired: u32) {
-        self.cwnd = self.ssthresh.min(in_flight.max(self.mss).saturating_add(self.mss));
+    fn on_recovered(&mut self, _now: Instant, in_flight: u32, repaired: u32) {
+        if let Some(used) = self.saved.as_ref().and_then(|saved| saved.used) {
+            self.window.on_recovered(used, repaired);
+        }
+        let Window { mss, cwnd, .. } = &mut self.window;
+        *cwnd = (*cwnd).min(in_flight.max(*mss).saturating_add(*mss));
+        self.acked = 0;
     }
 
     fn on_ecn(&mut self, _now: Instant, _in_flight: u32) {
-        // The congestion window is halved (RFC 3168 §6.1.2), not what happens to be in flight: a request that was
-        // marked must not cost more than a window of data that was. It is bounded by one segment, the threshold by two.
-        self.cwnd = (self.cwnd / 2).max(self.mss);
-        self.ssthresh = self.cwnd.max(self.mss.saturating_mul(2));
+        self.window.on_mark(HALF);
+        self.saved = None;
         self.acked = 0;
     }
 
     fn on_timeout(&mut self, _now: Instant, in_flight: u32, first: bool) {
-        if first {
-            self.ssthresh = (in_flight / 2).max(self.mss.saturating_mul(2));
+        if let Some(saved) = self.window.on_timeout(in_flight, first, HALF) {
+            self.saved = Some(Box::new(saved));
         }
-        self.cwnd = self.mss;
         self.acked = 0;
     }
 
-    fn digest(&self, state: &mut dyn Hasher) {
-        let Self { mss, cwnd, ssthresh, acked } = self;
-        for field in [mss, cwnd, ssthresh, acked] {
-            state.write_u32(*field);
+    fn on_spurious(&mut self, spurious: Spurious) {
+        if let Some(saved) = self.saved.take() {
+            self.window.undo(&saved, &spurious);
         }
+    }
+
+    fn on_restart(&mut self, now: Instant, idle: Duration) {
+        if self.window.on_restart(now, idle) {
+            self.acked = 0;
+        }
+    }
+
+    fn digest(&self, mut state: &mut dyn Hasher) {
+        let Self { window, acked, saved } = self;
+        (window, acked, saved).hash(&mut state);
     }
 }
 
@@ -124,9 +150,9 @@ mod tests {
         reno.on_ack(ack(10_000, 10_000));
         assert_eq!(reno.window(), 20_000);
         reno.on_timeout(Instant::ZERO, 20_000, true);
-        assert_eq!((reno.window(), reno.ssthresh), (1000, 10_000));
+        assert_eq!((reno.window(), reno.window.ssthresh), (1000, 10_000));
         reno.on_timeout(Instant::ZERO, 1000, false);
-        assert_eq!(reno.ssthresh, 10_000);
+        assert_eq!(reno.window.ssthresh, 10_000);
         while reno.window() < 10_000 {
             reno.on_ack(ack(reno.window(), reno.window()));
         }
@@ -167,7 +193,7 @@ mod tests {
     fn an_unused_window_does_not_grow() {
         let mut reno = NewReno::default();
         reno.on_start(1000);
-        reno.on_ack(ack(1000, 4000));
+        reno.on_ack(Acked { limited: false, ..ack(1000, 4000) });
         assert_eq!(reno.window(), 10_000);
     }
 
@@ -177,9 +203,9 @@ mod tests {
             let mut reno = NewReno::default();
             reno.on_start(1000);
             reno.on_loss(Instant::ZERO, 10_000);
-            assert_eq!((reno.window(), reno.ssthresh), (5000, 5000));
+            assert_eq!((reno.window(), reno.window.ssthresh), (5000, 5000));
             reno.on_recovered(Instant::ZERO, in_flight, 0);
-            assert_eq!((reno.window(), reno.ssthresh), (window, 5000));
+            assert_eq!((reno.window(), reno.window.ssthresh), (window, 5000));
         }
         let mut reno = NewReno::default();
         reno.on_start(1000);
@@ -193,7 +219,7 @@ mod tests {
         reno.on_start(1000);
         let seen = [(); 5].map(|()| {
             reno.on_ecn(Instant::ZERO, 100);
-            (reno.window(), reno.ssthresh)
+            (reno.window(), reno.window.ssthresh)
         });
         assert_eq!(seen, [(5000, 5000), (2500, 2500), (1250, 2000), (1000, 2000), (1000, 2000)]);
     }

@@ -2,6 +2,7 @@
 //! nothing is unacknowledged. A user timeout shorter than that ended the connection, which had asked the peer nothing.
 
 use carrick_core::EcnPolicy;
+use carrick_core::congestion::NewReno;
 use carrick_sim::{Scene, Span, TcpState, seg};
 
 #[test]
@@ -11,6 +12,7 @@ fn the_user_timeout_counts_from_what_the_peer_was_asked() {
             .mss(1000)
             .config(|config| {
                 config.ecn = EcnPolicy::Ask;
+                config.congestion = Some(Box::new(NewReno::default()));
                 config.user_timeout = Some(100.ms());
             })
             .build();

@@ -3,9 +3,11 @@
 use crate::search::{Begin, Bounds, World};
 use crate::side::{Op, Setup};
 use Op::{Abort, Accept, Close, Connect, Finish, Pause, ReadEnd, Unlisten, Write};
-use carrick_core::{ConnectionConfig, EndpointConfig};
+use carrick_core::congestion::{Acked, Controller};
+use carrick_core::{ConnectionConfig, EndpointConfig, Instant};
 use carrick_sim::Span;
 use carrick_wire::SeqNum;
+use std::hash::Hasher;
 
 /// Settings under which times take few values: one timeout for all, whatever is measured.
 fn side(script: &[Op], listens: bool, iss: u32) -> Setup {
@@ -16,10 +18,29 @@ fn side(script: &[Op], listens: bool, iss: u32) -> Setup {
         sack: false,
         window_scale: false,
         initial_sequence: Some(SeqNum::new(iss)),
+        congestion: Some(Box::new(Ample)),
         ..ConnectionConfig::default()
     };
     let endpoint = EndpointConfig { msl: 10.secs(), ..EndpointConfig::default() };
     Setup { script: script.to_vec(), listens, connection, endpoint }
+}
+
+/// A window that never binds and remembers nothing: moments and measurements would make situations differ that are one.
+#[derive(Clone, Debug)]
+struct Ample;
+
+impl Controller for Ample {
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(Self)
+    }
+    fn window(&self) -> u32 {
+        10_000
+    }
+    fn on_start(&mut self, _: u32) {}
+    fn on_ack(&mut self, _: Acked) {}
+    fn on_loss(&mut self, _: Instant, _: u32) {}
+    fn on_timeout(&mut self, _: Instant, _: u32, _: bool) {}
+    fn digest(&self, _: &mut dyn Hasher) {}
 }
 
 /// Side A connects, side B accepts; two connections of one circle wrap on the way.

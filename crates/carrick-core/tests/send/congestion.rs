@@ -1,7 +1,7 @@
 //! The congestion window, as packets show it, and controllers of one's own.
 
-use carrick_core::Instant;
-use carrick_core::congestion::{Acked, Controller};
+use carrick_core::congestion::{Acked, Controller, NewReno};
+use carrick_core::{ConnectionConfig, Instant};
 use carrick_covers::covers;
 use carrick_sim::{Scene, seg};
 use std::hash::Hasher;
@@ -18,7 +18,8 @@ fn burst(s: &mut Scene) -> u32 {
 
 #[test]
 fn must_19_the_window_doubles_then_grows_by_a_segment_for_each_round_trip() {
-    let mut s = Scene::builder().mss(1000).window_scale(4).established();
+    let reno = |config: &mut ConnectionConfig| config.congestion = Some(Box::new(NewReno::default()));
+    let mut s = Scene::builder().mss(1000).window_scale(4).config(reno).established();
     s.send(vec![1; 500_000]);
     let mut next = 1;
     let mut bursts = Vec::new();

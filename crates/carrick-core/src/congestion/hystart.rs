@@ -1,0 +1,184 @@
+//! HyStart++ (RFC 9406): the first slow start ends when round trips grow, before the queue overflows.
+//!
+//! The window grows by all that is acknowledged (L is infinite, since the sender paces). Once the least round trip of a
+//! round exceeds that of the round before by an eighth of it, 4 to 16 ms, *conservative slow start* begins: a quarter
+//! of the growth, for five rounds. If the round trips turn out shorter again it was jitter, and slow start goes on.
+
+use core::time::Duration;
+
+/// N_RTT_SAMPLE, CSS_ROUNDS, MIN_RTT_THRESH and MAX_RTT_THRESH in microseconds, MIN_RTT_DIVISOR, CSS_GROWTH_DIVISOR.
+const SAMPLES: u8 = 8;
+const ROUNDS: u8 = 5;
+const LEAST: u32 = 4_000;
+const MOST: u32 = 16_000;
+const SHARE: u32 = 8;
+pub(super) const QUARTER: u32 = 4;
+
+/// Round trips in microseconds.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) struct HyStart {
+    /// lastRoundMinRTT, currentRoundMinRTT and cssBaselineMinRtt; the greatest number is "infinite".
+    last: u32,
+    current: u32,
+    baseline: u32,
+    /// Of this round.
+    samples: u8,
+    /// Rounds of conservative slow start, this one included; none in slow start.
+    conservative: u8,
+}
+
+/// How the window grows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Pace {
+    Full,
+    Quarter,
+    /// Slow start is over.
+    Over,
+}
+
+impl HyStart {
+    pub(super) const fn new() -> Self {
+        Self { last: u32::MAX, current: u32::MAX, baseline: u32::MAX, samples: 0, conservative: 0 }
+    }
+
+    /// An acknowledgement in slow start; `round` says that a round ends with it, `rtt` what it measured.
+    pub(super) fn on_ack(&mut self, round: bool, rtt: Option<Duration>) -> Pace {
+        if round {
+            self.last = core::mem::replace(&mut self.current, u32::MAX);
+            self.samples = 0;
+            match self.conservative {
+                0 => {}
+                ROUNDS => return Pace::Over,
+                _ => self.conservative = self.conservative.saturating_add(1),
+            }
+        }
+        if let Some(rtt) = rtt {
+            self.current = self.current.min(u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX - 1));
+            self.samples = self.samples.saturating_add(1);
+        }
+        if self.samples >= SAMPLES {
+            self.look();
+        }
+        if self.conservative > 0 { Pace::Quarter } else { Pace::Full }
+    }
+
+    /// There are samples enough to tell.
+    fn look(&mut self) {
+        if self.conservative > 0 {
+            if self.current < self.baseline {
+                self.baseline = u32::MAX;
+                self.conservative = 0;
+            }
+        } else if self.last != u32::MAX {
+            let threshold = (self.last / SHARE).clamp(LEAST, MOST);
+            if self.current >= self.last.saturating_add(threshold) {
+                self.baseline = self.current;
+                self.conservative = 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carrick_covers::covers;
+
+    /// A round of `samples` round trips of `micros`, and what the last of its acknowledgements says.
+    fn round(start: &mut HyStart, micros: u64, samples: u32) -> Pace {
+        let rtt = Some(Duration::from_micros(micros));
+        (1..samples).fold(start.on_ack(true, rtt), |_, _| start.on_ack(false, rtt))
+    }
+
+    #[test]
+    fn hspp_3_hspp_4_hspp_5_an_eighth_more_between_4_and_16_ms_with_eight_samples() {
+        for (last, least) in
+            [(1_000, 4_000), (20_000, 4_000), (32_000, 4_000), (80_000, 10_000), (400_000, 16_000)]
+        {
+            for (more, samples, pace) in [
+                (least - 1, 20, Pace::Full),
+                (least, 7, Pace::Full),
+                (least, 8, Pace::Quarter),
+                (least + 1, 8, Pace::Quarter),
+            ] {
+                let mut start = HyStart::new();
+                assert_eq!(round(&mut start, last + 500_000, 8), Pace::Full, "no round before");
+                assert_eq!(
+                    round(&mut start, last, 1),
+                    Pace::Full,
+                    "one sample suffices for the round before"
+                );
+                assert_eq!(
+                    round(&mut start, last + more, samples),
+                    pace,
+                    "{last} and {more}, {samples} samples"
+                );
+            }
+        }
+        // The least of a round counts, wherever it stands, and an acknowledgement without a sample is none.
+        let mut start = HyStart::new();
+        round(&mut start, 20_000, 8);
+        round(&mut start, 24_000, 7);
+        assert_eq!(start.on_ack(false, None), Pace::Full);
+        assert_eq!(start.on_ack(false, Some(Duration::from_micros(23_999))), Pace::Full);
+        assert_eq!(start.on_ack(false, Some(Duration::from_micros(90_000))), Pace::Full);
+        covers!("HSPP-3", "HSPP-4", "HSPP-5");
+    }
+
+    #[test]
+    fn hspp_1_a_round_without_samples_is_no_measure() {
+        let mut start = HyStart::new();
+        round(&mut start, 20_000, 8);
+        assert_eq!(start.on_ack(true, None), Pace::Full);
+        assert_eq!(round(&mut start, 90_000, 8), Pace::Full, "the round before measured nothing");
+        assert_eq!(round(&mut start, 110_000, 8), Pace::Quarter);
+        covers!("HSPP-1");
+    }
+
+    #[test]
+    fn hspp_7_shorter_round_trips_resume() {
+        let mut start = HyStart::new();
+        round(&mut start, 20_000, 8);
+        assert_eq!(round(&mut start, 30_000, 8), Pace::Quarter);
+        assert_eq!(round(&mut start, 30_000, 8), Pace::Quarter, "no shorter than when it began");
+        assert_eq!(round(&mut start, 29_999, 7), Pace::Quarter, "seven samples");
+        assert_eq!(round(&mut start, 29_999, 8), Pace::Full);
+        // Five rounds count from the next beginning.
+        assert_eq!(round(&mut start, 40_000, 8), Pace::Quarter);
+        for _ in 0..4 {
+            assert_eq!(round(&mut start, 40_000, 8), Pace::Quarter);
+        }
+        assert_eq!(start.on_ack(true, None), Pace::Over);
+        covers!("HSPP-7");
+    }
+
+    #[test]
+    fn hspp_8_five_rounds_the_partial_first_one_counts() {
+        let mut start = HyStart::new();
+        round(&mut start, 20_000, 8);
+        round(&mut start, 30_000, 20);
+        for _ in 0..4 {
+            assert_eq!(start.on_ack(true, None), Pace::Quarter);
+        }
+        assert_eq!(start.on_ack(true, None), Pace::Over);
+        covers!("HSPP-8");
+    }
+
+    #[test]
+    fn t_ccx_8_any_round_trip() {
+        let mut start = HyStart::new();
+        for rtt in [
+            Duration::ZERO,
+            Duration::from_nanos(1),
+            Duration::MAX,
+            Duration::from_secs(4_295),
+            Duration::MAX,
+        ] {
+            for _ in 0..300 {
+                start.on_ack(false, Some(rtt));
+            }
+            start.on_ack(true, Some(rtt));
+        }
+        assert_eq!(start.samples, 1);
+    }
+}
