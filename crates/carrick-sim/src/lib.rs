@@ -31,7 +31,10 @@ pub use app::{End, Ending, Plan};
 pub use carrick_core::TcpState;
 pub use fault::Fault;
 pub use host::{Host, HostConfig};
-pub use link::{Link, LinkConfig, LinkCounters};
+pub use link::{
+    Aqm, Blackouts, Bottleneck, Bursts, CoDel, Link, LinkConfig, LinkCounters, PathMtu, Policer, QueueLimit,
+    QueueState, Router,
+};
 pub use offload::join;
 pub use packet::{Offload, Packet, SegmentView, Trace, put};
 pub use pair::{Failure, Pair, Report};
