@@ -206,7 +206,7 @@ pub struct LinkCounters {
     pub corrupted: u64,
     /// Copies that were marked as having met congestion.
     pub marked: u64,
-    /// What came to an end of the link and not beyond it, as whoever uses the link [says](Link::note_refused).
+    /// What came to an end of the link and not beyond it, as whoever uses the link [says](super::Link::note_refused).
     pub refused: u64,
     /// How long the packets that have left the queue had waited there, all together.
     pub waited: Duration,
