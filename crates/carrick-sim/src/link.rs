@@ -278,6 +278,9 @@ impl Link {
     }
 
     /// What waits in the queue.
+    ///
+    /// # Examples
+    /// See [`QueueState`].
     #[must_use]
     pub fn queue(&self) -> QueueState {
         self.queue.state()

@@ -38,6 +38,9 @@ pub enum Blackouts {
 
 impl Blackouts {
     /// Whether nothing gets through at that time.
+    ///
+    /// # Examples
+    /// See [`Blackouts`].
     #[must_use]
     pub fn cover(&self, now: Instant) -> bool {
         match self {

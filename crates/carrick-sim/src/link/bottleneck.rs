@@ -84,6 +84,16 @@ impl QueueLimit {
 }
 
 /// How a queue is managed (RFC 7567).
+///
+/// # Examples
+/// ```
+/// use carrick_sim::{Aqm, Bottleneck, QueueLimit};
+///
+/// // A switch in a data centre.
+/// let marking = Aqm::Mark(QueueLimit::Packets(20));
+/// let port = Bottleneck { queue: QueueLimit::Packets(200), aqm: marking, ..Bottleneck::new(1_000_000_000) };
+/// # let _ = port;
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Aqm {
     /// It is not: packets are dropped when it is full.
@@ -96,6 +106,18 @@ pub enum Aqm {
 }
 
 /// What waits in a queue, without the packet that is being sent.
+///
+/// # Examples
+/// ```
+/// use carrick_sim::{Bottleneck, Link, LinkConfig, Packet, QueueState, Rng, Span, at};
+///
+/// let bottleneck = Some(Bottleneck::new(1_000_000));
+/// let mut link = Link::new(LinkConfig { bottleneck, ..LinkConfig::default() }, Rng::new(7));
+/// for _ in 0..3 {
+///     link.send(at(1.ms()), Packet::new(vec![0; 1000]));
+/// }
+/// assert_eq!(link.queue(), QueueState { packets: 2, bytes: 2000 });
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct QueueState {
     /// Packets.

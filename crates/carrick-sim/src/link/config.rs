@@ -131,6 +131,14 @@ impl LinkConfig {
     }
     /// Like [`random`](Self::random), with all that real paths have besides: a bottleneck with some queue, bursts of loss,
     /// blackouts, a policer, a smaller MTU of which somebody tells; none of them much of the time, nor for long.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_sim::{LinkConfig, Rng};
+    ///
+    /// let path = LinkConfig::random_path(&mut Rng::new(7));
+    /// assert_eq!(path, LinkConfig::random_path(&mut Rng::new(7)));
+    /// ```
     #[must_use]
     pub fn random_path(rng: &mut Rng) -> Self {
         let rate = 1 << rng.between(16, 30);
@@ -216,6 +224,11 @@ pub struct LinkCounters {
 
 impl LinkCounters {
     /// Copies of packets that set out and will not arrive, for whatever reason but [`refused`](Self::refused).
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(carrick_sim::LinkCounters::default().gone(), 0);
+    /// ```
     #[must_use]
     pub const fn gone(&self) -> u64 {
         let Self { lost, blacked_out, dropped, overflowed, managed, policed, too_big, .. } = *self;

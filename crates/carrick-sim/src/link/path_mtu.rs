@@ -30,12 +30,22 @@ pub struct PathMtu {
 
 impl PathMtu {
     /// The default [`Router`] tells the sender.
+    ///
+    /// # Examples
+    /// ```
+    /// assert!(carrick_sim::PathMtu::told(1400).router.is_some());
+    /// ```
     #[must_use]
     pub fn told(mtu: u16) -> Self {
         Self { mtu, router: Some(Router::default()) }
     }
 
     /// Nobody tells the sender.
+    ///
+    /// # Examples
+    /// ```
+    /// assert!(carrick_sim::PathMtu::silent(1400).router.is_none());
+    /// ```
     #[must_use]
     pub const fn silent(mtu: u16) -> Self {
         Self { mtu, router: None }
@@ -61,6 +71,15 @@ impl PathMtu {
 ///
 /// A kernel that checks where packets come from (`rp_filter`) listens to a router only if it would reach it through the
 /// same interface.
+///
+/// # Examples
+/// ```
+/// use carrick_sim::{PathMtu, Router};
+///
+/// let router = Router { v4: [198, 51, 100, 254].into(), ..Router::default() };
+/// let path = PathMtu { router: Some(router), ..PathMtu::told(1400) };
+/// assert_ne!(path, PathMtu::told(1400));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Router {
     /// Its IPv4 address.

@@ -23,7 +23,10 @@ pub struct NetworkReport {
 }
 
 impl NetworkReport {
-    /// Bytes of text per second of the run that all flows together have brought to their readers, in bits.
+    /// Bits of text per second of the run that all flows together have brought to their readers.
+    ///
+    /// # Examples
+    /// See [`Network`](crate::Network).
     #[must_use]
     pub fn goodput(&self) -> f64 {
         let delivered: u64 = self.flows.iter().map(|flow| flow.delivered).sum();
@@ -83,6 +86,16 @@ pub struct FlowReport {
 
 impl FlowReport {
     /// Bits of text per second that came to the reader, as long as the flow was there.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_sim::{Flow, LinkConfig, Network, Span};
+    ///
+    /// let mut network = Network::new(7, LinkConfig::delayed(10.ms()));
+    /// network.flows = vec![Flow { at: 5.secs(), ..Flow::of(10_000) }];
+    /// let flow = &network.run(60.secs()).unwrap().flows[0];
+    /// assert!(flow.goodput() > 2.5e6, "10 KB in 30 ms: {}", flow.goodput());
+    /// ```
     #[must_use]
     pub fn goodput(&self) -> f64 {
         if self.lasted.is_zero() { 0.0 } else { self.delivered as f64 * 8.0 / self.lasted.as_secs_f64() }
