@@ -243,7 +243,21 @@ impl Link {
         self.receive_copy(now).map(|(_, packet, _)| packet)
     }
 
-    /// As [`receive`](Self::receive), with when the packet arrived and whether it is the second of two.
+    /// As [`receive`](Self::receive), with when the packet arrived; that may be long ago.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_sim::{Link, LinkConfig, Packet, Rng, Span, at};
+    ///
+    /// let mut link = Link::new(LinkConfig::delayed(20.ms()), Rng::new(7));
+    /// link.send(at(1.ms()), Packet::new(vec![0; 40]));
+    /// assert_eq!(link.receive_due(at(2.secs())).map(|(due, _)| due), Some(at(21.ms())));
+    /// ```
+    pub fn receive_due(&mut self, now: Instant) -> Option<(Instant, Packet)> {
+        self.receive_copy(now).map(|(due, packet, _)| (due, packet))
+    }
+
+    /// The same, with whether it is the second of two.
     pub(crate) fn receive_copy(&mut self, now: Instant) -> Option<(Instant, Packet, bool)> {
         self.advance(now);
         if self.under_way.peek()?.0.due > now {

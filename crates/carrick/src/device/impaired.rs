@@ -512,16 +512,13 @@ impl Way {
 
     fn next(&self, now: Instant, waker: &Waker) -> Next {
         let mut state = self.state.lock();
-        let due = match state.link.next_arrival() {
-            Some(due) if due <= now => {
-                if let Some(packet) = state.link.receive(now) {
-                    return Next::Arrived(due, packet);
-                }
-                Some(due)
-            }
-            None if state.ended => return Next::Ended,
-            due => due,
-        };
+        if let Some((due, packet)) = state.link.receive_due(now) {
+            return Next::Arrived(due, packet);
+        }
+        let due = state.link.next_arrival();
+        if due.is_none() && state.ended {
+            return Next::Ended;
+        }
         let old = state.leave(waker);
         drop(state);
         drop(old);
@@ -594,5 +591,33 @@ impl Timer {
             sleep.as_mut().reset(at);
         }
         sleep.as_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carrick_sim::{Span, at};
+
+    /// Seen: a packet was said to have arrived when its turn had come to be sent, if the one before it had been lost.
+    #[test]
+    fn a_packet_arrives_when_its_last_bit_does() {
+        let config = LinkConfig {
+            bottleneck: Some(Bottleneck::new(8_000_000)),
+            blackouts: Blackouts::At(vec![1500.us()..2500.us()]),
+            ..LinkConfig::default()
+        };
+        let way = Way::new(Link::new(config, Rng::new(1)));
+        for _ in 0..3 {
+            way.push(Instant::ZERO, Carried::new(vec![7; 1000]));
+        }
+        let arrived = |now| match way.next(at(now), Waker::noop()) {
+            Next::Arrived(due, _) => Some(due),
+            _ => None,
+        };
+        assert_eq!(arrived(1200.us()), Some(at(1.ms())));
+        assert_eq!(arrived(1200.us()), None);
+        assert_eq!(arrived(3500.us()), Some(at(3.ms())), "the second went in the dark");
+        assert_eq!(arrived(3500.us()), None);
     }
 }
