@@ -118,7 +118,7 @@ impl Link {
     /// A packet sets out; how many copies of it are in the queue or under way. Of a queue that is managed it may be
     /// dropped later.
     pub fn send(&mut self, now: Instant, packet: Packet) -> u64 {
-        if !self.config.has_router() && self.config.bursts.is_none() {
+        if !self.config.has_router() && self.config.bursts.is_none() && self.queue.is_empty() {
             self.counters.sent += 1;
             return self.set_out(now, packet);
         }
@@ -150,13 +150,15 @@ impl Link {
             self.counters.policed += 1;
             return 0;
         }
-        let Some(bottleneck) = self.config.bottleneck else { return self.set_out(now, packet) };
+        if self.config.bottleneck.is_none() && self.queue.is_empty() {
+            return self.set_out(now, packet);
+        }
         let held = self.held.saturating_add(len + OVERHEAD);
         if held > self.config.capacity && self.held > 0 {
             self.counters.dropped += 1;
             return 0;
         }
-        if !self.queue.push(now, packet, bottleneck, &mut self.counters) {
+        if !self.queue.push(now, packet, self.bottleneck(), &mut self.counters) {
             return 0;
         }
         self.held = held;
@@ -164,9 +166,15 @@ impl Link {
         1
     }
 
+    /// What there is; where it is gone, what waits in its queue leaves at once.
+    fn bottleneck(&self) -> Bottleneck {
+        let queue = QueueLimit::Packets(usize::MAX);
+        self.config.bottleneck.unwrap_or(Bottleneck { queue, ..Bottleneck::new(u64::MAX) })
+    }
+
     /// Lets those leave the queue whose turn has come.
     fn advance(&mut self, now: Instant) {
-        while let Some((left, packet)) = self.queue.pop(now, self.config.bottleneck, &mut self.counters) {
+        while let Some((left, packet)) = self.queue.pop(now, self.bottleneck(), &mut self.counters) {
             self.held -= packet.bytes.len() + OVERHEAD;
             if let Some(left) = left {
                 self.set_out(left, packet);
@@ -607,10 +615,14 @@ mod tests {
         let sent: u64 = (0..30).map(|_| link.send(at(1.ms()), Packet::new(vec![0; 1000]))).sum();
         assert_eq!((sent, link.counters().dropped), (10, 20));
         assert_eq!(link.queue(), QueueState { packets: 9, bytes: 9000 });
-        config.bottleneck = None;
+        (config.bottleneck, config.capacity) = (None, 64 << 20);
         link.set(config);
-        // The one that is being sent goes on for eight seconds.
-        assert_eq!(std::iter::from_fn(|| link.receive(at(9.secs()))).count(), 10);
+        // The one that is being sent goes on for eight seconds, and nobody overtakes those behind it.
+        link.send(at(2.ms()), Packet::new(vec![1; 999]));
+        assert!(link.receive(at(8005.ms())).is_none());
+        let arrived: Vec<_> = std::iter::from_fn(|| link.receive(at(8006.ms()))).collect();
+        assert_eq!((arrived.len(), arrived[10].bytes.len()), (11, 999));
+        assert_eq!((link.queue(), link.held), (QueueState::default(), 0));
     }
 
     /// Whatever is asked for, each packet is accounted for, and time goes on.

@@ -150,6 +150,10 @@ impl Queue {
         QueueState { packets: self.waiting.len(), bytes: self.bytes }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// When the first that waits is next.
     pub(super) fn next(&self) -> Option<Instant> {
         self.waiting.front().map(|(since, _)| self.free.max(*since))
@@ -184,13 +188,12 @@ impl Queue {
     pub(super) fn pop(
         &mut self,
         now: Instant,
-        config: Option<Bottleneck>,
+        config: Bottleneck,
         counters: &mut LinkCounters,
     ) -> Option<(Option<Instant>, Packet)> {
         let turn = self.next().filter(|turn| *turn <= now)?;
         let (since, packet) = self.waiting.pop_front()?;
         self.bytes -= packet.bytes.len();
-        let Some(config) = config else { return Some((Some(turn), packet)) };
         let sojourn = turn.since(since);
         let verdict = match config.aqm {
             Aqm::CoDel(codel) => {

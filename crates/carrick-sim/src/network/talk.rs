@@ -172,8 +172,8 @@ impl Talk {
             }
             let text = text(&self.text, self.written, left);
             match self.sender.send(now, id, text) {
-                Ok(taken) => self.written += taken as u64,
-                Err(_) => self.blocked = true,
+                Ok(taken) if taken > 0 => self.written += taken as u64,
+                _ => self.blocked = true,
             }
         }
     }
