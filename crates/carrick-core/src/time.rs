@@ -16,7 +16,7 @@ use core::time::Duration;
 /// assert_eq!(later.since(start), Duration::from_millis(30));
 /// assert_eq!(start.since(later), Duration::ZERO);
 /// ```
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Instant(u64);
 
 impl Instant {

@@ -565,8 +565,8 @@ impl Controller for Counting {
         self.losses.fetch_add(1, Ordering::Relaxed);
         self.inner.on_loss(now, in_flight);
     }
-    fn on_recovered(&mut self, now: Instant, in_flight: u32) {
-        self.inner.on_recovered(now, in_flight);
+    fn on_recovered(&mut self, now: Instant, in_flight: u32, repaired: u32) {
+        self.inner.on_recovered(now, in_flight, repaired);
     }
     fn on_ecn(&mut self, now: Instant, in_flight: u32) {
         self.marks.fetch_add(1, Ordering::Relaxed);

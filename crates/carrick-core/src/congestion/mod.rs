@@ -14,7 +14,7 @@ use core::fmt::Debug;
 use core::hash::Hasher;
 use core::time::Duration;
 
-/// What an acknowledgement delivered.
+/// What an acknowledgement of new data says.
 ///
 /// # Examples
 /// ```
@@ -25,10 +25,10 @@ use core::time::Duration;
 /// reno.on_start(1_000);
 /// let before = reno.window();
 /// // A window that was used grows in slow start by what arrived.
-/// reno.on_ack(Acked { now: Instant::ZERO, bytes: 2_000, in_flight: before, srtt: None });
+/// reno.on_ack(Acked { bytes: 2_000, in_flight: before, limited: true, ..Acked::default() });
 /// assert_eq!(reno.window(), before + 2_000);
 /// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Acked {
     /// When it arrived.
     pub now: Instant,
@@ -36,8 +36,97 @@ pub struct Acked {
     pub bytes: u32,
     /// Bytes in flight before it arrived.
     pub in_flight: u32,
+    /// The round trip that it measured, if it tells for certain which transmission it answers.
+    pub rtt: Option<Duration>,
     /// Smoothed round-trip time, once known.
     pub srtt: Option<Duration>,
+    /// A round trip ends with it: it is the first that acknowledges something sent after the last one ended.
+    pub round: bool,
+    /// The window kept something from being sent in the last round trip. If not, the application or the peer's window
+    /// did, and a window that was not used says nothing about the path (RFC 7661 §4.3).
+    pub limited: bool,
+}
+
+/// How fast data is delivered: what one acknowledgement says of the time since the data that it answers was sent
+/// (draft-ietf-ccwg-bbr §4.1). All amounts are bytes.
+///
+/// # Examples
+/// ```
+/// use carrick_core::congestion::RateSample;
+/// use core::time::Duration;
+///
+/// let sample = RateSample { delivered: 14_480, interval: Duration::from_millis(20), ..RateSample::default() };
+/// assert_eq!(sample.rate(), Some(724_000));
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RateSample {
+    /// When the acknowledgement arrived.
+    pub now: Instant,
+    /// Newly delivered by it, in order or not.
+    pub newly_acked: u32,
+    /// Newly found to be lost by it.
+    pub newly_lost: u32,
+    /// In flight after it.
+    pub in_flight: u32,
+    /// Delivered since the connection began.
+    pub total_delivered: u64,
+    /// Of that, what had been delivered when the newest of the newly delivered segments was sent.
+    pub prior_delivered: u64,
+    /// Delivered between then and now.
+    pub delivered: u64,
+    /// Found to be lost between then and now.
+    pub lost: u64,
+    /// In flight when that segment was sent, itself included.
+    pub tx_in_flight: u32,
+    /// The longer of the times that it took to send and to acknowledge what was delivered; zero if this tells no rate.
+    pub interval: Duration,
+    /// The round trip of that segment, unless it was sent more than once.
+    pub rtt: Option<Duration>,
+    /// The application left the path idle meanwhile: the rate is a lower bound.
+    pub app_limited: bool,
+}
+
+impl RateSample {
+    /// Bytes per second, if the sample tells a rate.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_core::congestion::RateSample;
+    ///
+    /// assert_eq!(RateSample::default().rate(), None);
+    /// ```
+    #[must_use]
+    pub fn rate(&self) -> Option<u64> {
+        let bits = u128::from(self.delivered).saturating_mul(1_000_000_000);
+        let rate = bits.checked_div(self.interval.as_nanos())?;
+        Some(u64::try_from(rate).unwrap_or(u64::MAX))
+    }
+}
+
+/// A reduction that turns out to have been needless: what was thought lost was late.
+///
+/// # Examples
+/// ```
+/// use carrick_core::congestion::Spurious;
+///
+/// /// What the response of RFC 4015 §3.2 makes the window after a timeout that was none.
+/// fn window(spurious: Spurious, initial_window: u32) -> u32 {
+///     spurious.in_flight + spurious.acked.min(initial_window)
+/// }
+/// # use carrick_core::Instant;
+/// # let spurious = Spurious { now: Instant::ZERO, in_flight: 10_000, acked: 3_000, timeout: true };
+/// # assert_eq!(window(spurious, 14_600), 13_000);
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Spurious {
+    /// When that was found.
+    pub now: Instant,
+    /// Bytes in flight, after the acknowledgement that tells.
+    pub in_flight: u32,
+    /// Bytes newly acknowledged by it.
+    pub acked: u32,
+    /// The reduction was a timeout's, not a fast retransmission's.
+    pub timeout: bool,
 }
 
 /// A congestion control algorithm for one connection.
@@ -98,21 +187,38 @@ pub trait Controller: Debug + Send + Sync {
         None
     }
 
+    /// How fast to send, in bytes per second, at least 1. None, the default, spreads the window over a round trip: twice
+    /// as fast while it is below the [threshold](Self::threshold), or there is none, and 1.2 times as fast beyond it.
+    fn pacing_rate(&self) -> Option<u64> {
+        None
+    }
+
     /// The connection is established with this segment size; also called when it changes.
     fn on_start(&mut self, mss: u32);
+
+    /// The SYN or SYN,ACK of this connection was lost more than once (RFC 6928 §2); after [`on_start`](Self::on_start).
+    /// Does nothing by default.
+    fn on_handshake_loss(&mut self) {}
+
+    /// How fast data was delivered: of every acknowledgement that delivered something, in recovery too, before any other
+    /// call that the acknowledgement causes. Does nothing by default.
+    fn on_sample(&mut self, sample: &RateSample) {
+        let _ = sample;
+    }
 
     /// New data was acknowledged, outside recovery and without an echo of congestion.
     fn on_ack(&mut self, acked: Acked);
 
     /// A loss was found otherwise than by a timeout, with `in_flight` bytes outstanding by the sender's own choice
-    /// (RFC 5681 §3.2, without what limited transmit added): once for a window of data. Recovery begins, and until it
-    /// is over the window is what may be in flight, not counting what is known to have left the network.
+    /// (RFC 5681 §3.2, without what limited transmit added): once for a window of data, and once more if what was sent
+    /// again is lost too. Recovery begins: it comes down to the window that is named now in proportion to what is
+    /// delivered (RFC 9937), which is not this trait's business.
     fn on_loss(&mut self, now: Instant, in_flight: u32);
 
-    /// All that was outstanding when the loss was found has been acknowledged, and `in_flight` bytes sent since
-    /// have not. Does nothing by default.
-    fn on_recovered(&mut self, now: Instant, in_flight: u32) {
-        let _ = (now, in_flight);
+    /// All that was outstanding when the loss was found has been acknowledged, `repaired` bytes of it after they were
+    /// sent again, and `in_flight` bytes sent since have not. Does nothing by default.
+    fn on_recovered(&mut self, now: Instant, in_flight: u32, repaired: u32) {
+        let _ = (now, in_flight, repaired);
     }
 
     /// The peer has echoed a router's mark (ECE, RFC 3168 §6.1.2), with `in_flight` bytes outstanding by the sender's
@@ -121,12 +227,25 @@ pub trait Controller: Debug + Send + Sync {
     /// repaired at once.
     fn on_ecn(&mut self, now: Instant, in_flight: u32) {
         self.on_loss(now, in_flight);
-        self.on_recovered(now, in_flight);
+        self.on_recovered(now, in_flight, 0);
     }
 
     /// The retransmission timer expired with `in_flight` bytes outstanding. `first` says that it is the
     /// first time for this data (RFC 5681 §3.1: the threshold is lowered once).
     fn on_timeout(&mut self, now: Instant, in_flight: u32, first: bool);
+
+    /// The last [loss](Self::on_loss) or [timeout](Self::on_timeout) was none: all that was sent again had arrived before
+    /// (RFC 2883, RFC 3522, RFC 5682). Its reduction may be taken back (RFC 4015 §3.2, RFC 9438 §4.9); by default it
+    /// stays.
+    fn on_spurious(&mut self, spurious: Spurious) {
+        let _ = spurious;
+    }
+
+    /// Something is about to be sent, and nothing has been in flight for `idle`, longer than a retransmission timeout
+    /// (RFC 5681 §4.1). Does nothing by default.
+    fn on_restart(&mut self, now: Instant, idle: Duration) {
+        let _ = (now, idle);
+    }
 
     /// Feeds the state to a hash, for replay and model checking.
     fn digest(&self, state: &mut dyn Hasher);

@@ -80,7 +80,7 @@ impl Controller for NewReno {
         self.acked = 0;
     }
 
-    fn on_recovered(&mut self, _now: Instant, in_flight: u32) {
+    fn on_recovered(&mut self, _now: Instant, in_flight: u32, _repaired: u32) {
         self.cwnd = self.ssthresh.min(in_flight.max(self.mss).saturating_add(self.mss));
     }
 
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn ack(bytes: u32, in_flight: u32) -> Acked {
-        Acked { now: Instant::ZERO, bytes, in_flight, srtt: None }
+        Acked { bytes, in_flight, limited: true, ..Acked::default() }
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
             reno.on_start(1000);
             reno.on_loss(Instant::ZERO, 10_000);
             assert_eq!((reno.window(), reno.ssthresh), (5000, 5000));
-            reno.on_recovered(Instant::ZERO, in_flight);
+            reno.on_recovered(Instant::ZERO, in_flight, 0);
             assert_eq!((reno.window(), reno.ssthresh), (window, 5000));
         }
         let mut reno = NewReno::default();

@@ -321,12 +321,14 @@ impl Sender {
         self.fast.take_if(|fast| fast.is_idle(ack));
         match advance {
             Some(Advance::Partial { restart }) => return restart,
-            Some(Advance::Full) => self.congestion.get_mut().on_recovered(now, flight),
+            Some(Advance::Full) => self.congestion.get_mut().on_recovered(now, flight, 0),
             // A window that is too large already does not grow (RFC 3168 §6.1.2).
             Some(Advance::Normal) | None if ece && self.ecn.on => {}
             Some(Advance::Normal) | None => {
                 let srtt = self.rtt.srtt();
-                self.congestion.get_mut().on_ack(Acked { now, bytes: acked, in_flight, srtt });
+                let limited = in_flight >= self.congestion.get().window() / 2;
+                let acked = Acked { now, bytes: acked, in_flight, srtt, limited, ..Acked::default() };
+                self.congestion.get_mut().on_ack(acked);
             }
         }
         true

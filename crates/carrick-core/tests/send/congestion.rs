@@ -78,7 +78,7 @@ impl Controller for Fixed {
         self.note(format!("loss {in_flight}"));
     }
 
-    fn on_recovered(&mut self, _: Instant, in_flight: u32) {
+    fn on_recovered(&mut self, _: Instant, in_flight: u32, _: u32) {
         self.note(format!("recovered {in_flight}"));
     }
 
