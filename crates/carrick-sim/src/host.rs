@@ -48,13 +48,23 @@ pub struct HostConfig {
     /// How often, per million, the device takes only a part of a super-segment, or is asked for a packet
     /// and then not ready to take it. Default 0.
     pub moody: u32,
+    /// Whether the [oracles](crate::oracles) look at every packet (O-5 to O-8). Default true; they take most of the time.
+    pub watched: bool,
 }
 
 impl HostConfig {
     /// A host of that endpoint, all else as said above.
     #[must_use]
     pub const fn new(endpoint: EndpointConfig, seed: u64) -> Self {
-        Self { endpoint, seed, budget: 64 << 20, offload: Offload::Cut, max_frame: 65_535, moody: 0 }
+        Self {
+            endpoint,
+            seed,
+            budget: 64 << 20,
+            offload: Offload::Cut,
+            max_frame: 65_535,
+            moody: 0,
+            watched: true,
+        }
     }
 }
 
@@ -74,6 +84,7 @@ pub struct Host {
     rng: Rng,
     outbox: Vec<Packet>,
     monitor: Monitor,
+    watched: bool,
     tally: Tally,
     planted: Option<Planted>,
     /// What has happened to connections, if somebody watches.
@@ -112,7 +123,7 @@ impl Host {
     /// A host at the beginning of its world.
     #[must_use]
     pub fn new(config: HostConfig) -> Self {
-        let HostConfig { endpoint, seed, budget, offload, max_frame, moody } = config;
+        let HostConfig { endpoint, seed, budget, offload, max_frame, moody, watched } = config;
         let mut rng = Rng::new(seed);
         let mtu = endpoint.mtu;
         Self {
@@ -128,6 +139,7 @@ impl Host {
             rng,
             outbox: Vec::new(),
             monitor: Monitor::new(mtu),
+            watched,
             tally: Tally::default(),
             planted: None,
             notes: None,
@@ -372,7 +384,9 @@ impl Host {
             planted.received += 1;
             assert!(planted.fault != Fault::Panic || planted.received < 10, "the planted panic");
         }
-        self.monitor.received(packet);
+        if self.watched {
+            self.monitor.received(packet);
+        }
         let (mut id, outcome) = self.dispatch(now, packet)?;
         if outcome == Outcome::HandedBack {
             self.settle(now, id);
@@ -589,7 +603,9 @@ impl Host {
             planted.alter(&mut packets);
         }
         for packet in packets {
-            self.monitor.sent(now, &packet, sender);
+            if self.watched {
+                self.monitor.sent(now, &packet, sender);
+            }
             self.outbox.push(packet);
         }
     }

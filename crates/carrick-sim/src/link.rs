@@ -1,118 +1,43 @@
 //! One direction of a link: what happens to packets between one host's device and the other's.
+//!
+//! ```text
+//!           router                                      wire
+//!   send -> mtu -> policer -> queue, one by one -> blackouts, copies, losses -> delay, marks, corruption -> receive
+//! ```
+//!
+//! The router's part is skipped where there is none. Chance is drawn in the order in which packets come to the wire, and by
+//! each later addition from a generator of its own, so that what a seed gives stays what it was.
+
+mod blackouts;
+mod bottleneck;
+mod bursts;
+mod codel;
+mod config;
+mod path_mtu;
+mod policer;
+
+pub use blackouts::Blackouts;
+pub use bottleneck::{Aqm, Bottleneck, QueueLimit, QueueState};
+pub use bursts::Bursts;
+pub use codel::CoDel;
+pub use config::{LinkConfig, LinkCounters};
+pub use path_mtu::{PathMtu, Router};
+pub use policer::Policer;
 
 use crate::packet::Packet;
 use crate::rng::Rng;
+use bottleneck::Queue;
+use bursts::Weather;
 use bytes::Bytes;
 use carrick_core::{Checksum, Instant};
+use policer::Bucket;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::time::Duration;
-
-/// What a link does to packets. The default is a perfect link without delay.
-///
-/// Chances are per million and independent of each other.
-///
-/// # Examples
-/// ```
-/// use carrick_sim::LinkConfig;
-/// use std::time::Duration;
-///
-/// // One packet of a hundred is lost, and as many overtake others by up to 30 ms.
-/// let bad = LinkConfig {
-///     delay: Duration::from_millis(20),
-///     loss: 10_000,
-///     reorder: 10_000,
-///     reorder_by: Duration::from_millis(30),
-///     ..LinkConfig::default()
-/// };
-/// assert_eq!(bad.corrupt, 0);
-/// ```
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct LinkConfig {
-    /// How long every packet takes.
-    pub delay: Duration,
-    /// At most so much longer, uniformly; packets do not overtake each other for it.
-    pub jitter: Duration,
-    /// How often a packet is lost. A super-segment is lost whole.
-    pub loss: u32,
-    /// How often a packet arrives twice.
-    pub duplicate: u32,
-    /// How often a packet is held back, so that those after it overtake it.
-    pub reorder: u32,
-    /// For how long at most.
-    pub reorder_by: Duration,
-    /// How often a byte is changed.
-    pub corrupt: u32,
-    /// How often a packet that says it is ECN-capable is marked as having met congestion (RFC 3168 §5).
-    pub mark: u32,
-    /// The receiving device vouches for checksums. Only for links that do not corrupt.
-    pub verified: bool,
-    /// Most bytes under way, each packet counting 128 more than it has; a packet beyond that is dropped, unless nothing
-    /// else is under way. Default 64 MiB.
-    pub capacity: usize,
-}
-
-impl Default for LinkConfig {
-    fn default() -> Self {
-        Self {
-            delay: Duration::ZERO,
-            jitter: Duration::ZERO,
-            loss: 0,
-            duplicate: 0,
-            reorder: 0,
-            reorder_by: Duration::ZERO,
-            corrupt: 0,
-            mark: 0,
-            verified: false,
-            capacity: 64 << 20,
-        }
-    }
-}
+use std::collections::{BinaryHeap, VecDeque};
 
 /// What a packet counts besides its bytes, so that tiny ones are bounded too.
 const OVERHEAD: usize = 128;
-
-impl LinkConfig {
-    /// A perfect link that takes `delay`.
-    ///
-    /// # Examples
-    /// ```
-    /// use carrick_sim::{Link, LinkConfig, Packet, Rng, Span, at};
-    ///
-    /// let mut link = Link::new(LinkConfig::delayed(20.ms()), Rng::new(7));
-    /// link.send(at(1.ms()), Packet::new(vec![0; 40]));
-    /// assert_eq!(link.next_arrival(), Some(at(21.ms())));
-    /// ```
-    #[must_use]
-    pub fn delayed(delay: Duration) -> Self {
-        Self { delay, ..Self::default() }
-    }
-
-    /// A link with some mixture of all faults, from none to hopeless, drawn from `rng`.
-    #[must_use]
-    pub fn random(rng: &mut Rng) -> Self {
-        let bad = |rng: &mut Rng, worst: u64| match rng.below(3) {
-            0 => 0,
-            // Mostly mild: the cube of a uniform number.
-            _ => {
-                let x = rng.below(1000);
-                u32::try_from(worst * x * x * x / 1_000_000_000).unwrap_or(0)
-            }
-        };
-        let corrupt = bad(rng, 100_000);
-        Self {
-            delay: rng.up_to(Duration::from_millis(80)),
-            jitter: if rng.chance(500_000) { rng.up_to(Duration::from_millis(20)) } else { Duration::ZERO },
-            loss: bad(rng, 300_000),
-            duplicate: bad(rng, 200_000),
-            reorder: bad(rng, 300_000),
-            reorder_by: rng.up_to(Duration::from_millis(150)),
-            corrupt,
-            verified: corrupt == 0 && rng.chance(300_000),
-            ..Self::default()
-        }
-    }
-}
+/// Most answers of a router that wait to be taken.
+const MOST_ANSWERS: usize = 1024;
 
 /// One direction of a link, with the packets under way.
 #[derive(Debug)]
@@ -121,43 +46,18 @@ pub struct Link {
     rng: Rng,
     /// Apart, so that worlds are as they were before there were marks.
     marks: Rng,
+    weather: Weather,
+    bucket: Bucket,
+    queue: Queue,
+    /// What the router has to say to senders.
+    answers: VecDeque<Packet>,
     under_way: BinaryHeap<Reverse<Delivery>>,
     serial: u64,
     /// When the last packet that was not held back arrives: later ones do not overtake it.
     last: Instant,
-    /// Bytes under way, as [`LinkConfig::capacity`] counts them.
+    /// Bytes in the queue and under way, as [`LinkConfig::capacity`] counts them.
     held: usize,
     counters: LinkCounters,
-}
-
-/// What a link has done so far.
-///
-/// # Examples
-/// ```
-/// use carrick_sim::{Link, LinkConfig, Packet, Rng, at};
-/// use std::time::Duration;
-///
-/// let mut link = Link::new(LinkConfig { loss: 1_000_000, ..LinkConfig::default() }, Rng::new(7));
-/// link.send(at(Duration::ZERO), Packet::new(vec![0; 40]));
-/// assert_eq!((link.counters().sent, link.counters().lost), (1, 1));
-/// ```
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct LinkCounters {
-    /// Packets that set out.
-    pub sent: u64,
-    /// Copies that were lost.
-    pub lost: u64,
-    /// Copies that were dropped because too much was [under way](LinkConfig::capacity).
-    pub dropped: u64,
-    /// Packets of which a second copy was made.
-    pub duplicated: u64,
-    /// Copies of which a byte was changed.
-    pub corrupted: u64,
-    /// Copies that were marked as having met congestion.
-    pub marked: u64,
-    /// What came to an end of the link and not beyond it, as whoever uses the link [says](Link::note_refused).
-    pub refused: u64,
 }
 
 #[derive(Debug)]
@@ -165,6 +65,8 @@ struct Delivery {
     due: Instant,
     serial: u64,
     packet: Packet,
+    /// The second of two.
+    copy: bool,
 }
 
 impl PartialEq for Delivery {
@@ -191,10 +93,15 @@ impl Link {
     /// A link with nothing under way.
     #[must_use]
     pub fn new(config: LinkConfig, rng: Rng) -> Self {
+        let mut apart = rng.clone();
         Self {
             config,
-            marks: rng.clone().fork(),
+            marks: apart.fork(),
+            weather: Weather::new(apart.fork()),
             rng,
+            bucket: Bucket::default(),
+            queue: Queue::new(),
+            answers: VecDeque::new(),
             under_way: BinaryHeap::new(),
             serial: 0,
             last: Instant::ZERO,
@@ -208,20 +115,92 @@ impl Link {
         self.config = config;
     }
 
-    /// A packet sets out; how many copies of it will arrive.
+    /// A packet sets out; how many copies of it are in the queue or under way. Of a queue that is managed it may be
+    /// dropped later.
     pub fn send(&mut self, now: Instant, packet: Packet) -> u64 {
+        if !self.config.has_router() && self.config.bursts.is_none() && self.queue.is_empty() {
+            self.counters.sent += 1;
+            return self.set_out(now, packet);
+        }
+        self.advance(now);
+        let mut copies = 0;
+        let mut enter = |packet| {
+            self.counters.sent += 1;
+            copies += self.enter(now, packet);
+        };
+        if packet.segment_size.is_some() {
+            packet.cut().into_iter().for_each(enter);
+        } else {
+            enter(packet);
+        }
+        copies
+    }
+
+    /// A packet that is one on the wire comes to the router.
+    fn enter(&mut self, now: Instant, packet: Packet) -> u64 {
+        let len = packet.bytes.len();
+        if let Some(path) = self.config.mtu.filter(|path| len > usize::from(path.mtu)) {
+            self.counters.too_big += 1;
+            if self.answers.len() < MOST_ANSWERS {
+                self.answers.extend(path.answer(&packet));
+            }
+            return 0;
+        }
+        if self.config.policer.is_some_and(|policer| !self.bucket.passes(now, len, policer)) {
+            self.counters.policed += 1;
+            return 0;
+        }
+        if self.config.bottleneck.is_none() && self.queue.is_empty() {
+            return self.set_out(now, packet);
+        }
+        let held = self.held.saturating_add(len + OVERHEAD);
+        if held > self.config.capacity && self.held > 0 {
+            self.counters.dropped += 1;
+            return 0;
+        }
+        if !self.queue.push(now, packet, self.bottleneck(), &mut self.counters) {
+            return 0;
+        }
+        self.held = held;
+        self.advance(now);
+        1
+    }
+
+    /// What there is; where it is gone, what waits in its queue leaves at once.
+    fn bottleneck(&self) -> Bottleneck {
+        let queue = QueueLimit::Packets(usize::MAX);
+        self.config.bottleneck.unwrap_or(Bottleneck { queue, ..Bottleneck::new(u64::MAX) })
+    }
+
+    /// Lets those leave the queue whose turn has come.
+    fn advance(&mut self, now: Instant) {
+        while let Some((left, packet)) = self.queue.pop(now, self.bottleneck(), &mut self.counters) {
+            self.held -= packet.bytes.len() + OVERHEAD;
+            if let Some(left) = left {
+                self.set_out(left, packet);
+            }
+        }
+    }
+
+    /// A packet comes to the wire; how many copies of it will arrive.
+    fn set_out(&mut self, now: Instant, packet: Packet) -> u64 {
         let before = self.serial;
+        if self.config.blackouts.cover(now) {
+            self.counters.blacked_out += 1;
+            return 0;
+        }
         let copies = if self.rng.chance(self.config.duplicate) { 2 } else { 1 };
-        self.counters.sent += 1;
         self.counters.duplicated += copies - 1;
-        for _ in 0..copies {
-            if self.rng.chance(self.config.loss) {
+        for copy in 0..copies {
+            let bad = self.config.bursts.is_some_and(|bursts| self.weather.loses(bursts));
+            if self.rng.chance(self.config.loss) || bad {
                 self.counters.lost += 1;
                 continue;
             }
             let mut due = now + self.config.delay + self.rng.up_to(self.config.jitter);
             if self.rng.chance(self.config.reorder) {
-                due += self.rng.up_to(self.config.reorder_by);
+                let least = self.config.reorder_least.min(self.config.reorder_by);
+                due += least + self.rng.up_to(self.config.reorder_by - least);
             } else {
                 due = due.max(self.last);
                 self.last = due;
@@ -234,7 +213,7 @@ impl Link {
             }
             self.held = held;
             self.serial += 1;
-            self.under_way.push(Reverse(Delivery { due, serial: self.serial, packet }));
+            self.under_way.push(Reverse(Delivery { due, serial: self.serial, packet, copy: copy > 0 }));
         }
         self.serial - before
     }
@@ -258,20 +237,75 @@ impl Link {
         Packet { checksum, ..packet }
     }
 
-    /// When the next packet arrives.
+    /// Before when nothing arrives, and when [`receive`](Self::receive) is to be called next: when a packet arrives, or one
+    /// that waits in the queue could.
     #[must_use]
     pub fn next_arrival(&self) -> Option<Instant> {
-        self.under_way.peek().map(|Reverse(delivery)| delivery.due)
+        let under_way = self.under_way.peek().map(|Reverse(delivery)| delivery.due);
+        let waiting = self.queue.next().map(|turn| turn + self.config.delay);
+        under_way.into_iter().chain(waiting).min()
     }
 
     /// Takes a packet that has arrived.
     pub fn receive(&mut self, now: Instant) -> Option<Packet> {
-        if self.next_arrival()? > now {
+        self.receive_copy(now).map(|(_, packet, _)| packet)
+    }
+
+    /// As [`receive`](Self::receive), with when the packet arrived; that may be long ago.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_sim::{Link, LinkConfig, Packet, Rng, Span, at};
+    ///
+    /// let mut link = Link::new(LinkConfig::delayed(20.ms()), Rng::new(7));
+    /// link.send(at(1.ms()), Packet::new(vec![0; 40]));
+    /// assert_eq!(link.receive_due(at(2.secs())).map(|(due, _)| due), Some(at(21.ms())));
+    /// ```
+    pub fn receive_due(&mut self, now: Instant) -> Option<(Instant, Packet)> {
+        self.receive_copy(now).map(|(due, packet, _)| (due, packet))
+    }
+
+    /// The same, with whether it is the second of two.
+    pub(crate) fn receive_copy(&mut self, now: Instant) -> Option<(Instant, Packet, bool)> {
+        self.advance(now);
+        if self.under_way.peek()?.0.due > now {
             return None;
         }
-        let Reverse(Delivery { packet, .. }) = self.under_way.pop()?;
+        let Reverse(Delivery { due, packet, copy, .. }) = self.under_way.pop()?;
         self.held -= packet.bytes.len() + OVERHEAD;
-        Some(packet)
+        Some((due, packet, copy))
+    }
+
+    /// Takes what a router has to say to the sender of a packet that was [too large](PathMtu): a packet for the way back.
+    /// At most 1,024 wait; those beyond are never said.
+    ///
+    /// # Examples
+    /// ```
+    /// use carrick_sim::{Link, LinkConfig, Packet, PathMtu, Rng, at};
+    /// use std::time::Duration;
+    ///
+    /// let config = LinkConfig { mtu: Some(PathMtu::told(1400)), ..LinkConfig::default() };
+    /// let (mut there, mut back) = (Link::new(config.clone(), Rng::new(1)), Link::new(config, Rng::new(2)));
+    /// let now = at(Duration::ZERO);
+    /// # let header = carrick_wire::TcpHeader::default();
+    /// let packet = Packet::tcp([192, 0, 2, 1].into(), [192, 0, 2, 2].into(), 0, &header, &[0; 1460]);
+    /// assert_eq!(there.send(now, packet), 0);
+    /// while let Some(answer) = there.take_answer() {
+    ///     back.send(now, answer);
+    /// }
+    /// assert!(back.receive(now).is_some());
+    /// ```
+    pub fn take_answer(&mut self) -> Option<Packet> {
+        self.answers.pop_front()
+    }
+
+    /// What waits in the queue.
+    ///
+    /// # Examples
+    /// See [`QueueState`].
+    #[must_use]
+    pub fn queue(&self) -> QueueState {
+        self.queue.state()
     }
 
     /// Counts a packet that the host at one of its ends has not let on the link, or not taken from it.
@@ -309,6 +343,7 @@ mod tests {
     use super::*;
     use crate::time::{Span, at};
     use carrick_wire::{Ecn, IpHeader, IpView, Protocol};
+    use std::time::Duration;
 
     fn packet(ecn: Ecn) -> Packet {
         let [src, dst] = [1, 2].map(|last| [192, 0, 2, last].into());
@@ -402,5 +437,231 @@ mod tests {
         let corrupted = run(LinkConfig { corrupt: 500_000, ..LinkConfig::default() }, 200);
         let changed = corrupted.iter().filter(|(_, packet)| packet.bytes != vec![packet.bytes[0]; 40]);
         assert!((60..140).contains(&changed.count()));
+    }
+
+    /// Sends a packet of 1,000 bytes every so often for `total`; when each arrived that did, and the link.
+    fn load(config: LinkConfig, every: Duration, total: Duration) -> (Vec<Instant>, Link) {
+        let mut link = Link::new(config, Rng::new(7));
+        let (mut arrived, mut sends) = (Vec::new(), at(Duration::ZERO));
+        loop {
+            let arrival = link.next_arrival().unwrap_or(Instant::NEVER);
+            let sending = sends < at(total);
+            if sending && sends <= arrival {
+                link.send(sends, Packet::new(vec![0; 1000]));
+                sends += every;
+            } else if arrival != Instant::NEVER {
+                while let Some((due, ..)) = link.receive_copy(arrival) {
+                    assert!(due <= arrival);
+                    arrived.push(due);
+                }
+                assert!(link.next_arrival().is_none_or(|next| next > arrival), "and nothing more by then");
+            } else {
+                assert_eq!((link.held, link.queue()), (0, QueueState::default()));
+                return (arrived, link);
+            }
+        }
+    }
+
+    fn narrow(bottleneck: Bottleneck) -> LinkConfig {
+        LinkConfig { bottleneck: Some(bottleneck), ..LinkConfig::delayed(5.ms()) }
+    }
+
+    #[test]
+    fn the_rate_is_exact_in_the_long_run_whatever_it_is() {
+        for rate in [64_000, 999_983, 3_000_000_017, 1_000_000_000_000] {
+            let mut link = Link::new(narrow(Bottleneck::new(rate)), Rng::new(7));
+            for _ in 0..1000 {
+                link.send(at(1.ms()), Packet::new(vec![0; 1000]));
+            }
+            let arrived: Vec<_> = std::iter::from_fn(|| link.receive_copy(Instant::NEVER)).collect();
+            let took = arrived.last().unwrap().0.since(at(6.ms())).as_nanos();
+            assert_eq!(took, 8_000_000 * 1_000_000_000 / u128::from(rate), "at {rate} bit/s");
+            assert_eq!(link.counters().overflowed, 0);
+        }
+        let mut link = Link::new(narrow(Bottleneck::new(0)), Rng::new(7));
+        link.send(at(1.ms()), Packet::new(vec![0; 1000]));
+        assert!(link.receive(at(7999.secs())).is_none());
+        assert!(link.receive(at(8001.secs())).is_some(), "a bit per second is the least");
+    }
+
+    #[test]
+    fn a_full_queue_drops_what_comes_and_what_waits_is_as_late_as_it_is_long() {
+        for (queue, longest) in
+            [(QueueLimit::Bytes(20_500), 20), (QueueLimit::Packets(7), 7), (QueueLimit::Bytes(0), 1)]
+        {
+            // 8 Mbit/s are a packet each millisecond; twice as many come.
+            let (arrived, link) =
+                load(narrow(Bottleneck { queue, ..Bottleneck::new(8_000_000) }), 500.us(), 1.secs());
+            let counters = link.counters();
+            assert_eq!(counters.sent, 2000);
+            assert_eq!(arrived.len() as u64, 1000 + longest);
+            assert_eq!((counters.overflowed, counters.gone()), (1000 - longest, 1000 - longest));
+            assert!(arrived.windows(2).all(|pair| pair[1].since(pair[0]) == 1.ms()));
+            assert!(counters.longest_wait > longest.ms() - 1.ms() && counters.longest_wait <= longest.ms());
+            assert!(counters.waited < counters.longest_wait * u32::try_from(arrived.len()).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_link_that_is_not_full_delays_nobody() {
+        let (arrived, link) = load(narrow(Bottleneck::new(8_000_000)), 1.ms(), 1.secs());
+        assert_eq!(link.counters().waited, Duration::ZERO);
+        for (n, due) in arrived.iter().enumerate() {
+            assert_eq!(*due, at((n as u64 + 1).ms() + 5.ms()));
+        }
+    }
+
+    #[test]
+    fn codel_keeps_the_wait_near_its_target() {
+        // Who does not react to drops is dropped ever more often, until the queue is short.
+        let config = |aqm| narrow(Bottleneck { aqm, ..Bottleneck::new(8_000_000) });
+        let late = |aqm| {
+            let (arrived, link) = load(config(aqm), 900.us(), 60.secs());
+            let half = arrived.len() / 2;
+            (arrived[half..].len(), link)
+        };
+        let (_, tail) = late(Aqm::None);
+        let (_, codel) = late(Aqm::CoDel(CoDel::default()));
+        assert_eq!((tail.counters().managed, codel.counters().overflowed), (0, 0));
+        assert!(tail.counters().overflowed > 0 && tail.counters().longest_wait > 900.ms());
+        assert!(codel.counters().managed > 100);
+        let mean = codel.counters().waited / u32::try_from(codel.counters().sent).unwrap();
+        assert!((2.ms()..60.ms()).contains(&mean), "{mean:?}");
+    }
+
+    #[test]
+    fn marks_come_instead_of_drops_and_only_for_who_understands_them() {
+        let mark = Aqm::Mark(QueueLimit::Packets(3));
+        for (ecn, aqm, marks) in
+            [(Ecn::Ect0, mark, 6), (Ecn::Ect1, mark, 6), (Ecn::NotEct, mark, 0), (Ecn::Ect0, Aqm::None, 0)]
+        {
+            let mut link = Link::new(narrow(Bottleneck { aqm, ..Bottleneck::new(8_000_000) }), Rng::new(7));
+            for _ in 0..11 {
+                assert_eq!(link.send(at(1.ms()), packet(ecn)), 1);
+            }
+            // One is being sent, four find no more than three before them, six find more.
+            assert_eq!(link.marked(), marks);
+            let seen = std::iter::from_fn(|| link.receive(at(1.secs())));
+            let marked = seen.filter(|packet| IpView::parse(&packet.bytes[..]).unwrap().ecn() == Ecn::Ce);
+            assert_eq!(marked.count() as u64, marks);
+        }
+    }
+
+    #[test]
+    fn the_dark_swallows_what_leaves_the_queue_in_it() {
+        let config = LinkConfig {
+            blackouts: Blackouts::Every { first: 100.ms(), period: 1.secs(), length: 50.ms() },
+            ..narrow(Bottleneck::new(8_000_000))
+        };
+        let (arrived, link) = load(config, 1.ms(), 10.secs());
+        assert_eq!((link.counters().blacked_out, arrived.len()), (500, 9500));
+        assert!(arrived.iter().all(|due| !(105..155).contains(&(due.as_millis() % 1000))));
+    }
+
+    #[test]
+    fn a_share_is_held_back_by_a_fixed_time() {
+        let config = LinkConfig {
+            reorder: 50_000,
+            reorder_by: 4.ms(),
+            reorder_least: 4.ms(),
+            ..LinkConfig::delayed(10.ms())
+        };
+        let mut link = Link::new(config, Rng::new(7));
+        let mut late = 0;
+        for n in 0..10_000u64 {
+            let now = at((n * 20).ms());
+            link.send(now, Packet::new(vec![0; 40]));
+            let took = link.receive_copy(now + 15.ms()).unwrap().0.since(now);
+            assert!(took == 10.ms() || took == 14.ms());
+            late += u64::from(took == 14.ms());
+        }
+        assert!((430..570).contains(&late), "{late} of 500");
+    }
+
+    #[test]
+    fn a_super_segment_is_what_it_is_on_a_wire() {
+        let addresses = [[192, 0, 2, 1], [192, 0, 2, 2]].map(std::net::IpAddr::from);
+        let tcp = carrick_wire::TcpHeader::default();
+        let text: Vec<u8> = (0..14_600u32).map(|n| (n % 251) as u8).collect();
+        let mut whole = Packet::tcp(addresses[0], addresses[1], 0, &tcp, &text);
+        whole.segment_size = std::num::NonZeroU16::new(1460);
+        // Ten segments of 1,500 bytes: one is being sent, four wait, five are dropped.
+        let queue = QueueLimit::Packets(4);
+        let bottleneck = Some(Bottleneck { queue, ..Bottleneck::new(12_000_000) });
+        let mut link = Link::new(LinkConfig { bottleneck, ..LinkConfig::default() }, Rng::new(7));
+        assert_eq!(link.send(at(0.ms()), whole.clone()), 5);
+        assert_eq!((link.counters().sent, link.counters().overflowed), (10, 5));
+        let got: Vec<_> = std::iter::from_fn(|| link.receive_copy(at(1.secs()))).collect();
+        for (n, (due, packet, _)) in got.iter().enumerate() {
+            assert_eq!(*due, at((n as u64 + 1).ms()));
+            assert_eq!(packet, &whole.cut()[n]);
+        }
+        // A path that is too narrow for one of them is too narrow for each, and says so each time.
+        let mtu = Some(PathMtu::told(1400));
+        let mut link = Link::new(LinkConfig { mtu, ..LinkConfig::default() }, Rng::new(7));
+        assert_eq!(link.send(at(0.ms()), whole.clone()), 0);
+        assert_eq!((link.counters().too_big, link.counters().gone()), (10, 10));
+        assert_eq!(std::iter::from_fn(|| link.take_answer()).count(), 10);
+        for _ in 0..1000 {
+            link.send(at(0.ms()), whole.clone());
+        }
+        assert_eq!(std::iter::from_fn(|| link.take_answer()).count(), MOST_ANSWERS);
+    }
+
+    #[test]
+    fn what_waits_counts_as_held_and_leaves_when_the_narrow_place_does() {
+        let mut config = LinkConfig { capacity: 10 * (1000 + OVERHEAD), ..narrow(Bottleneck::new(1000)) };
+        let mut link = Link::new(config.clone(), Rng::new(7));
+        let sent: u64 = (0..30).map(|_| link.send(at(1.ms()), Packet::new(vec![0; 1000]))).sum();
+        assert_eq!((sent, link.counters().dropped), (10, 20));
+        assert_eq!(link.queue(), QueueState { packets: 9, bytes: 9000 });
+        (config.bottleneck, config.capacity) = (None, 64 << 20);
+        link.set(config);
+        // The one that is being sent goes on for eight seconds, and nobody overtakes those behind it.
+        link.send(at(2.ms()), Packet::new(vec![1; 999]));
+        assert!(link.receive(at(8005.ms())).is_none());
+        let arrived: Vec<_> = std::iter::from_fn(|| link.receive(at(8006.ms()))).collect();
+        assert_eq!((arrived.len(), arrived[10].bytes.len()), (11, 999));
+        assert_eq!((link.queue(), link.held), (QueueState::default(), 0));
+    }
+
+    /// Whatever is asked for, each packet is accounted for, and time goes on.
+    #[test]
+    fn random_paths_lose_track_of_nothing() {
+        let mut rng = Rng::new(7);
+        let mut sums = LinkCounters::default();
+        for _ in 0..2000 {
+            let config = LinkConfig::random_path(&mut rng);
+            let mut link = Link::new(config, rng.fork());
+            let (mut now, mut arrived) = (at(Duration::ZERO), 0);
+            for _ in 0..rng.below(200) {
+                let mut bytes = packet(rng.pick(&[Ecn::NotEct, Ecn::Ect0])).bytes.to_vec();
+                bytes.resize(rng.size(20, 1500), 0);
+                link.send(now, Packet::new(bytes));
+                if rng.chance(500_000) {
+                    now = link
+                        .next_arrival()
+                        .filter(|_| rng.chance(500_000))
+                        .unwrap_or(now + rng.up_to(5.ms()));
+                }
+                while link.receive(now).is_some() {
+                    arrived += 1;
+                }
+            }
+            while let Some(next) = link.next_arrival() {
+                assert!(next > now);
+                now = next;
+                arrived += std::iter::from_fn(|| link.receive(now)).count() as u64;
+            }
+            let counters = link.counters();
+            assert_eq!(counters.sent + counters.duplicated, arrived + counters.gone(), "{counters:?}");
+            assert_eq!((link.held, link.queue()), (0, QueueState::default()));
+            sums.overflowed += counters.overflowed;
+            sums.managed += counters.managed;
+            sums.policed += counters.policed;
+            sums.blacked_out += counters.blacked_out;
+        }
+        let LinkCounters { overflowed, managed, policed, blacked_out, .. } = sums;
+        assert!([overflowed, managed, policed, blacked_out].iter().all(|count| *count > 0), "{sums:?}");
     }
 }

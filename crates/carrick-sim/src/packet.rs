@@ -68,8 +68,12 @@ impl Packet {
     /// (RFC 3168 §5).
     #[must_use]
     pub fn marked(&self) -> Option<Self> {
-        let capable = matches!(IpView::parse(&self.bytes[..]).ok()?.ecn(), Ecn::Ect0 | Ecn::Ect1);
-        if capable { self.with_ecn(Ecn::Ce) } else { None }
+        if self.is_ecn_capable() { self.with_ecn(Ecn::Ce) } else { None }
+    }
+
+    /// Whether a router may mark it.
+    pub(crate) fn is_ecn_capable(&self) -> bool {
+        IpView::parse(&self.bytes[..]).is_ok_and(|ip| matches!(ip.ecn(), Ecn::Ect0 | Ecn::Ect1))
     }
 
     /// The same packet with that ECN field, if it is a packet at all.

@@ -337,6 +337,9 @@ impl Pair {
             return 0;
         }
         let copies = self.links[side].send(now, packet.clone());
+        while let Some(answer) = self.links[side].take_answer() {
+            self.links[1 - side].send(now, answer);
+        }
         if copies == 0 && unreachable > 0 && self.rng.chance(unreachable) {
             self.tell(side, packet, Situation::Unreachable, |buf, to, offender| {
                 // Host, or address, unreachable.
@@ -553,7 +556,8 @@ impl Pair {
             let counters = host.endpoint().counters();
             counters.discarded(DiscardReason::NoMemory) + counters.discarded(DiscardReason::NoRoom) > 0
         };
-        self.links.iter().any(|link| link.lost() + link.corrupted() > 0) || self.hosts.iter().any(dropped)
+        self.links.iter().any(|link| link.counters().gone() + link.corrupted() > 0)
+            || self.hosts.iter().any(dropped)
     }
 
     fn check_end(&mut self) -> Result<(), Violation> {

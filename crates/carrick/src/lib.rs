@@ -150,7 +150,7 @@
 //! | `hyper` | `HttpConnector` for hyper-util's pooled client, and for TLS and gRPC clients around it |
 //! | `tonic` | `serve_with_incoming(TcpIncoming::from(listener))`; clients take the `HttpConnector` |
 //! | `smoltcp` | devices of smoltcp's, [both ways](device) |
-//! | `sim` | a [bad link](device::impaired) around any device |
+//! | `sim` | a [bad link](device::impaired) around any device: losses, delays, a rate with its queue, and what else paths do |
 //!
 //! The [guides](guide) take a task each: serving, dialling, moving a program, accepting for others, testing, tuning,
 //! finding out what is wrong.

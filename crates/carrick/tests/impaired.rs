@@ -6,7 +6,9 @@
 #[path = "driver/common.rs"]
 mod common;
 
-use carrick::device::impaired::{Impaired, LinkConfig, LinkControl, pair};
+use carrick::device::impaired::{
+    Blackouts, Bottleneck, Bursts, Impaired, LinkConfig, LinkControl, PathMtu, Policer, QueueLimit, pair,
+};
 use carrick::device::memory::{self, MemoryConfig};
 use carrick::device::{Capabilities, Collected, Device, Inbox, Meta, Packet};
 use carrick::{ConnectionConfig, DeviceStatus, EcnPolicy, Stack, TcpStream};
@@ -243,6 +245,96 @@ async fn packets_that_can_be_are_marked() {
     exchange(connect(server, client).await, 300_000).await;
     assert!(control.outward().marked > 10 && control.inward().marked > 10, "{control:?}");
     assert_eq!((control.outward().lost, control.inward().lost), (0, 0));
+}
+
+/// Timers come to the millisecond; what a rate does is exact all the same.
+#[tokio::test(start_paused = true)]
+async fn a_rate_is_exact_though_packets_come_in_heaps() {
+    for (rate, count) in [(1_000_000_000, 30_000), (20_000_000, 1000)] {
+        let queue = QueueLimit::Packets(count - 1);
+        let bottleneck = Some(Bottleneck { queue, ..Bottleneck::new(rate) });
+        let (left, right) = memory::pair(MemoryConfig::plain(1500));
+        let left = Impaired::new(left, &LinkConfig { bottleneck, ..LinkConfig::delayed(5 * MS) }, 1);
+        let began = Instant::now();
+        let mut received = Collected::default();
+        let nothing =
+            poll_fn(|cx| Poll::Ready(received.collect(|inbox| left.poll_recv(cx, inbox)).is_pending()));
+        assert!(nothing.await);
+        for n in 0..count + 10 {
+            let last = if n >= count { b"too many" } else { b"in turn." };
+            left.send(&Packet::new(&[7; 40], &[&[7; 1452], last], None)).unwrap();
+        }
+        assert_eq!(left.control().outward().overflowed, 10);
+        let mut seen = 0;
+        while seen < count {
+            poll_fn(|cx| received.collect(|inbox| right.poll_recv(cx, inbox))).await.unwrap();
+            for (frame, ..) in received.frames.drain(..) {
+                seen += 1;
+                assert!(frame.ends_with(b"in turn."));
+                let due = 5 * MS + Duration::from_nanos(seen as u64 * 12_000 * 1_000_000_000 / rate);
+                let late = began.elapsed().checked_sub(due).expect("it is never early");
+                assert!(late < MS, "packet {seen} is {late:?} late");
+            }
+        }
+    }
+}
+
+/// 30 MB each way over 100 Mbit/s and 20 ms, with a queue that takes all that may be under way.
+#[tokio::test(start_paused = true)]
+async fn streams_fill_a_bottleneck() {
+    const LEN: u64 = 30_000_000;
+    let bottleneck = Some(Bottleneck::new(100_000_000));
+    let (left, right) = pair(&LinkConfig { bottleneck, ..LinkConfig::delayed(10 * MS) }, 1);
+    let control = left.control();
+    let c = over(left, right).await;
+    let began = Instant::now();
+    both_ways(c.accepted, c.connected, LEN).await;
+    let share = LEN as f64 * 8.0 / 100e6 / began.elapsed().as_secs_f64();
+    assert!((0.9..1448.0 / 1500.0).contains(&share), "{share} of the rate");
+    for way in [control.outward(), control.inward()] {
+        assert!(way.gone() == 0 && way.longest_wait > 10 * MS && way.longest_wait < 100 * MS, "{way:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn routers_on_the_way_are_heard() {
+    let narrow = LinkConfig { mtu: Some(PathMtu::told(1300)), ..LinkConfig::delayed(10 * MS) };
+    let (left, right) = pair(&narrow, 1);
+    let control = left.control();
+    let c = over(left, right).await;
+    let (server, client) = (c.server.clone(), c.client.clone());
+    let began = Instant::now();
+    exchange(c, 300_000).await;
+    assert!(began.elapsed() < 2 * Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(control.outward().too_big > 0 && control.inward().too_big > 0);
+    for stack in [server, client] {
+        assert!(stack.counters().endpoint.discarded_by_endpoint() == 0, "{:?}", stack.counters());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tunnels_and_policers_cost_time_and_no_bytes() {
+    for link in [
+        LinkConfig {
+            blackouts: Blackouts::Every { first: 200 * MS, period: 3000 * MS, length: 500 * MS },
+            bottleneck: Some(Bottleneck::new(5_000_000)),
+            ..LinkConfig::delayed(10 * MS)
+        },
+        LinkConfig {
+            policer: Some(Policer { rate: 5_000_000, burst: 30_000 }),
+            ..LinkConfig::delayed(10 * MS)
+        },
+        LinkConfig { bursts: Some(Bursts::new(20_000, 5)), ..LinkConfig::delayed(10 * MS) },
+    ] {
+        let (left, right) = pair(&link, 1);
+        let control = left.control();
+        exchange(over(left, right).await, 1_000_000).await;
+        for way in [control.outward(), control.inward()] {
+            assert_eq!(way.blacked_out > 0, link.blackouts != Blackouts::Never, "{way:?}");
+            assert_eq!(way.policed > 0, link.policer.is_some(), "{way:?}");
+            assert_eq!(way.lost > 0, link.bursts.is_some(), "{way:?}");
+        }
+    }
 }
 
 /// A device that can be stopped and ended.

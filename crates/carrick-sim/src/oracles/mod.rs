@@ -68,6 +68,8 @@ impl fmt::Display for Violation {
     }
 }
 
+impl std::error::Error for Violation {}
+
 /// Who sent a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Sender {

@@ -1,5 +1,5 @@
-//! A bad link around any device (feature `sim`): it delays, loses, repeats, reorders, corrupts and marks packets, each
-//! way by a [`LinkConfig`] of its own, as a seed says.
+//! A bad link around any device (feature `sim`): it delays, loses, repeats, reorders, corrupts and marks packets, and has a
+//! rate, a queue, a policer, an MTU and dark times of its own, each way by a [`LinkConfig`], as a seed says.
 //!
 //! In front of a TUN, with the kernel behind it, it makes a real path bad in real time. In memory, on tokio's paused
 //! clock and a current-thread runtime, it makes a test of a protocol over real TCP that is over in milliseconds and the
@@ -62,7 +62,34 @@
 //!
 //! tokio's timers have a resolution of a millisecond, and a paused clock moves in whole ones: no packet arrives early,
 //! none then a whole millisecond late, and those due within the same millisecond come together, in order. The stack is
-//! told when a packet was due, so that it takes those that come together for as far apart as they were.
+//! told when a packet was due, so that it takes those that come together for as far apart as they were. So the rate of a
+//! [`Bottleneck`] is exact, though packets come in one heap each millisecond, and its queue is as long as it would be.
+//!
+//! # A real path
+//!
+//! A DSL line, with the kernel (behind a TUN) or another stack on the far side of it:
+//!
+//! ```
+//! use carrick::device::impaired::{Aqm, Bottleneck, CoDel, LinkConfig, PathMtu, QueueLimit, pair};
+//! use std::time::Duration;
+//!
+//! let line = |rate| LinkConfig {
+//!     bottleneck: Some(Bottleneck {
+//!         queue: QueueLimit::Packets(200),
+//!         aqm: Aqm::CoDel(CoDel::default()),
+//!         ..Bottleneck::new(rate)
+//!     }),
+//!     mtu: Some(PathMtu::told(1492)),
+//!     ..LinkConfig::delayed(Duration::from_millis(15))
+//! };
+//! let (device, _other) = pair(&LinkConfig::default(), 7);
+//! let link = device.control();
+//! link.set_outward(line(10_000_000));
+//! link.set_inward(line(50_000_000));
+//! ```
+//!
+//! What a [`PathMtu`]'s router has to say goes back over the other direction's link. A kernel that checks where packets come
+//! from believes it only if it would reach the router's address through the same interface.
 //!
 //! # What does not fit
 //!
@@ -93,7 +120,9 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep_until};
 
-pub use carrick_sim::{LinkConfig, LinkCounters};
+pub use carrick_sim::{
+    Aqm, Blackouts, Bottleneck, Bursts, CoDel, LinkConfig, LinkCounters, PathMtu, Policer, QueueLimit, Router,
+};
 
 /// A device behind a bad link.
 ///
@@ -405,7 +434,7 @@ impl Device for Impaired {
         }
         let mut whole = BytesMut::new();
         packet.copy_to(&mut whole);
-        self.ways.outward.push(self.ways.now(), Carried::new(whole));
+        self.ways.send_outward(self.ways.now(), Carried::new(whole));
         Ok(())
     }
 
@@ -437,6 +466,18 @@ struct Ways {
 impl Ways {
     fn now(&self) -> Instant {
         self.instant(tokio::time::Instant::now())
+    }
+
+    fn send_outward(&self, now: Instant, packet: Carried) {
+        for answer in self.outward.push(now, packet) {
+            self.inward.push(now, answer);
+        }
+    }
+
+    fn send_inward(&self, now: Instant, packet: Carried) {
+        for answer in self.inward.push(now, packet) {
+            self.outward.push(now, answer);
+        }
     }
 
     fn instant(&self, at: tokio::time::Instant) -> Instant {
@@ -481,19 +522,22 @@ impl Way {
         Self { state: Mutex::new(state) }
     }
 
-    fn push(&self, now: Instant, packet: Carried) {
-        let taker = {
-            let mut state = self.state.lock();
-            if state.ended || state.abandoned {
-                return;
-            }
-            let before = state.link.next_arrival();
-            state.link.send(now, packet);
-            if state.link.next_arrival() == before { None } else { state.taker.take() }
-        };
+    /// A packet sets out; what a router says to its sender, for the other way. To that nobody says anything.
+    fn push(&self, now: Instant, packet: Carried) -> Vec<Carried> {
+        let mut state = self.state.lock();
+        if state.ended || state.abandoned {
+            return Vec::new();
+        }
+        let before = state.link.next_arrival();
+        state.link.send(now, packet);
+        let answers = std::iter::from_fn(|| state.link.take_answer()).collect();
+        let sooner = state.link.next_arrival().is_some_and(|next| before.is_none_or(|before| next < before));
+        let taker = if sooner { state.taker.take() } else { None };
+        drop(state);
         if let Some(taker) = taker {
             taker.wake();
         }
+        answers
     }
 
     fn note_refused(&self) {
@@ -502,16 +546,13 @@ impl Way {
 
     fn next(&self, now: Instant, waker: &Waker) -> Next {
         let mut state = self.state.lock();
-        let due = match state.link.next_arrival() {
-            Some(due) if due <= now => {
-                if let Some(packet) = state.link.receive(now) {
-                    return Next::Arrived(due, packet);
-                }
-                Some(due)
-            }
-            None if state.ended => return Next::Ended,
-            due => due,
-        };
+        if let Some((due, packet)) = state.link.receive_due(now) {
+            return Next::Arrived(due, packet);
+        }
+        let due = state.link.next_arrival();
+        if due.is_none() && state.ended {
+            return Next::Ended;
+        }
         let old = state.leave(waker);
         drop(state);
         drop(old);
@@ -584,5 +625,33 @@ impl Timer {
             sleep.as_mut().reset(at);
         }
         sleep.as_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carrick_sim::{Span, at};
+
+    /// Seen: a packet was said to have arrived when its turn had come to be sent, if the one before it had been lost.
+    #[test]
+    fn a_packet_arrives_when_its_last_bit_does() {
+        let config = LinkConfig {
+            bottleneck: Some(Bottleneck::new(8_000_000)),
+            blackouts: Blackouts::At(vec![1500.us()..2500.us()]),
+            ..LinkConfig::default()
+        };
+        let way = Way::new(Link::new(config, Rng::new(1)));
+        for _ in 0..3 {
+            way.push(Instant::ZERO, Carried::new(vec![7; 1000]));
+        }
+        let arrived = |now| match way.next(at(now), Waker::noop()) {
+            Next::Arrived(due, _) => Some(due),
+            _ => None,
+        };
+        assert_eq!(arrived(1200.us()), Some(at(1.ms())));
+        assert_eq!(arrived(1200.us()), None);
+        assert_eq!(arrived(3500.us()), Some(at(3.ms())), "the second went in the dark");
+        assert_eq!(arrived(3500.us()), None);
     }
 }

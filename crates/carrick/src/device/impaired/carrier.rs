@@ -131,7 +131,7 @@ struct Entry<'a> {
 impl Sink for Entry<'_> {
     fn borrowed(&mut self, frame: &[u8], meta: Meta) -> ControlFlow<()> {
         let at = meta.received_at.map_or(self.now, |at| self.ways.instant(at));
-        unpacked(frame, &meta, |packet| self.ways.inward.push(at, Carried::new(packet)));
+        unpacked(frame, &meta, |packet| self.ways.send_inward(at, Carried::new(packet)));
         self.left = self.left.saturating_sub(1);
         if self.left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
