@@ -2,9 +2,9 @@
 
 use super::timers::Timer;
 use super::{Connection, State};
-use crate::connection::handshake::ts_clock;
+use crate::send::Ack;
 use crate::{Cx, DiscardReason, Event, Outcome, Segment};
-use carrick_wire::TcpFlags;
+use carrick_wire::{SackBlocks, TcpFlags};
 
 impl Connection {
     pub(super) fn fifth_ack(&mut self, cx: &Cx, segment: &Segment<'_>) -> Result<(), Outcome> {
@@ -49,9 +49,9 @@ impl Connection {
             && snd.outstanding();
         let mut fin_acked = false;
         let ece = segment.has(TcpFlags::ECE);
-        // While text is sent again: of what has not been, only the first copy can have arrived.
-        let beyond = segment.ack.after(snd.next);
+        let beyond = snd.covers_lost(segment.ack);
         let mut restart = ece && snd.on_echo(segment.ack, cx.now, smss);
+        let unsent = snd.has_unsent(self.to_send.len());
         if advanced {
             let queued = self.to_send.len();
             let acked = segment.ack.distance_from(snd.una) as usize;
@@ -60,13 +60,22 @@ impl Connection {
             snd.fin_done |= fin_acked;
             self.to_send.advance(acked.min(queued));
             self.urgent = self.urgent.saturating_sub(u32::try_from(acked).unwrap_or(u32::MAX));
-            let echo = segment.options.timestamps.filter(|_| open.rcv.ts_recent.is_some());
-            let ts_now = ts_clock(cx.now, self.link.ts_offset);
-            let echoed = echo.and_then(|ts| snd.echoed(ts_now, ts.ecr));
-            restart |= snd.on_ack(segment.ack, cx.now, echoed, smss, ece);
             self.soft_error = None;
             self.moved = cx.now;
         }
+        let blind = fault!(self.config, NoFastRetransmit);
+        let echo = segment.options.timestamps.filter(|_| open.rcv.ts_recent.is_some());
+        restart |= snd.on_ack(&Ack {
+            seq: segment.ack,
+            now: cx.now,
+            smss,
+            echo: echo.map(|timestamps| timestamps.ecr),
+            ts_offset: self.link.ts_offset,
+            blocks: if snd.sack && !blind { segment.options.sack } else { SackBlocks::default() },
+            repeats: repeats && !blind,
+            ece,
+            unsent,
+        });
         let was_open = snd.wnd > 0;
         if fault!(self.config, StaleWindowTaken) {
             snd.set_window(segment.seq, segment.ack, window);
@@ -76,14 +85,6 @@ impl Connection {
         if was_open != (snd.wnd > 0) {
             // Waiting for a window is another thing than waiting for it to be worth using.
             self.timers.stop(Timer::Persist);
-        }
-        // With SACK, an ACK that says nothing new repeats nothing (RFC 6675 §2).
-        let duplicate = match open.rcv.sack {
-            true => !segment.options.sack.is_empty() && snd.note_sacked(segment.options.sack) > 0,
-            false => repeats,
-        };
-        if duplicate && !fault!(self.config, NoFastRetransmit) {
-            snd.on_duplicate(cx.now, smss);
         }
         if snd.wnd == 0 {
             // The peer lives and keeps its window closed: that may last (MUST-37).

@@ -540,7 +540,11 @@ impl Connection {
     /// ```
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.earliest()
+        let early = match &self.state {
+            State::Open(open) => open.snd.early_deadline(),
+            _ => None,
+        };
+        early.into_iter().chain(self.timers.earliest()).min()
     }
 
     /// Bytes of heap memory that its queues hold: whole chunks, whole pinned frames, ranges, and what it knows of

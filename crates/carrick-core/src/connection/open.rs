@@ -50,11 +50,12 @@ impl Connection {
             Sender::new(opening.iss, self.config.limit_segment(peer.mss.get()), snd_scale, &self.config);
         // Who has sent a SYN without asking may have to echo marks, and must not ask for any (RFC 3168 §6.1.1).
         snd.ecn.on = peer.ecn && (opening.passive || handshake::asks_for_ecn(&self.config, opening.retries));
+        snd.sack = peer.sack;
         snd.rtt = opening.rtt;
         snd.born = handshake::ts_clock(opening.sent_at.unwrap_or(now), self.link.ts_offset);
         // Karn's rule (RFC 6298 §3).
         if let (false, Some(sent_at)) = (opening.again, opening.sent_at) {
-            snd.rtt.sample(now.since(sent_at), 1);
+            snd.rtt.sample(now.since(sent_at), 1, now);
         }
         snd.rtt.on_established(opening.retries > 0);
 
@@ -65,6 +66,9 @@ impl Connection {
         let mut open = Open { phase, snd, rcv, remote_timeout: None, timeout_due };
         let segment_size = u32::from(open.segment_size(self.tuple.local, self.path.mtu, 0));
         open.snd.congestion.get_mut().on_start(segment_size);
+        if opening.retries > 1 {
+            open.snd.congestion.get_mut().on_handshake_loss();
+        }
         self.moved = now;
         self.state = State::Open(open.into());
         self.note(Event::Connected);

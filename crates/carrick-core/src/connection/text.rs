@@ -98,12 +98,19 @@ impl Connection {
         }
     }
 
+    /// What it may still cost to remember how the text that there is, and `more`, was sent.
+    fn recovery_room(&self, more: usize) -> usize {
+        let State::Open(open) = &self.state else { return 0 };
+        let mss = open.segment_size(self.tuple.local, self.path.mtu, 0);
+        open.snd.most_memory(self.to_send.len().saturating_add(more), mss.into())
+    }
+
     /// How many of `len` bytes there is room for. Whoever gets less than all is told when there is more.
     fn take_room(&mut self, cx: &Cx, len: usize) -> usize {
         let wanted = len.min(self.send_room());
         // The reserve is for text that arrives: were it spent on writing, two hosts full of text for each other
         // could not take any of it.
-        let taken = self.to_send.fits(wanted, cx.memory.room);
+        let taken = self.to_send.fits(wanted, cx.memory.room.saturating_sub(self.recovery_room(wanted)));
         if taken < wanted {
             // Perhaps no acknowledgment will ever tell that others have given memory back.
             self.timers.set(timers::Timer::Room, cx.now + ROOM_RETRY);

@@ -92,6 +92,7 @@ impl Timers {
 impl Connection {
     /// Does what is due, once for each timer, however late it is.
     pub(super) fn timers_expire(&mut self, cx: &Cx) {
+        self.early_timeout(cx);
         for timer in Timer::ALL {
             let deadline = self.timers.get(timer);
             if deadline > cx.now || deadline == Instant::NEVER {
@@ -112,6 +113,20 @@ impl Connection {
         }
     }
 
+    /// What comes before the retransmission timer (RFC 8985 §6.2, §7.2).
+    fn early_timeout(&mut self, cx: &Cx) {
+        let queued = self.to_send.len();
+        let State::Open(open) = &mut self.state else { return };
+        if open.snd.early_deadline().is_none_or(|at| at > cx.now) {
+            return;
+        }
+        let smss = open.segment_size(self.tuple.local, self.path.mtu, 0);
+        let unsent = open.snd.has_unsent(queued);
+        if open.snd.on_early(cx.now, smss.into(), unsent) {
+            self.timers.restart_retransmission();
+        }
+    }
+
     fn retransmission_timeout(&mut self, cx: &Cx) {
         let (retries, limit) = match &mut self.state {
             State::SynSent(opening) | State::SynReceived(opening, _) => {
@@ -127,9 +142,10 @@ impl Connection {
                 if open.snd.release() {
                     return;
                 }
-                open.snd.on_timeout(cx.now);
+                let smss = open.segment_size(self.tuple.local, self.path.mtu, 0);
+                open.snd.on_timeout(cx.now, smss.into());
                 if fault!(self.config, NoBackoff) {
-                    open.snd.rtt.sample(open.snd.rtt.srtt().unwrap_or_default(), 1);
+                    open.snd.rtt.sample(open.snd.rtt.srtt().unwrap_or_default(), 1, cx.now);
                 }
                 (open.snd.retries, self.config.retries)
             }
@@ -246,7 +262,7 @@ impl Connection {
                 } else if corked {
                     self.timers.start(Timer::Persist, now + CORK);
                     self.timers.stop(Timer::Retransmit);
-                } else if snd.wnd > 0 && snd.sendable(&self.terms(), segment_size()).is_some() {
+                } else if snd.wnd > 0 && snd.sendable(&self.terms(), segment_size(), now).is_some() {
                     self.timers.start(Timer::Retransmit, now + rto);
                     self.timers.stop(Timer::Persist);
                 } else if (snd.outstanding() || snd.pending(queued)) && !fault!(self.config, NoPersist) {
@@ -270,6 +286,14 @@ impl Connection {
                 }
             }
             State::TimeWait(_) | State::Closed(_) => {}
+        }
+        let terms = self.terms();
+        if let State::Open(open) = &mut self.state {
+            let rto_at = self.timers.get(Timer::Retransmit);
+            if open.snd.has_recovery() {
+                let smss = open.segment_size(self.tuple.local, self.path.mtu, 0);
+                open.snd.arm_early(&terms, smss.into(), now, rto_at);
+            }
         }
         if let Some(latest) = latest {
             self.timers.bound(Timer::Retransmit, latest);

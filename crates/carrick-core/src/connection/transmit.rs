@@ -184,7 +184,7 @@ impl Connection {
 
         let terms = self.terms();
         let worth = if fault!(self.config, SillySender) { 1 } else { mss };
-        let sendable = self.within_path(snd.sendable(&terms, u32::from(worth)), mss);
+        let sendable = self.within_path(snd.sendable(&terms, u32::from(worth), cx.now), mss);
         let sendable = sendable.filter(|_| !duplicate).and_then(|mut sendable| {
             let fixed: usize = if self.tuple.local.is_ipv4() { 40 } else { 60 };
             let headers = fixed.saturating_add(options.encoded_len());

@@ -4,6 +4,7 @@
 //! The timeout stays within the configured floor and ceiling, and stays backed off until a new sample
 //! comes (§5). With timestamps there are many samples in a round trip, and each weighs less (RFC 7323 §4.2).
 
+use crate::Instant;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
@@ -15,6 +16,8 @@ const INITIAL_RTO: Duration = Duration::from_secs(1);
 const RTO_AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
 /// The least that the ceiling may be (§2.5).
 const LEAST_CEILING: Duration = Duration::from_secs(60);
+/// For so long the least round trip is believed, in milliseconds: five minutes, as in Linux.
+const LEAST_HOLDS: u32 = 300_000;
 /// After so many timeouts in a row the next sample is the first of another path (§5).
 const FORGET_AFTER: u8 = 4;
 
@@ -27,20 +30,23 @@ pub(crate) struct Rtt {
     rto: u32,
     min_rto: u32,
     max_rto: u32,
-    /// The least sample; a statistic.
+    /// The least sample of the last minutes (RFC 8985 §6.2), and when it was taken, in milliseconds modulo 2^32.
     least: u32,
+    least_at: u32,
     /// How often the timeout has been doubled since the last sample or progress.
     backoff: u8,
+    /// A timeout was none: what was known before it counts as much as the next sample (RFC 4015 §3.1).
+    doubted: bool,
 }
 
 impl Hash for Rtt {
     /// Where floor and ceiling are one, no measurement changes the timeout: all such situations are one.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { srtt, rttvar, rto, min_rto, max_rto, least: _, backoff } = *self;
+        let Self { srtt, rttvar, rto, min_rto, max_rto, least, least_at: _, backoff, doubted } = *self;
         if min_rto == max_rto {
             max_rto.hash(state);
         } else {
-            (srtt, rttvar, rto, min_rto, max_rto, backoff).hash(state);
+            (srtt, rttvar, rto, min_rto, max_rto, least, backoff, doubted).hash(state);
         }
     }
 }
@@ -57,7 +63,17 @@ impl Rtt {
     pub(crate) fn new(min_rto: Duration, max_rto: Duration) -> Self {
         let max_rto = micros(max_rto).max(micros(LEAST_CEILING));
         let min_rto = micros(min_rto).clamp(micros(GRANULARITY), max_rto);
-        Self { srtt: 0, rttvar: 0, rto: micros(INITIAL_RTO), min_rto, max_rto, least: u32::MAX, backoff: 0 }
+        Self {
+            srtt: 0,
+            rttvar: 0,
+            rto: micros(INITIAL_RTO),
+            min_rto,
+            max_rto,
+            least: u32::MAX,
+            least_at: 0,
+            backoff: 0,
+            doubted: false,
+        }
     }
 
     /// SRTT, once known.
@@ -92,11 +108,16 @@ impl Rtt {
     }
 
     /// A trusted measurement (§2.2, §2.3), one of about `per_round_trip` (RFC 7323, appendix G); ends the back-off.
-    pub(crate) fn sample(&mut self, rtt: Duration, per_round_trip: u32) {
+    pub(crate) fn sample(&mut self, rtt: Duration, per_round_trip: u32, now: Instant) {
         // A peer that holds on for days must not overflow the arithmetic; beyond the ceiling all is one.
         let rtt = micros(rtt).clamp(1, self.max_rto);
-        self.least = self.least.min(rtt);
-        if self.srtt == 0 || self.backoff >= FORGET_AFTER {
+        let millis = crate::connection::handshake::ts_clock(now, 0);
+        if rtt <= self.least || millis.wrapping_sub(self.least_at) > LEAST_HOLDS {
+            (self.least, self.least_at) = (rtt, millis);
+        }
+        if core::mem::take(&mut self.doubted) && self.srtt > 0 {
+            (self.srtt, self.rttvar) = (self.srtt.max(rtt), self.rttvar.max(rtt / 2));
+        } else if self.srtt == 0 || self.backoff >= FORGET_AFTER {
             (self.srtt, self.rttvar) = (rtt, rtt / 2);
         } else {
             let weigh = |old: u32, new: u32, one_in: u64| {
@@ -109,6 +130,14 @@ impl Rtt {
         }
         self.rto = self.srtt.saturating_add(self.rttvar.saturating_mul(4).max(micros(GRANULARITY)));
         self.backoff = 0;
+    }
+
+    /// The timer expired although nothing was lost (RFC 4015 §3.1).
+    pub(crate) fn on_spurious_timeout(&mut self) {
+        self.backoff = 0;
+        self.srtt =
+            if self.srtt > 0 { self.srtt.saturating_add(micros(GRANULARITY).saturating_mul(2)) } else { 0 };
+        self.doubted = true;
     }
 
     /// The timer expired (§5.5): twice the timeout, up to the ceiling.
@@ -145,9 +174,9 @@ mod tests {
     fn rto_2_first_sample_and_rto_3_later_ones() {
         let mut rtt = rtt();
         assert_eq!(rtt.srtt(), None);
-        rtt.sample(ms(400), 1);
+        rtt.sample(ms(400), 1, Instant::ZERO);
         assert_eq!((rtt.srtt(), rtt.rttvar, rtt.rto()), (Some(ms(400)), 200_000, ms(1200)));
-        rtt.sample(ms(800), 1);
+        rtt.sample(ms(800), 1, Instant::ZERO);
         assert_eq!((rtt.srtt, rtt.rttvar, rtt.rto()), (450_000, 250_000, ms(1450)));
         carrick_covers::covers!("RTO-2", "RTO-3");
     }
@@ -168,7 +197,7 @@ mod tests {
     fn rto_4_the_variance_term_never_falls_below_the_granularity() {
         let mut rtt = rtt();
         for _ in 0..1000 {
-            rtt.sample(Duration::from_secs(2), 1);
+            rtt.sample(Duration::from_secs(2), 1, Instant::ZERO);
         }
         assert_eq!(rtt.rto(), Duration::from_secs(2) + GRANULARITY);
         carrick_covers::covers!("RTO-4");
@@ -186,10 +215,10 @@ mod tests {
     #[test]
     fn rto_19_stays_backed_off_until_a_sample() {
         let mut rtt = rtt();
-        rtt.sample(ms(400), 1);
+        rtt.sample(ms(400), 1, Instant::ZERO);
         rtt.back_off();
         assert_eq!(rtt.rto(), ms(2400));
-        rtt.sample(ms(400), 1);
+        rtt.sample(ms(400), 1, Instant::ZERO);
         assert_eq!(rtt.rto(), ms(400 + 4 * 150));
         carrick_covers::covers!("RTO-19");
     }
@@ -201,16 +230,16 @@ mod tests {
             rtt.back_off();
         }
         assert_eq!(rtt.rto(), Duration::from_secs(120));
-        rtt.sample(Duration::MAX, 1);
+        rtt.sample(Duration::MAX, 1, Instant::ZERO);
         assert_eq!(rtt.rto(), Duration::from_secs(120));
     }
 
     #[test]
     fn rto_10_many_samples_per_round_trip_weigh_less() {
         let mut rtt = rtt();
-        rtt.sample(ms(400), 1);
+        rtt.sample(ms(400), 1, Instant::ZERO);
         // A flight of 20 segments: ten samples in a round trip, alpha 1/80, beta 1/40.
-        rtt.sample(ms(800), 10);
+        rtt.sample(ms(800), 10, Instant::ZERO);
         assert_eq!((rtt.srtt, rtt.rttvar), (405_000, (200_000 * 39 + 400_000) / 40));
         carrick_covers::covers!("RTO-10");
     }
@@ -229,11 +258,11 @@ mod tests {
     fn rto_20_after_four_timeouts_the_next_sample_is_a_first_one() {
         for (timeouts, rttvar) in [(3, 150_000), (4, 200_000)] {
             let mut rtt = rtt();
-            rtt.sample(ms(400), 1);
+            rtt.sample(ms(400), 1, Instant::ZERO);
             for _ in 0..timeouts {
                 rtt.back_off();
             }
-            rtt.sample(ms(400), 1);
+            rtt.sample(ms(400), 1, Instant::ZERO);
             assert_eq!((rtt.srtt, rtt.rttvar), (400_000, rttvar));
         }
         carrick_covers::covers!("RTO-20");

@@ -1,30 +1,33 @@
 //! The sending half of an open connection: SND.UNA, SND.NXT, the peer's window; what may go out now is in
-//! `sendable`.
+//! `sendable`, what acknowledgments say in `acked`, how fast it goes in `pace`.
 //!
 //! RFC 9293 §3.4, §3.8.6 (window and probes), RFC 6298 §5, RFC 5961 §5.
 //!
 //! ```text
-//!            SND.UNA        next          SND.NXT          UNA+WND
-//!   ───────────┼──────────────┼──────────────┼────────────────┼───────
-//!   acknowledged   sent again     to be sent      usable          not yet
-//!                                 again
+//!            SND.UNA                      SND.NXT          UNA+WND
+//!   ───────────┼────────────────────────────┼────────────────┼───────
+//!   acknowledged   in flight, arrived, lost      usable          not yet
 //! ```
 //!
-//! `nxt` is the highest number ever sent plus one, also while older data is sent again; `next` is where
-//! sending goes on. The send queue starts at `una` and holds every byte until it is acknowledged
-//! cumulatively, so a number carries the same byte each time. The FIN's number is the end of the queue.
+//! `nxt` is the highest number ever sent plus one, also while older data is sent again; what has become of the numbers
+//! below is written on the board of `recovery`. The send queue starts at `una` and holds every byte until it is
+//! acknowledged cumulatively, so a number carries the same byte each time. The FIN's number is the end of the queue.
 //!
-//! Invariant: una <= next <= nxt, una <= small <= nxt.
+//! Invariant: una <= nxt, una <= small <= nxt; with una < nxt there is a `recovery`, whose board says the same.
 
+mod acked;
+mod pace;
 mod sendable;
 
-use crate::congestion::{Acked, Congestion};
+use crate::congestion::Congestion;
 use crate::ecn::Response;
-use crate::recovery::fast::{Advance, FastRecovery};
 use crate::recovery::rtt::Rtt;
+use crate::recovery::{Episode, Frto, Kind, Probe, Recovery, Reordering};
 use crate::{ConnectionConfig, Instant, RecoveryState};
+pub(crate) use acked::Ack;
 use alloc::boxed::Box;
-use carrick_wire::{SackBlocks, SeqNum, Window, WindowScale};
+use carrick_wire::{SeqNum, Window, WindowScale};
+use core::hash::Hash;
 use core::time::Duration;
 pub(crate) use sendable::{Sendable, Terms};
 
@@ -38,7 +41,6 @@ pub(crate) struct Sender {
     pub(crate) iss: SeqNum,
     pub(crate) una: SeqNum,
     pub(crate) nxt: SeqNum,
-    pub(crate) next: SeqNum,
     /// SND.WND, SND.WL1, SND.WL2 and MAX.SND.WND.
     pub(crate) wnd: u32,
     wl1: SeqNum,
@@ -58,11 +60,13 @@ pub(crate) struct Sender {
     pub(crate) probes: u8,
     pub(crate) rtt: Rtt,
     pub(crate) congestion: Congestion,
-    /// What duplicate acknowledgments tell, while they tell something.
-    fast: Option<Box<FastRecovery>>,
-    /// A segment being timed (RFC 6298 §3): the number that acknowledges it, and when it left; never, if there is none.
-    timed: SeqNum,
-    timed_at: Instant,
+    /// What became of what was sent, while that matters.
+    recovery: Option<Box<Recovery>>,
+    reordering: Reordering,
+    /// Bytes delivered when there was no `recovery` last.
+    delivered: u64,
+    /// Whether SACK was agreed on.
+    pub(crate) sack: bool,
     /// The end of the last segment that was not full; SND.UNA, once that is acknowledged.
     small: SeqNum,
     pub(crate) ecn: Response,
@@ -95,7 +99,6 @@ impl Sender {
             iss,
             una,
             nxt: una,
-            next: una,
             wnd: 0,
             wl1: SeqNum::new(0),
             wl2: una,
@@ -108,9 +111,10 @@ impl Sender {
             probes: 0,
             rtt: Rtt::new(config.min_rto, config.max_rto),
             congestion: Congestion::new(config.congestion.as_deref()),
-            fast: None,
-            timed: una,
-            timed_at: Instant::NEVER,
+            recovery: None,
+            reordering: Reordering::new(),
+            delivered: 0,
+            sack: false,
             small: una,
             ecn: Response::new(iss),
             born: 0,
@@ -143,35 +147,61 @@ impl Sender {
         self.una != self.nxt
     }
 
+    /// Whether what was sent still matters.
+    pub(crate) const fn has_recovery(&self) -> bool {
+        self.recovery.is_some()
+    }
+
     /// Bytes believed to be in flight.
     pub(crate) fn in_flight(&self) -> u32 {
-        self.next.distance_from(self.una)
+        self.recovery.as_ref().map_or(0, |recovery| recovery.pipe())
+    }
+
+    /// Bytes that are lost and to be sent again.
+    pub(crate) fn lost(&self) -> u32 {
+        self.recovery.as_ref().map_or(0, |recovery| recovery.board.lost())
+    }
+
+    /// Whether an acknowledgment of `ack` covers what was thought lost and has not been sent again: of that only the
+    /// first copy can have arrived.
+    pub(crate) fn covers_lost(&self, ack: SeqNum) -> bool {
+        let first = self.recovery.as_ref().and_then(|recovery| {
+            let (start, _) = recovery.board.first_lost()?;
+            u32::try_from(start.saturating_sub(recovery.board.una)).ok()
+        });
+        first.is_some_and(|offset| ack.after(self.una + offset))
     }
 
     /// Whether there is anything, text or FIN, that has not been sent, or is to be sent again.
     pub(crate) fn pending(&self, queued: usize) -> bool {
+        self.lost() > 0 || self.has_unsent(queued)
+    }
+
+    pub(crate) fn has_unsent(&self, queued: usize) -> bool {
         let end = self.fin_seq(queued) + u32::from(self.fin && !self.fin_done);
-        self.next.before(end)
+        self.nxt.before(end)
     }
 
     /// Whether all that is left to be sent does not fill a segment, and may wait for more.
     pub(crate) fn only_partial(&self, queued: usize, mss: u32) -> bool {
-        let may_wait = !self.fin && self.forced == Forced::Nothing;
-        may_wait && self.pending(queued) && self.fin_seq(queued).distance_from(self.next) < mss
+        let may_wait = !self.fin && self.forced == Forced::Nothing && self.lost() == 0;
+        may_wait && self.has_unsent(queued) && self.fin_seq(queued).distance_from(self.nxt) < mss
     }
 
     /// Bytes beyond SND.UNA that the peer has said to have (RFC 2018).
     pub(crate) fn sacked(&self) -> u32 {
-        self.fast.as_ref().map_or(0, |fast| fast.sacked())
+        self.recovery.as_ref().map_or(0, |recovery| recovery.board.sacked())
     }
 
     /// What is being repaired.
     pub(crate) fn recovery(&self) -> RecoveryState {
-        match &self.fast {
+        let Some(recovery) = &self.recovery else { return RecoveryState::Open };
+        match recovery.episode {
             _ if self.retries > 0 && self.wnd > 0 => RecoveryState::Loss,
-            Some(fast) if fast.recovering() => RecoveryState::Recovery,
+            Some(Episode { kind: Kind::Timeout(_), .. }) => RecoveryState::Loss,
+            Some(Episode { kind: Kind::Loss, .. }) => RecoveryState::Recovery,
             _ if self.ecn.is_reducing(self.una) => RecoveryState::Reduced,
-            Some(fast) if fast.suspects() => RecoveryState::Disorder,
+            _ if recovery.duplicates > 0 || recovery.board.sacked() > 0 => RecoveryState::Disorder,
             _ => RecoveryState::Open,
         }
     }
@@ -186,36 +216,49 @@ impl Sender {
     /// A segment has left, or several of `mss` bytes each. True if it was what stands first, sent again: the
     /// retransmission timer then counts from here (RFC 6298 §5), but for recovery's own rule (RFC 6582 §4).
     pub(crate) fn on_sent(&mut self, sent: Sendable, mss: u32, now: Instant) -> bool {
-        let len = u32::try_from(sent.len).unwrap_or(0);
-        let end = sent.seq + len + u32::from(sent.fin);
+        let len = u32::try_from(sent.len).unwrap_or(0).saturating_add(sent.fin.into());
+        let end = sent.seq + len;
         if end == sent.seq {
             return false;
         }
         self.forced = Forced::Nothing;
         self.ecn.cwr &= !self.is_new_text(&sent);
         let again = sent.seq.before(self.nxt);
-        if again {
-            // Karn: no sample while something is under way twice (RFC 6298 §3).
-            self.timed_at = Instant::NEVER;
-        } else if self.timed_at == Instant::NEVER {
-            // The first of several: one sample, and no later than the peer's first acknowledgment.
-            let first = if len > mss { sent.seq + mss } else { end };
-            (self.timed, self.timed_at) = (first, now);
+        if self.recovery.is_none() {
+            self.recovery = Some(Recovery::new(self.delivered, now).into());
+        }
+        let (rate, pto) = (self.pacing_rate(), self.probe_timeout(mss, sent.len));
+        let Some(recovery) = &mut self.recovery else { return false };
+        let start = recovery.board.una.saturating_add(sent.seq.distance_from(self.una).into());
+        let beyond = recovery.board.nxt;
+        recovery.board.on_sent(start, start.saturating_add(len.into()), now, mss);
+        recovery.peak[0] = recovery.peak[0].max(recovery.pipe());
+        recovery.pay(len, mss, now, rate);
+        if let Some(episode) = &mut recovery.episode {
+            episode.prr.on_sent(len);
+            if let Kind::Timeout(Frto::Second(left)) = &mut episode.kind {
+                *left = left.saturating_sub(len);
+            }
+        }
+        if again && let Some(undo) = &mut recovery.undo {
+            undo.first.get_or_insert(now);
+            undo.bytes = undo.bytes.saturating_add(len);
+        }
+        if recovery.probe == Probe::Due {
+            recovery.probe = Probe::Sent { end: recovery.board.nxt, again };
+            recovery.sampled = false;
+        } else if recovery.board.nxt > beyond {
+            recovery.pto = pto.filter(|_| recovery.may_probe()).map(|pto| now + pto);
         }
         if end.after(self.nxt) {
             self.nxt = end;
-            if len.checked_rem(mss) != Some(0) {
+            let text = u32::try_from(sent.len).unwrap_or(0);
+            if text.checked_rem(mss) != Some(0) {
                 self.small = end;
             }
         }
-        self.next = self.next.max(end);
-        let first = again && sent.seq == self.una;
-        let mut restart = first;
-        if let Some(fast) = self.fast.as_mut().filter(|_| first) {
-            fast.due = false;
-            restart = !fast.impatient();
-        }
-        restart
+        let impatient = recovery.episode.is_some_and(|episode| episode.partial) && !self.sack;
+        again && sent.seq == self.una && !impatient
     }
 
     /// Takes the window of an acceptable segment (RFC 9293 §3.10.7.4, fifth step). Beyond the RFC's test a newer
@@ -253,10 +296,12 @@ impl Sender {
 
     /// All that was sent and not acknowledged is sent again.
     fn go_back(&mut self) {
-        self.next = self.una;
-        self.timed_at = Instant::NEVER;
-        let fast = self.fast.get_or_insert_with(|| FastRecovery::new(self.una).into());
-        fast.on_going_back(self.una, self.nxt);
+        if let Some(recovery) = &mut self.recovery {
+            recovery.board.lose_all();
+            recovery.recover = Some(recovery.board.nxt);
+            (recovery.duplicates, recovery.duplicate_bytes) = (0, 0);
+            recovery.pto = None;
+        }
     }
 
     /// The round trip that an echoed timestamp tells of. Nothing if it is older than the connection, or from the
@@ -267,111 +312,24 @@ impl Sender {
         possible.then(|| Duration::from_millis(elapsed.into()))
     }
 
-    /// `ack` comes with ECE, before SND.UNA moves (RFC 3168 §6.1.2). True if the retransmission timer starts anew:
-    /// nothing new is sent until it expires.
-    pub(crate) fn on_echo(&mut self, ack: SeqNum, now: Instant, smss: u32) -> bool {
-        if !self.ecn.is_news(ack) {
-            return false;
-        }
-        let window = self.congestion.get().window();
-        let flight = self.nxt.distance_from(self.una).min(window);
-        self.congestion.get_mut().on_ecn(now, flight);
-        self.ecn.on_reduced(self.nxt);
-        self.ecn.held = window <= smss;
-        self.ecn.held
-    }
-
     /// The retransmission timer has expired. True if that only ends a wait for congestion to pass.
     pub(crate) fn release(&mut self) -> bool {
         core::mem::take(&mut self.ecn.held) && !self.outstanding()
     }
 
-    /// SND.UNA moves to `ack`. `echoed` is what the echoed timestamp says, `ece` that there is congestion. True if the
-    /// retransmission timer starts anew (RFC 6298 §5.3).
-    pub(crate) fn on_ack(
-        &mut self,
-        ack: SeqNum,
-        now: Instant,
-        echoed: Option<Duration>,
-        smss: u32,
-        ece: bool,
-    ) -> bool {
-        let in_flight = self.in_flight();
-        let outstanding = self.nxt.distance_from(self.una);
-        let acked = ack.distance_from(self.una);
-        self.una = ack;
-        self.young &= ack.distance_from(self.iss + 1) < YOUTH;
-        self.next = self.next.max(ack);
-        self.small = self.small.max(ack);
-        self.ecn.on_advance(ack);
-        self.retries = 0;
-        self.answer_probe();
-        let timed = self.timed_at != Instant::NEVER && ack.at_or_after(self.timed);
-        let sample = if timed { Some(now.since(self.timed_at)) } else { echoed };
-        if timed {
-            self.timed_at = Instant::NEVER;
-        }
-        if let Some(rtt) = sample {
-            // Timestamps give a sample with every ACK: one for two segments (RFC 7323 §4.2), or for a super-segment.
-            let per_round_trip = outstanding.div_ceil(smss.saturating_mul(2).max(acked).max(1));
-            self.rtt.sample(rtt, if echoed.is_some() { per_round_trip } else { 1 });
-        }
-        let flight = self.nxt.distance_from(ack);
-        let advance = self.fast.as_mut().map(|fast| fast.on_advance(ack, acked, flight, smss));
-        self.fast.take_if(|fast| fast.is_idle(ack));
-        match advance {
-            Some(Advance::Partial { restart }) => return restart,
-            Some(Advance::Full) => self.congestion.get_mut().on_recovered(now, flight, 0),
-            // A window that is too large already does not grow (RFC 3168 §6.1.2).
-            Some(Advance::Normal) | None if ece && self.ecn.on => {}
-            Some(Advance::Normal) | None => {
-                let srtt = self.rtt.srtt();
-                let limited = in_flight >= self.congestion.get().window() / 2;
-                let acked = Acked { now, bytes: acked, in_flight, srtt, limited, ..Acked::default() };
-                self.congestion.get_mut().on_ack(acked);
-            }
-        }
-        true
-    }
-
-    /// What a SACK option newly covers.
-    pub(crate) fn note_sacked(&mut self, blocks: SackBlocks) -> u32 {
-        let (una, nxt) = (self.una, self.nxt);
-        if una == nxt {
-            return 0;
-        }
-        let fast = self.fast.get_or_insert_with(|| FastRecovery::new(una).into());
-        let news = blocks.iter().fold(0, |sum: u32, block| {
-            sum.saturating_add(fast.note_sacked(una, nxt, block.left(), block.right()))
-        });
-        self.fast.take_if(|fast| fast.is_idle(una));
-        news
-    }
-
-    /// A duplicate acknowledgment has come.
-    pub(crate) fn on_duplicate(&mut self, now: Instant, smss: u32) {
-        let (una, nxt) = (self.una, self.nxt);
-        // What is beyond the window limited transmit sent, which does not count (RFC 5681 §3.2).
-        let flight = nxt.distance_from(una).min(self.congestion.get().window());
-        let fast = self.fast.get_or_insert_with(|| FastRecovery::new(una).into());
-        if fast.on_duplicate(una, nxt, smss) {
-            self.timed_at = Instant::NEVER;
-            // One reduction for a window of data, of which some was marked and some lost (RFC 3168 §6.1.2).
-            if !self.ecn.reduced_since(una) {
-                self.congestion.get_mut().on_loss(now, flight);
-                self.ecn.on_reduced(nxt);
-            }
-        }
+    /// How much more recovery may need, if `len` bytes are in flight.
+    pub(crate) fn most_memory(&self, len: usize, mss: usize) -> usize {
+        Recovery::most_memory(len, mss).saturating_sub(self.memory())
     }
 
     /// Bytes of heap memory that recovery holds.
     pub(crate) fn memory(&self) -> usize {
-        self.fast.as_ref().map_or(0, |fast| fast.memory())
+        self.recovery.as_ref().map_or(0, |recovery| recovery.memory())
     }
 
-    /// The retransmission timer has expired (RFC 6298 §5.4-5.6): everything is sent again from SND.UNA on,
-    /// beginning with one segment.
-    pub(crate) fn on_timeout(&mut self, now: Instant) {
+    /// The retransmission timer has expired (RFC 6298 §5.4-5.6): the first segment is sent again, and what else was lost
+    /// as acknowledgments come.
+    pub(crate) fn on_timeout(&mut self, now: Instant, smss: u32) {
         // A window that recovery has lowered already is lowered once more (RFC 5681 §4.3).
         let flight = self.nxt.distance_from(self.una).min(self.congestion.get().window());
         self.congestion.get_mut().on_timeout(now, flight, self.retries == 0);
@@ -379,7 +337,25 @@ impl Sender {
         self.retries = self.retries.saturating_add(1);
         self.rtt.back_off();
         self.forced = Forced::Probe;
-        self.go_back();
+        let reo_wnd = self.reordering.window(true, self.rtt.least(), self.rtt.srtt());
+        let Some(recovery) = &mut self.recovery else { return };
+        if self.sack {
+            if recovery.board.has_reneged() {
+                recovery.board.on_reneging();
+            }
+            recovery.board.on_timeout(now, reo_wnd, smss);
+        } else {
+            recovery.board.lose_all();
+        }
+        (recovery.duplicates, recovery.duplicate_bytes) = (0, 0);
+        recovery.reorder = None;
+        recovery.recover = Some(recovery.board.nxt);
+        // F-RTO can tell nothing of what was sent again before (RFC 5682 §2.1, §3.1).
+        let doubt = if recovery.is_repairing() { Frto::Off } else { Frto::First };
+        let repeated = matches!(recovery.episode, Some(Episode { kind: Kind::Timeout(_), .. }));
+        let undo = recovery.undo.filter(|_| repeated);
+        recovery.begin(Kind::Timeout(doubt), now, 0, true);
+        recovery.undo = undo.or(recovery.undo);
     }
 
     /// Text in flight was too big for the path, which is no sign of congestion: it is sent again from SND.UNA on
@@ -425,7 +401,6 @@ impl Sender {
             iss,
             una,
             nxt,
-            next,
             wnd,
             wl1,
             wl2,
@@ -438,16 +413,17 @@ impl Sender {
             probes,
             rtt,
             congestion,
-            fast,
-            timed,
-            timed_at,
+            recovery,
+            reordering,
+            delivered: _,
+            sack,
             small,
             ecn,
             born: _,
             retries,
             young,
         } = self;
-        for seq in [una, nxt, next, wl2, small] {
+        for seq in [una, nxt, wl2, small] {
             state.write_u32(seq.distance_from(*iss));
         }
         state.write_u32(wl1.distance_from(irs));
@@ -462,16 +438,14 @@ impl Sender {
             *probes,
             *retries,
             u8::from(*young),
+            u8::from(*sack),
         ]);
         core::hash::Hash::hash(rtt, state);
         congestion.get().digest(state);
         ecn.digest(*iss, state);
-        if *timed_at != Instant::NEVER {
-            state.write_u32(timed.distance_from(*iss));
-            state.write_u64(crate::time::nanos(now.since(*timed_at)));
-        }
-        if let Some(fast) = fast {
-            fast.digest(*iss, state);
+        reordering.hash(state);
+        if let Some(recovery) = recovery {
+            recovery.digest(now, state);
         }
     }
 }
@@ -490,9 +464,22 @@ mod tests {
         assert!(snd.acceptable_ack(iss + 1) && !snd.acceptable_ack(iss), "nothing was sent below ISS+1");
         for gibibytes in 0..9u32 {
             for _ in 0..2 {
-                snd.nxt = snd.una + (1 << 29);
-                snd.next = snd.nxt;
-                snd.on_ack(snd.nxt, Instant::ZERO, None, 1460, false);
+                let now = Instant::ZERO;
+                snd.on_sent(Sendable { seq: snd.nxt, len: 1 << 29, fin: false }, 1460, now);
+                let seq = snd.nxt;
+                let (blocks, echo) = (carrick_wire::SackBlocks::default(), None);
+                let ack = Ack {
+                    seq,
+                    now,
+                    smss: 1460,
+                    echo,
+                    ts_offset: 0,
+                    blocks,
+                    repeats: false,
+                    ece: false,
+                    unsent: true,
+                };
+                snd.on_ack(&ack);
             }
             let una = snd.una;
             assert!(snd.acceptable_ack(una), "after {gibibytes}");

@@ -34,19 +34,22 @@ fn numbers_agree_with_what_happened() {
     assert_eq!(s.read(), b"hello");
     while s.take().is_some() {}
 
-    // A timeout: two segments are sent again, one now and one when that is acknowledged.
+    // The tail is asked for, then a timeout: three segments are sent again, one when the other is acknowledged.
+    s.advance_to_next_timer();
+    assert!(s.take().is_some());
+    assert_eq!(info(&mut s).unwrap().timeouts, 0);
     let rto = now.rto;
     s.advance(rto);
     assert!(s.take().is_some());
     let late = info(&mut s).unwrap();
-    assert_eq!((late.timeouts, late.retransmitted), (1, 1));
+    assert_eq!((late.timeouts, late.retransmitted), (1, 2));
     assert_eq!(late.rto, rto * 2);
     assert_eq!(late.slow_start_threshold, Some(1976), "two segments at least");
     s.inject(seg().seq(6).ack(1977).window(4000));
     assert!(s.take().is_some());
     s.inject(seg().seq(6).ack(2501).window(4000));
     let end = info(&mut s).unwrap();
-    assert_eq!((end.retransmitted, end.timeouts, end.in_flight), (2, 0, 0));
+    assert_eq!((end.retransmitted, end.timeouts, end.in_flight), (3, 0, 0));
     assert_eq!((end.bytes_acknowledged, end.unread), (2500, 0));
 
     // A FIN is no byte.
@@ -124,7 +127,7 @@ fn what_is_repaired_is_told() {
     assert_eq!(recovery(&mut s), RecoveryState::Open);
     s.send([1; 6000]);
     while s.take().is_some() {}
-    s.advance(10.ms());
+    s.advance(1.ms());
     s.inject(seg().seq(1).ack(1).sack(&[(1001, 2001)]));
     let disorder = info(&mut s).unwrap();
     assert_eq!((disorder.recovery, disorder.sacked), (RecoveryState::Disorder, 1000));
@@ -138,6 +141,9 @@ fn what_is_repaired_is_told() {
     assert_eq!((end.recovery, end.sacked), (RecoveryState::Open, 0));
 
     s.send([1; 1000]);
+    assert!(s.take().is_some());
+    // The tail is asked for first.
+    s.advance_to_next_timer();
     assert!(s.take().is_some());
     s.advance(end.rto);
     assert!(s.take().is_some());

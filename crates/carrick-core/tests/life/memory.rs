@@ -74,7 +74,7 @@ fn answer(s: &mut Scene, holders: &mut BTreeSet<u16>) {
 
 #[test]
 fn res_1_the_oldest_goes_with_an_error_of_its_own() {
-    let mut s = Scene::builder().budget(32 << 10).listening();
+    let mut s = Scene::builder().budget(40 << 10).listening();
     for port in 0..11u16 {
         s.inject(seg().syn().seq(0).ports(1000 + port, 80));
         s.inject(seg().seq(1).ack(1).window(0).ports(1000 + port, 80));

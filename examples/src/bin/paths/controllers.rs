@@ -1,6 +1,6 @@
 //! The controllers that can be asked for by name.
 
-use carrick_core::congestion::{Controller, NewReno};
+use carrick_core::congestion::{Controller, Cubic, NewReno};
 
 /// A controller.
 pub(crate) struct Named {
@@ -9,4 +9,7 @@ pub(crate) struct Named {
     pub(crate) new: fn() -> Box<dyn Controller>,
 }
 
-pub(crate) const ALL: &[Named] = &[Named { name: "new-reno", new: || Box::<NewReno>::default() }];
+pub(crate) const ALL: &[Named] = &[
+    Named { name: "cubic", new: || Box::<Cubic>::default() },
+    Named { name: "new-reno", new: || Box::<NewReno>::default() },
+];

@@ -1,0 +1,596 @@
+//! What is in flight: when it was sent, what of it has arrived, what is lost (RFC 2018 §5, RFC 8985 §6).
+//!
+//! ```text
+//!    una                                                              nxt
+//!   ──┼───────┼─────────────┼────────┼──────────────┼──────────────────┼──
+//!      resent   sacked        lost     sacked         fresh
+//! ```
+//!
+//! Numbers are counted from the first byte that this board has seen, so that they never wrap. Text that left at one
+//! time is one range, however many packets carried it; ranges are cut where a repetition or a block begins or ends,
+//! and blocks count in whole segments only: a block for a part of one brings nothing (RFC 8985 §10). What was SACKed
+//! side by side is one range again.
+//!
+//! Everything that an acknowledgment does costs the logarithm of the number of ranges, for each range that it changes.
+//!
+//! Invariants: the ranges lie side by side from `una` to `nxt`; `sacked` and `lost_bytes` are the sums of theirs;
+//! `lost` and `resent` hold exactly the ranges in those states; a fresh range before `fresh` does not exist.
+
+use super::rate::{Meter, Snapshot};
+use crate::Instant;
+use crate::connection::handshake::ts_clock;
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::hash::{Hash, Hasher};
+use core::time::Duration;
+
+/// So many ranges are remembered: blocks that would make more of them are forgotten, which costs a repetition.
+const MOST: usize = 16_384;
+/// With so many ranges no new one begins for what fills no segment together with the last.
+const CRUMBS: usize = 8;
+/// Longest range that text is added to.
+const LONGEST: u64 = 1 << 20;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Board {
+    pub(crate) una: u64,
+    pub(crate) nxt: u64,
+    ranges: BTreeMap<u64, Sent>,
+    /// Bytes that the peer has said to have.
+    sacked: u32,
+    /// Segments of those, for RFC 8985's threshold.
+    sacked_segments: u32,
+    /// Bytes that are lost and not sent again yet.
+    lost_bytes: u32,
+    lost: BTreeSet<u64>,
+    /// In the order of sending.
+    resent: BTreeSet<(u64, u64)>,
+    fresh: u64,
+    /// The highest number that has been delivered (RACK.fack).
+    fack: u64,
+    /// How often something has been sent. Times alone do not tell what was sent later: several may be the same.
+    serial: u64,
+    /// The latest sent of what was delivered, and its end: RACK.xmit_ts and RACK.end_seq.
+    newest: Option<(u64, u64)>,
+    /// RACK.rtt: its round trip.
+    rtt: Duration,
+    pub(crate) meter: Meter,
+}
+
+/// What left at one time, or has arrived.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    end: u64,
+    /// When it was last sent, and as what number of all that was.
+    at: Instant,
+    serial: u64,
+    snapshot: Snapshot,
+    /// Text of its segments but the last; the segments of what is SACKed.
+    mss: u32,
+    fate: Fate,
+    /// It was sent more than once, or at several times: what it measures is doubtful.
+    again: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Fate {
+    /// Its first copy is under way.
+    Fresh,
+    /// A later copy is under way.
+    Resent,
+    Lost,
+    Sacked,
+}
+
+impl Fate {
+    const fn under_way(again: bool) -> Self {
+        if again { Self::Resent } else { Self::Fresh }
+    }
+}
+
+/// What the rules for doubtful round trips look at (RFC 8985 §6.2, step 2).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cause {
+    pub(crate) now: Instant,
+    pub(crate) min_rtt: Option<Duration>,
+    /// The echoed timestamp, where timestamps were agreed on.
+    pub(crate) echo: Option<u32>,
+    pub(crate) ts_offset: u32,
+}
+
+impl Cause {
+    /// Whether the echoed timestamp is older than what left at `at`.
+    pub(crate) fn is_older(&self, at: Instant) -> bool {
+        self.echo
+            .is_some_and(|echo| ts_clock(at, self.ts_offset).wrapping_sub(echo).wrapping_sub(1) < 1 << 31)
+    }
+}
+
+/// What one acknowledgment has newly delivered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Delivery {
+    pub(crate) bytes: u32,
+    /// Of those, what had been sent more than once.
+    pub(crate) repaired: u32,
+    /// The latest sent of it: when, its end, whether it was sent more than once, and what was known then.
+    pub(super) newest: Option<(Instant, (u64, u64), bool, Snapshot)>,
+    /// When the first of what it cumulatively acknowledges was sent, if that was sent once.
+    pub(crate) oldest: Option<Instant>,
+    /// It cumulatively acknowledges what was sent more than once.
+    pub(crate) ambiguous: bool,
+    /// The end of the highest that had been sent once.
+    pub(crate) original: Option<u64>,
+    /// Something that was sent once came after what was sent later.
+    pub(crate) reordered: bool,
+    /// The highest number that had been delivered before.
+    fack: u64,
+}
+
+impl Delivery {
+    /// The latest sent of it: when it left, and whether it was sent more than once.
+    pub(crate) fn newest(&self) -> Option<(Instant, bool)> {
+        self.newest.map(|(at, _, again, _)| (at, again))
+    }
+}
+
+impl Board {
+    pub(crate) fn new(meter: Meter) -> Self {
+        Self {
+            una: 0,
+            nxt: 0,
+            ranges: BTreeMap::new(),
+            sacked: 0,
+            sacked_segments: 0,
+            lost_bytes: 0,
+            lost: BTreeSet::new(),
+            resent: BTreeSet::new(),
+            fresh: 0,
+            fack: 0,
+            serial: 0,
+            newest: None,
+            rtt: Duration::ZERO,
+            meter,
+        }
+    }
+
+    /// Bytes believed to be under way (RFC 8985's inflight, RFC 6675's pipe).
+    pub(crate) fn pipe(&self) -> u32 {
+        let outstanding = u32::try_from(self.nxt.saturating_sub(self.una)).unwrap_or(u32::MAX);
+        outstanding.saturating_sub(self.sacked).saturating_sub(self.lost_bytes)
+    }
+
+    pub(crate) const fn sacked(&self) -> u32 {
+        self.sacked
+    }
+
+    pub(crate) const fn sacked_segments(&self) -> u32 {
+        self.sacked_segments
+    }
+
+    /// Bytes that are lost and not sent again yet.
+    pub(crate) const fn lost(&self) -> u32 {
+        self.lost_bytes
+    }
+
+    fn put(&mut self, start: u64, sent: Sent) {
+        let len = bytes(start, sent.end);
+        match sent.fate {
+            Fate::Fresh => {}
+            Fate::Resent => {
+                self.resent.insert((sent.serial, start));
+            }
+            Fate::Lost => {
+                self.lost.insert(start);
+                self.lost_bytes = self.lost_bytes.saturating_add(len);
+            }
+            Fate::Sacked => {
+                self.sacked = self.sacked.saturating_add(len);
+                self.sacked_segments = self.sacked_segments.saturating_add(sent.mss);
+            }
+        }
+        self.ranges.insert(start, sent);
+    }
+
+    fn take(&mut self, start: u64) -> Option<Sent> {
+        let sent = self.ranges.remove(&start)?;
+        let len = bytes(start, sent.end);
+        match sent.fate {
+            Fate::Fresh => {}
+            Fate::Resent => {
+                self.resent.remove(&(sent.serial, start));
+            }
+            Fate::Lost => {
+                self.lost.remove(&start);
+                self.lost_bytes = self.lost_bytes.saturating_sub(len);
+            }
+            Fate::Sacked => {
+                self.sacked = self.sacked.saturating_sub(len);
+                self.sacked_segments = self.sacked_segments.saturating_sub(sent.mss);
+            }
+        }
+        Some(sent)
+    }
+
+    fn set_fate(&mut self, start: u64, fate: Fate) {
+        if let Some(sent) = self.take(start) {
+            self.put(start, Sent { fate, ..sent });
+        }
+    }
+
+    /// Makes `at` a border between ranges.
+    fn cut(&mut self, at: u64) {
+        let found = self.ranges.range(..at).next_back().map(|(start, sent)| (*start, sent.end));
+        let Some((start, _)) = found.filter(|(_, end)| *end > at) else { return };
+        let Some(sent) = self.take(start) else { return };
+        // Of segments that were SACKED as many lie before it as fit, at least one.
+        let (before, after) = match sent.fate {
+            Fate::Sacked => {
+                let len = sent.end.saturating_sub(start).max(1);
+                let share = u64::from(sent.mss).saturating_mul(at.saturating_sub(start)).checked_div(len);
+                let before = u32::try_from(share.unwrap_or(0)).unwrap_or(0);
+                (before, sent.mss.saturating_sub(before))
+            }
+            _ => (sent.mss, sent.mss),
+        };
+        self.put(start, Sent { end: at, mss: before, ..sent });
+        self.put(at, Sent { mss: after, ..sent });
+    }
+
+    /// The numbers from `start` to `end` have left, in segments of `mss` bytes; `start` is at most `nxt`.
+    pub(crate) fn on_sent(&mut self, start: u64, end: u64, now: Instant, mss: u32) {
+        if self.pipe() == 0 {
+            self.meter.restart(now);
+        }
+        let len = bytes(start, end);
+        let snapshot = self.meter.snapshot(self.pipe().saturating_add(len));
+        self.serial = self.serial.saturating_add(1);
+        let sent = Sent {
+            end,
+            at: now,
+            serial: self.serial,
+            snapshot,
+            mss: mss.max(1),
+            fate: Fate::Fresh,
+            again: false,
+        };
+        let border = end.min(self.nxt);
+        if start < border {
+            self.cut(start);
+            self.cut(border);
+            let mut at = start;
+            while at < border {
+                let Some(old) = self.take(at) else { break };
+                at = old.end;
+            }
+            self.put(start, Sent { end: border, fate: Fate::Resent, again: true, ..sent });
+        }
+        if end > self.nxt {
+            let start = start.max(self.nxt);
+            self.nxt = end;
+            if !self.extend(start, &sent) {
+                self.put(start, sent);
+            }
+        }
+    }
+
+    /// Adds to the last range what leaves together with it.
+    fn extend(&mut self, start: u64, new: &Sent) -> bool {
+        let many = self.ranges.len() >= CRUMBS;
+        let Some(mut last) = self.ranges.last_entry() else { return false };
+        let (first, sent) = (*last.key(), last.get_mut());
+        let len = start.saturating_sub(first);
+        if sent.fate != Fate::Fresh || sent.mss != new.mss {
+            return false;
+        }
+        let together = sent.at == new.at
+            && sent.snapshot.delivered == new.snapshot.delivered
+            && len < LONGEST
+            && len.checked_rem(sent.mss.into()) == Some(0);
+        if together {
+            sent.end = new.end;
+            return true;
+        }
+        // Of what fills no segment, and goes without waiting for more, there may be much: no range for each.
+        let crumbs = many && new.end.saturating_sub(first) <= u64::from(sent.mss);
+        if crumbs {
+            *sent = Sent { again: true, ..*new };
+        }
+        crumbs
+    }
+
+    /// What its memory can come to with `len` bytes in flight, in segments of `mss`.
+    pub(crate) fn most_memory(len: usize, mss: usize) -> usize {
+        let ranges = len.checked_div(mss).unwrap_or(0).saturating_add(CRUMBS);
+        let entries = ranges.saturating_mul(size_of::<(u64, Sent)>());
+        entries.saturating_add(entries / 3)
+    }
+
+    /// What an acknowledgment delivers is to be noted.
+    pub(crate) fn delivery(&self) -> Delivery {
+        Delivery { fack: self.fack, ..Delivery::default() }
+    }
+
+    /// Everything below `una` is acknowledged.
+    pub(crate) fn on_ack(&mut self, una: u64, cause: &Cause, delivery: &mut Delivery) {
+        let una = una.min(self.nxt);
+        let mut first = true;
+        while let Some((start, end)) = self.ranges.first_key_value().map(|(start, sent)| (*start, sent.end)) {
+            if start >= una {
+                break;
+            }
+            self.cut(una);
+            let Some(sent) = self.take(start) else { break };
+            let sent = Sent { end: end.min(una), ..sent };
+            if core::mem::take(&mut first) && !sent.again && sent.fate != Fate::Sacked {
+                delivery.oldest = Some(sent.at);
+            }
+            delivery.ambiguous |= sent.again;
+            if sent.fate != Fate::Sacked {
+                self.deliver(start, &sent, cause, delivery);
+            }
+        }
+        self.una = self.una.max(una);
+        self.fresh = self.fresh.max(una);
+        self.fack = self.fack.max(una);
+    }
+
+    /// The peer has the numbers from `left` to `right`, which lie between `una` and `nxt`.
+    pub(crate) fn on_sack(&mut self, left: u64, right: u64, cause: &Cause, delivery: &mut Delivery) {
+        let mut at = left;
+        while at < right {
+            let found = self.ranges.range(..=at).next_back().map(|(start, sent)| (*start, *sent));
+            let Some((start, sent)) = found.filter(|(_, sent)| sent.end > at) else { break };
+            if sent.fate != Fate::Sacked {
+                let (from, to) = sent.whole_segments(start, left, right);
+                let cuts = usize::from(from > start).saturating_add((to < sent.end).into());
+                if from < to && (cuts == 0 || self.ranges.len() < MOST) {
+                    self.cut(from);
+                    self.cut(to);
+                    self.sack(from, cause, delivery);
+                }
+            }
+            at = sent.end;
+        }
+    }
+
+    /// The range at `start` has arrived.
+    fn sack(&mut self, start: u64, cause: &Cause, delivery: &mut Delivery) {
+        let Some(sent) = self.take(start) else { return };
+        self.deliver(start, &sent, cause, delivery);
+        let segments = bytes(start, sent.end).div_ceil(sent.mss.max(1));
+        let mut start = start;
+        let mut sent = Sent { fate: Fate::Sacked, mss: segments, ..sent };
+        let before = self.ranges.range(..start).next_back();
+        if let Some(before) =
+            before.filter(|(_, before)| before.fate == Fate::Sacked).map(|(start, _)| *start)
+            && let Some(old) = self.take(before)
+        {
+            start = before;
+            sent.mss = sent.mss.saturating_add(old.mss);
+            sent.again |= old.again;
+        }
+        if self.ranges.get(&sent.end).is_some_and(|after| after.fate == Fate::Sacked)
+            && let Some(old) = self.take(sent.end)
+        {
+            sent.end = old.end;
+            sent.mss = sent.mss.saturating_add(old.mss);
+            sent.again |= old.again;
+        }
+        self.put(start, sent);
+    }
+
+    /// RFC 8985 §6.2, steps 2 and 3, for what has been delivered for the first time.
+    fn deliver(&mut self, start: u64, sent: &Sent, cause: &Cause, delivery: &mut Delivery) {
+        let len = bytes(start, sent.end);
+        delivery.bytes = delivery.bytes.saturating_add(len);
+        self.meter.on_delivered(len, cause.now);
+        if delivery.newest.is_none_or(|(_, order, ..)| order < (sent.serial, sent.end)) {
+            delivery.newest = Some((sent.at, (sent.serial, sent.end), sent.again, sent.snapshot));
+        }
+        if sent.again {
+            delivery.repaired = delivery.repaired.saturating_add(len);
+        } else {
+            delivery.original = delivery.original.max(Some(sent.end));
+            delivery.reordered |= sent.end < delivery.fack;
+        }
+        self.fack = self.fack.max(sent.end);
+        let rtt = cause.now.since(sent.at);
+        // What was sent more than once may have arrived before it was sent again.
+        let doubtful =
+            sent.again && (cause.is_older(sent.at) || cause.min_rtt.is_some_and(|least| rtt < least));
+        if !doubtful && self.newest.is_none_or(|newest| newest < (sent.serial, sent.end)) {
+            self.newest = Some((sent.serial, sent.end));
+            self.rtt = rtt;
+        }
+    }
+
+    /// RFC 8985 §6.2, step 5: what was sent so long before something that has arrived is lost. How many bytes newly are, how
+    /// many of them had been sent again after `since`, and when more will be.
+    pub(crate) fn detect(&mut self, now: Instant, reo_wnd: Duration, since: Instant) -> Detected {
+        let mut detected = Detected::default();
+        let Some(newest) = self.newest else { return detected };
+        let wait = self.rtt.saturating_add(reo_wnd);
+        while let Some(&(serial, start)) = self.resent.first() {
+            let Some(sent) = self.ranges.get(&start) else { break };
+            if (serial, sent.end) >= newest {
+                break;
+            }
+            let at = sent.at;
+            if at + wait > now {
+                detected.wait_until(at + wait);
+                break;
+            }
+            let len = bytes(start, sent.end);
+            detected.bytes = detected.bytes.saturating_add(len);
+            detected.again |= at >= since;
+            self.lose(start);
+        }
+        while let Some((&start, sent)) = self.ranges.range(self.fresh..).next() {
+            let Sent { end, at, serial, fate, .. } = *sent;
+            if fate == Fate::Fresh {
+                if (serial, end) >= newest {
+                    break;
+                }
+                if at + wait > now {
+                    detected.wait_until(at + wait);
+                    break;
+                }
+                detected.bytes = detected.bytes.saturating_add(bytes(start, end));
+                self.lose(start);
+            }
+            self.fresh = end;
+        }
+        detected
+    }
+
+    fn lose(&mut self, start: u64) {
+        if let Some(sent) = self.ranges.get(&start) {
+            self.meter.on_lost(bytes(start, sent.end));
+        }
+        self.set_fate(start, Fate::Lost);
+    }
+
+    /// The first `len` bytes are lost, unless that is known. True if they were not.
+    pub(crate) fn lose_first(&mut self, len: u32) -> bool {
+        self.cut(self.una.saturating_add(len.into()));
+        let first = self.una;
+        let new = self.ranges.get(&first).is_some_and(|sent| sent.fate != Fate::Lost);
+        if new {
+            self.lose(first);
+        }
+        new
+    }
+
+    /// Whether the first range has been sent again and may still arrive.
+    pub(crate) fn first_is_resent(&self) -> bool {
+        self.ranges.first_key_value().is_some_and(|(_, sent)| sent.fate == Fate::Resent)
+    }
+
+    /// The retransmission timer has expired (RFC 8985 §6.3): the first segment is lost, and what was sent so long ago
+    /// that it should have been acknowledged.
+    pub(crate) fn on_timeout(&mut self, now: Instant, reo_wnd: Duration, mss: u32) {
+        let wait = self.rtt.saturating_add(reo_wnd);
+        self.lose_where(|sent| sent.at + wait <= now);
+        self.lose_first(mss);
+    }
+
+    /// All that was not SACKed is to be sent again.
+    pub(crate) fn lose_all(&mut self) {
+        self.lose_where(|_| true);
+    }
+
+    fn lose_where(&mut self, is_lost: impl Fn(&Sent) -> bool) {
+        let lost: alloc::vec::Vec<u64> = self
+            .ranges
+            .iter()
+            .filter(|(_, sent)| matches!(sent.fate, Fate::Fresh | Fate::Resent) && is_lost(sent))
+            .map(|(start, _)| *start)
+            .collect();
+        for start in lost {
+            self.lose(start);
+        }
+    }
+
+    /// The peer has dropped what it said to have (RFC 2018 §8): that is lost.
+    pub(crate) fn on_reneging(&mut self) {
+        let gone = |(start, sent): (&u64, &Sent)| (sent.fate == Fate::Sacked).then_some(*start);
+        let gone: alloc::vec::Vec<u64> = self.ranges.iter().filter_map(gone).collect();
+        for start in gone {
+            if let Some(sent) = self.take(start) {
+                // Its segments are not known any more.
+                self.put(start, Sent { fate: Fate::Lost, again: true, mss: 1, ..sent });
+            }
+        }
+    }
+
+    /// Whether the peer has acknowledged up to text that it said to have, and not that: it has dropped it.
+    pub(crate) fn has_reneged(&self) -> bool {
+        self.ranges.first_key_value().is_some_and(|(_, sent)| sent.fate == Fate::Sacked)
+    }
+
+    /// What was thought lost and not sent again is under way after all.
+    pub(crate) fn forgive(&mut self) {
+        while let Some(&start) = self.lost.first() {
+            let again = self.ranges.get(&start).is_some_and(|sent| sent.again);
+            self.set_fate(start, Fate::under_way(again));
+        }
+        self.fresh = self.una;
+    }
+
+    /// The first of what is lost and not sent again, as long as it lies in a row.
+    pub(crate) fn first_lost(&self) -> Option<(u64, u64)> {
+        let start = *self.lost.first()?;
+        let mut end = start;
+        for (_, sent) in self.ranges.range(start..).take_while(|(_, sent)| sent.fate == Fate::Lost) {
+            end = sent.end;
+            if end.saturating_sub(start) >= u64::from(u16::MAX) {
+                break;
+            }
+        }
+        Some((start, end))
+    }
+
+    /// Where the last segment that was sent begins.
+    pub(crate) fn last_segment(&self) -> Option<u64> {
+        let (start, sent) = self.ranges.last_key_value()?;
+        let whole = sent.end.saturating_sub(*start).saturating_sub(1).checked_div(sent.mss.into())?;
+        Some(start.saturating_add(whole.saturating_mul(sent.mss.into())))
+    }
+
+    /// Bytes of heap memory: three quarters of what the trees hold are entries.
+    pub(crate) fn memory(&self) -> usize {
+        let range = size_of::<(u64, Sent)>().saturating_mul(self.ranges.len());
+        let resent = size_of::<(u64, u64)>().saturating_mul(self.resent.len());
+        let lost = size_of::<u64>().saturating_mul(self.lost.len());
+        let entries = range.saturating_add(resent).saturating_add(lost);
+        entries.saturating_add(entries / 3)
+    }
+
+    pub(crate) fn digest(&self, now: Instant, state: &mut impl Hasher) {
+        let Self { una, nxt, ranges, serial, newest, rtt, fack, .. } = self;
+        let from_una = |at: u64| at.saturating_sub(*una);
+        from_una(*nxt).hash(state);
+        from_una(*fack).hash(state);
+        newest.map(|(at, end)| (serial.saturating_sub(at), from_una(end), *rtt)).hash(state);
+        for (start, sent) in ranges {
+            let Sent { end, at, serial: order, snapshot: _, mss, fate, again } = sent;
+            (from_una(*start), from_una(*end), now.since(*at), mss, fate, again).hash(state);
+            serial.saturating_sub(*order).hash(state);
+        }
+    }
+}
+
+/// What [`Board::detect`] has found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Detected {
+    /// Newly lost.
+    pub(crate) bytes: u32,
+    /// Some of it had been sent again since the last reduction.
+    pub(crate) again: bool,
+    /// When more will be, if nothing arrives.
+    pub(crate) at: Option<Instant>,
+}
+
+impl Detected {
+    fn wait_until(&mut self, at: Instant) {
+        self.at = Some(self.at.map_or(at, |other| other.min(at)));
+    }
+}
+
+impl Sent {
+    /// The segments of the range that begins at `start` which lie between `left` and `right`.
+    fn whole_segments(&self, start: u64, left: u64, right: u64) -> (u64, u64) {
+        let mss = u64::from(self.mss.max(1));
+        let from = left.saturating_sub(start).div_ceil(mss).saturating_mul(mss);
+        let to = if right >= self.end {
+            self.end
+        } else {
+            let whole = right.saturating_sub(start).checked_div(mss).unwrap_or(0);
+            start.saturating_add(whole.saturating_mul(mss))
+        };
+        (start.saturating_add(from), to)
+    }
+}
+
+fn bytes(start: u64, end: u64) -> u32 {
+    u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX)
+}

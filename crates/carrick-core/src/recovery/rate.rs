@@ -1,0 +1,96 @@
+//! How fast data is delivered (draft-ietf-ccwg-bbr §4.1): a sample with every acknowledgment, from what was known when
+//! the newest of what it delivers was sent.
+
+use super::board::Delivery;
+use crate::Instant;
+use crate::congestion::RateSample;
+use core::time::Duration;
+
+/// C of the draft: counts since the connection began, of losses since something was last in flight at all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meter {
+    pub(crate) delivered: u64,
+    delivered_at: Instant,
+    first_sent: Instant,
+    lost: u64,
+    /// What is sent until so much has been delivered is limited by the application; 0, if it is not.
+    app_limited: u64,
+}
+
+/// P of the draft: what was known when a segment was sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot {
+    pub(super) delivered: u64,
+    delivered_at: Instant,
+    first_sent: Instant,
+    lost: u64,
+    in_flight: u32,
+    app_limited: bool,
+}
+
+impl Meter {
+    /// After `delivered` bytes, with nothing in flight: what comes next the application has kept us waiting for.
+    pub(crate) fn new(delivered: u64, now: Instant) -> Self {
+        Self { delivered, delivered_at: now, first_sent: now, lost: 0, app_limited: delivered.max(1) }
+    }
+
+    /// Something is sent with nothing in flight.
+    pub(super) fn restart(&mut self, now: Instant) {
+        (self.delivered_at, self.first_sent) = (now, now);
+    }
+
+    /// What is sent now, which makes `in_flight` bytes.
+    pub(super) fn snapshot(&self, in_flight: u32) -> Snapshot {
+        let Self { delivered, delivered_at, first_sent, lost, app_limited } = *self;
+        Snapshot { delivered, delivered_at, first_sent, lost, in_flight, app_limited: app_limited > 0 }
+    }
+
+    pub(super) fn on_delivered(&mut self, len: u32, now: Instant) {
+        self.delivered = self.delivered.saturating_add(len.into());
+        self.delivered_at = now;
+    }
+
+    pub(super) fn on_lost(&mut self, len: u32) {
+        self.lost = self.lost.saturating_add(len.into());
+    }
+
+    /// The application has nothing more to send, with `in_flight` bytes under way.
+    pub(crate) fn on_app_limited(&mut self, in_flight: u32) {
+        self.app_limited = self.delivered.saturating_add(in_flight.into()).max(1);
+    }
+
+    /// What the acknowledgment that delivered this tells; `lost` bytes are newly lost.
+    pub(crate) fn sample(
+        &mut self,
+        delivery: &Delivery,
+        now: Instant,
+        min_rtt: Option<Duration>,
+        newly_lost: u32,
+        in_flight: u32,
+    ) -> Option<RateSample> {
+        if self.delivered > self.app_limited {
+            self.app_limited = 0;
+        }
+        let (sent_at, _, again, snapshot) = delivery.newest?;
+        let send_elapsed = sent_at.since(snapshot.first_sent);
+        let ack_elapsed = now.since(snapshot.delivered_at);
+        self.first_sent = sent_at;
+        let interval = send_elapsed.max(ack_elapsed);
+        // A repetition whose first copy has arrived just now.
+        let plausible = min_rtt.is_none_or(|least| interval >= least);
+        Some(RateSample {
+            now,
+            newly_acked: delivery.bytes,
+            newly_lost,
+            in_flight,
+            total_delivered: self.delivered,
+            prior_delivered: snapshot.delivered,
+            delivered: self.delivered.saturating_sub(snapshot.delivered),
+            lost: self.lost.saturating_sub(snapshot.lost),
+            tx_in_flight: snapshot.in_flight,
+            interval: if plausible { interval } else { Duration::ZERO },
+            rtt: (!again).then(|| now.since(sent_at)),
+            app_limited: snapshot.app_limited,
+        })
+    }
+}

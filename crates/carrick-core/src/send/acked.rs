@@ -1,0 +1,564 @@
+//! What an acknowledgment says: how far the text has come, what of it was lost, how long it took, and whether what was
+//! done about losses was right.
+
+use super::{Sender, Terms};
+use crate::Instant;
+use crate::congestion::{Acked, RateSample, Spurious};
+use crate::connection::handshake::ts_clock;
+use crate::recovery::board::{Cause, Delivery, Detected};
+use crate::recovery::{Episode, Frto, Kind, Probe, Recovery, THRESHOLD, Undo};
+use carrick_wire::{SackBlocks, SeqNum};
+use core::time::Duration;
+
+/// How long a peer may hold back the acknowledgment of a lone segment (RFC 8985 §7.2), as Linux assumes.
+const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+/// Less is not to be told from a peer that was busy.
+const LEAST_PTO: Duration = Duration::from_millis(2);
+/// When a lost tail is asked for before a round trip was measured (RFC 8985 §7.2).
+const FIRST_PTO: Duration = Duration::from_secs(1);
+
+/// An acceptable acknowledgment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ack {
+    pub(crate) seq: SeqNum,
+    pub(crate) now: Instant,
+    /// Text of a full segment of ours.
+    pub(crate) smss: u32,
+    /// The echoed timestamp, where timestamps were agreed on.
+    pub(crate) echo: Option<u32>,
+    pub(crate) ts_offset: u32,
+    /// Empty where SACK was not agreed on.
+    pub(crate) blocks: SackBlocks,
+    /// It is a duplicate in the sense of RFC 5681 §2.
+    pub(crate) repeats: bool,
+    /// It echoes congestion.
+    pub(crate) ece: bool,
+    /// There is text that has never been sent.
+    pub(crate) unsent: bool,
+}
+
+impl Ack {
+    /// The duplicate that it reports (RFC 2883 §4): below what it acknowledges, or inside its second block.
+    fn duplicate(&self) -> Option<(SeqNum, SeqNum)> {
+        let mut blocks = self.blocks.iter().map(|block| (block.left(), block.right()));
+        let (left, right) = blocks.next()?;
+        let inside = |(from, to): (SeqNum, SeqNum)| from.at_or_before(left) && right.at_or_before(to);
+        (right.at_or_before(self.seq) || blocks.next().is_some_and(inside)).then_some((left, right))
+    }
+}
+
+/// What the controller is to be told, in the order in which it is told.
+#[derive(Default)]
+struct News {
+    spurious: Option<bool>,
+    /// A repair is over; so many bytes arrived after they had been sent again.
+    recovered: Option<u32>,
+    lost: bool,
+}
+
+impl Sender {
+    /// Takes an acknowledgment between SND.UNA - MAX.SND.WND and SND.NXT. True if the retransmission timer starts anew
+    /// (RFC 6298 §5.3).
+    pub(crate) fn on_ack(&mut self, ack: &Ack) -> bool {
+        let advanced = ack.seq.after(self.una);
+        let acked = if advanced { ack.seq.distance_from(self.una) } else { 0 };
+        let Some(mut recovery) = self.recovery.take() else { return false };
+        let restart = self.take_ack(&mut recovery, ack, acked);
+        self.delivered = recovery.board.meter.delivered;
+        self.recovery = (!recovery.is_idle()).then_some(recovery);
+        restart
+    }
+
+    fn take_ack(&mut self, recovery: &mut Recovery, ack: &Ack, acked: u32) -> bool {
+        let now = ack.now;
+        let advanced = acked > 0;
+        let window = self.congestion.get().window();
+        let in_flight = recovery.pipe();
+        let outstanding = self.nxt.distance_from(self.una);
+        self.note_app_limited(recovery, ack.unsent);
+        let echoed = ack.echo.and_then(|ecr| self.echoed(ts_clock(now, ack.ts_offset), ecr));
+        let cause = Cause {
+            now,
+            min_rtt: self.rtt.least(),
+            echo: ack.echo.filter(|_| echoed.is_some()),
+            ts_offset: ack.ts_offset,
+        };
+        let (delivery, delivered) = self.deliver(recovery, ack, acked, &cause);
+        if advanced {
+            self.advance(recovery, ack.seq);
+            let sample = if delivery.ambiguous { None } else { delivery.oldest.map(|at| now.since(at)) };
+            if let Some(rtt) = sample.or(echoed) {
+                recovery.sampled = true;
+                // There is a sample with every ACK: one for two segments (RFC 7323 §4.2), or for a super-segment.
+                let apart = ack.smss.saturating_mul(2).max(acked).max(1);
+                self.rtt.sample(rtt, outstanding.div_ceil(apart), now);
+            }
+            if recovery.board.has_reneged() {
+                recovery.board.on_reneging();
+            }
+        }
+        self.reordering.seen |= delivery.reordered;
+
+        let mut news = News::default();
+        let was = recovery.episode;
+        if let Some(episode) = &mut recovery.episode {
+            episode.repaired = episode.repaired.saturating_add(delivery.repaired);
+        }
+        if self.is_spurious(recovery, ack, advanced, &delivery, &cause) {
+            news.spurious = self.take_back(recovery);
+        }
+        self.check_probe(recovery, ack, advanced, now);
+        let partial = advanced && self.check_end(recovery, ack.smss, &mut news);
+        let detected = self.find_losses(recovery, ack, advanced, now, delivered, &mut news);
+        self.tell(recovery, ack, &delivery, &detected, acked, news);
+
+        let reduced = recovery.episode.filter(|episode| !matches!(episode.kind, Kind::Timeout(_)));
+        if reduced.is_some() {
+            self.proportion(recovery, delivered, advanced && detected.bytes == 0, ack.smss);
+            let pipe = recovery.pipe();
+            let next_hole = advanced && !self.sack && recovery.board.lost() > 0;
+            if let (true, Some(episode)) = (next_hole, &mut recovery.episode) {
+                // The next hole is filled at once (RFC 6582 §3.2).
+                episode.window = episode.window.max(pipe.saturating_add(ack.smss));
+            }
+        }
+        let round = recovery.board.una >= recovery.round;
+        if round {
+            recovery.round = recovery.board.nxt.max(recovery.board.una.saturating_add(1));
+        }
+        let free = |episode: Option<Episode>| {
+            !episode.is_some_and(|episode| !matches!(episode.kind, Kind::Timeout(_)))
+        };
+        // A window that is too large already does not grow (RFC 3168 §6.1.2).
+        if advanced && free(was) && free(recovery.episode) && !(ack.ece && self.ecn.on) {
+            let limited = self.is_window_limited(recovery.peak, window, ack.smss);
+            let rtt = delivery.newest().and_then(|(at, again)| (!again).then(|| now.since(at)));
+            let acked = Acked { now, bytes: acked, in_flight, rtt, srtt: self.rtt.srtt(), round, limited };
+            self.congestion.get_mut().on_ack(acked);
+        }
+        if round {
+            recovery.peak = [recovery.pipe(), recovery.peak[0]];
+        }
+        if advanced {
+            let pto = self.probe_timeout(ack.smss, recovery.pipe() as usize);
+            recovery.pto = pto.filter(|_| recovery.may_probe()).map(|pto| now + pto);
+        } else if !recovery.may_probe() {
+            recovery.pto = None;
+        }
+        // The impatient variant (RFC 6582 §4): the first partial acknowledgment alone starts the timer anew.
+        advanced && !(partial && !self.sack)
+    }
+
+    /// Whether the application has left the path idle (draft-ietf-ccwg-bbr §4.2).
+    fn note_app_limited(&self, recovery: &mut Recovery, unsent: bool) {
+        let pipe = recovery.pipe();
+        if !unsent && recovery.board.lost() == 0 && pipe < self.congestion.get().window() {
+            recovery.board.meter.on_app_limited(pipe);
+        }
+    }
+
+    /// Brings the board up to date. What was newly delivered, and how many bytes that are in the sense of RFC 9937 §6.2, for
+    /// which a duplicate stands for a segment where there is no SACK.
+    fn deliver(&self, recovery: &mut Recovery, ack: &Ack, acked: u32, cause: &Cause) -> (Delivery, u32) {
+        let mut delivery = recovery.board.delivery();
+        let from = |board: &crate::recovery::board::Board, seq: SeqNum| {
+            board.una.saturating_add(seq.distance_from(self.una).into())
+        };
+        let reported = ack.duplicate().is_some();
+        for block in ack.blocks.iter().skip(reported.into()) {
+            let (left, right) = (block.left(), block.right());
+            if left.after(self.una) && left.before(right) && right.at_or_before(self.nxt) {
+                let board = &mut recovery.board;
+                board.on_sack(from(board, left), from(board, right), cause, &mut delivery);
+            }
+        }
+        if acked > 0 {
+            let una = from(&recovery.board, ack.seq);
+            recovery.board.on_ack(una, cause, &mut delivery);
+        }
+        if self.sack {
+            return (delivery, delivery.bytes);
+        }
+        let outstanding = self.nxt.distance_from(self.una);
+        if acked > 0 {
+            // One segment filled the hole, the others have been counted.
+            let counted = recovery.duplicate_bytes.min(acked.saturating_sub(ack.smss));
+            recovery.duplicates = 0;
+            recovery.duplicate_bytes = if recovery.is_repairing() {
+                recovery.duplicate_bytes.saturating_sub(counted).min(outstanding.saturating_sub(acked))
+            } else {
+                0
+            };
+            return (delivery, acked.saturating_sub(counted));
+        }
+        if !ack.repeats {
+            return (delivery, 0);
+        }
+        recovery.duplicates = recovery.duplicates.saturating_add(1);
+        let repaired = recovery.episode.filter(|episode| episode.kind == Kind::Loss);
+        let repairing = repaired.is_some();
+        // During a repair no more than was outstanding when it began (RFC 9937 §6.2); before there is something to repair
+        // as much as limited transmit allows (RFC 3042).
+        let most = match repaired {
+            Some(episode) => episode.prr.flight(),
+            None if recovery.duplicates >= THRESHOLD => outstanding,
+            None => ack.smss.saturating_mul(THRESHOLD.saturating_sub(1).into()),
+        };
+        let most = most.min(outstanding);
+        let more = ack.smss.min(most.saturating_sub(recovery.duplicate_bytes));
+        let more = if recovery.believes_duplicates() || repairing { more } else { 0 };
+        recovery.duplicate_bytes = recovery.duplicate_bytes.saturating_add(more);
+        (delivery, more)
+    }
+
+    fn advance(&mut self, recovery: &mut Recovery, una: SeqNum) {
+        self.una = una;
+        self.young &= una.distance_from(self.iss + 1) < super::YOUTH;
+        self.small = self.small.max(una);
+        self.ecn.on_advance(una);
+        self.retries = 0;
+        self.answer_probe();
+        if recovery.undo.is_some_and(|undo| undo.until.is_some_and(|until| recovery.board.una >= until)) {
+            recovery.undo = None;
+        }
+    }
+
+    /// Whether what was sent again since the repair began had arrived before.
+    fn is_spurious(
+        &mut self,
+        recovery: &mut Recovery,
+        ack: &Ack,
+        advanced: bool,
+        delivery: &Delivery,
+        cause: &Cause,
+    ) -> bool {
+        let duplicate = ack.duplicate();
+        let known = self.reordering.dsack;
+        if duplicate.is_some() {
+            self.reordering.dsack = true;
+            if recovery.board.una >= recovery.widened {
+                self.reordering.widen();
+                recovery.widened = recovery.board.nxt.max(recovery.board.una.saturating_add(1));
+            }
+        }
+        let una = recovery.board.una;
+        let Some(undo) = &mut recovery.undo else { return false };
+        // Every repetition was a duplicate (RFC 3708 in the bounds of one repair).
+        if let Some((left, right)) = duplicate {
+            let back = u32::try_from(una.saturating_sub(undo.from)).unwrap_or(u32::MAX);
+            let ours =
+                left.at_or_after(self.una - back) && left.before(right) && right.at_or_before(self.nxt);
+            if ours && undo.first.is_some() {
+                undo.bytes = undo.bytes.saturating_sub(right.distance_from(left));
+                if undo.bytes == 0 {
+                    return true;
+                }
+            }
+        }
+        // Eifel (RFC 3522 §3.2): it answers something older than the first repetition.
+        let older = undo.first.is_some_and(|first| cause.is_older(first));
+        let telling = self.una != self.nxt || known;
+        if advanced && older && duplicate.is_none() && telling && recovery.is_repairing() {
+            return true;
+        }
+        self.check_timeout(recovery, ack, advanced, delivery)
+    }
+
+    /// F-RTO (RFC 5682 §2.1, with SACK §3.1): true if the timeout was none.
+    fn check_timeout(&self, recovery: &mut Recovery, ack: &Ack, advanced: bool, delivery: &Delivery) -> bool {
+        let again = recovery.board.first_is_resent();
+        let Some(Episode { kind: Kind::Timeout(frto), point, .. }) = &mut recovery.episode else {
+            return false;
+        };
+        match *frto {
+            Frto::Off => {}
+            Frto::First if advanced => {
+                let room = ack.unsent && self.wnd > self.nxt.distance_from(self.una);
+                *frto = if room && !again { Frto::Second(ack.smss.saturating_mul(2)) } else { Frto::Off };
+            }
+            Frto::First if !self.sack && ack.repeats => *frto = Frto::Off,
+            Frto::First => {}
+            Frto::Second(_) if self.sack => match delivery.original {
+                Some(end) if end <= *point => return true,
+                Some(_) => *frto = Frto::Off,
+                None if advanced || !ack.blocks.is_empty() || ack.repeats => *frto = Frto::Off,
+                None => {}
+            },
+            Frto::Second(_) if advanced => return true,
+            Frto::Second(_) if ack.repeats => *frto = Frto::Off,
+            Frto::Second(_) => {}
+        }
+        false
+    }
+
+    /// The repair was needless: what it thought lost is under way. Whether it began with a timeout, if the controller knows
+    /// of it.
+    fn take_back(&mut self, recovery: &mut Recovery) -> Option<bool> {
+        let Undo { timeout, told, .. } = recovery.undo.take()?;
+        recovery.board.forgive();
+        recovery.episode = None;
+        recovery.recover = None;
+        (recovery.duplicates, recovery.duplicate_bytes) = (0, 0);
+        if timeout {
+            self.rtt.on_spurious_timeout();
+        } else {
+            // It was overtaken, then.
+            self.reordering.seen = true;
+        }
+        told.then_some(timeout)
+    }
+
+    /// Whether the probe of a tail loss has repaired one (RFC 8985 §7.4.2): then the window is reduced as for any loss.
+    fn check_probe(&mut self, recovery: &mut Recovery, ack: &Ack, advanced: bool, now: Instant) {
+        let Probe::Sent { end, again } = recovery.probe else { return };
+        if recovery.board.una < end {
+            return;
+        }
+        let beyond = recovery.board.una > end;
+        let matches = |(_, right): (SeqNum, SeqNum)| {
+            let back = u32::try_from(recovery.board.una.saturating_sub(end)).unwrap_or(u32::MAX);
+            right == self.una - back
+        };
+        let duplicate = ack.duplicate().is_some_and(matches);
+        if again && beyond && !duplicate && recovery.episode.is_none() {
+            let flight = self.congestion.get().window();
+            self.congestion.get_mut().on_ecn(now, flight);
+            self.ecn.on_reduced(self.nxt);
+        } else if again && !beyond && !duplicate && (advanced || !ack.blocks.is_empty()) {
+            return;
+        }
+        recovery.probe = Probe::None;
+    }
+
+    /// SND.UNA has moved: ends the repair if all is acknowledged that was outstanding when it began. True if an earlier
+    /// acknowledgment had moved it since then, and it goes on.
+    fn check_end(&mut self, recovery: &mut Recovery, smss: u32, news: &mut News) -> bool {
+        let (una, nxt) = (recovery.board.una, recovery.board.nxt);
+        let Some(episode) = &mut recovery.episode else { return false };
+        if una < episode.point {
+            if !self.sack && episode.kind == Kind::Loss {
+                recovery.board.lose_first(smss);
+            }
+            return core::mem::replace(&mut episode.partial, true);
+        }
+        if episode.kind != Kind::Echo {
+            self.reordering.on_recovered();
+            // Without SACK duplicates may still answer what was sent twice.
+            recovery.recover = recovery.recover.max(Some(episode.point)).filter(|_| !self.sack);
+            (recovery.duplicates, recovery.duplicate_bytes) = (0, 0);
+            if episode.kind == Kind::Loss {
+                news.recovered = Some(episode.repaired);
+            }
+            // Reports of duplicates follow within a round trip.
+            recovery.undo = recovery.undo.filter(|undo| undo.first.is_some());
+            if let Some(undo) = &mut recovery.undo {
+                undo.until = Some(nxt.max(una.saturating_add(1)));
+            }
+        }
+        recovery.episode = None;
+        false
+    }
+
+    /// Finds what is lost, and begins to repair it.
+    fn find_losses(
+        &mut self,
+        recovery: &mut Recovery,
+        ack: &Ack,
+        advanced: bool,
+        now: Instant,
+        delivered: u32,
+        news: &mut News,
+    ) -> Detected {
+        if self.sack {
+            let detected = self.detect(recovery, now);
+            self.begin_repair(recovery, &detected, now, delivered, news);
+            return detected;
+        }
+        let enough = !advanced && ack.repeats && recovery.duplicates == THRESHOLD;
+        let mut detected = Detected::default();
+        if enough
+            && recovery.believes_duplicates()
+            && !recovery.is_repairing()
+            && recovery.board.lose_first(ack.smss)
+        {
+            detected.bytes = ack.smss;
+            self.begin_repair(recovery, &detected, now, delivered, news);
+        }
+        detected
+    }
+
+    fn detect(&self, recovery: &mut Recovery, now: Instant) -> Detected {
+        let hurry = recovery.is_repairing() || recovery.board.sacked_segments() >= THRESHOLD.into();
+        let reo_wnd = self.reordering.window(hurry, self.rtt.least(), self.rtt.srtt());
+        let began = recovery.episode.map_or(Instant::NEVER, |episode| episode.began);
+        let detected = recovery.board.detect(now, reo_wnd, began);
+        recovery.reorder = detected.at;
+        detected
+    }
+
+    fn begin_repair(
+        &mut self,
+        recovery: &mut Recovery,
+        detected: &Detected,
+        now: Instant,
+        delivered: u32,
+        news: &mut News,
+    ) {
+        let again = match recovery.episode.map(|episode| episode.kind) {
+            _ if detected.bytes == 0 => return,
+            Some(Kind::Timeout(_)) => return,
+            // A repetition is lost too: once more in a round trip (RFC 5681 §4.3).
+            Some(Kind::Loss) if !detected.again => return,
+            Some(Kind::Loss) => true,
+            Some(Kind::Echo) | None => false,
+        };
+        // One reduction for a window of data, of which some was marked and some lost (RFC 3168 §6.1.2).
+        news.lost = again || !self.ecn.reduced_since(self.una);
+        let echo = recovery.episode.filter(|episode| episode.kind == Kind::Echo && !news.lost);
+        let point = recovery.episode.filter(|_| again).map(|episode| episode.point);
+        let repaired = recovery.episode.filter(|_| again).map_or(0, |episode| episode.repaired);
+        recovery.begin(Kind::Loss, now, delivered, news.lost);
+        if let Some(episode) = &mut recovery.episode {
+            episode.prr = echo.map_or(episode.prr, |echo| echo.prr);
+            episode.point = point.unwrap_or(episode.point);
+            episode.repaired = repaired;
+        }
+        if again {
+            // It was no mistake.
+            recovery.undo = None;
+        }
+    }
+
+    /// Tells the controller.
+    fn tell(
+        &mut self,
+        recovery: &mut Recovery,
+        ack: &Ack,
+        delivery: &Delivery,
+        detected: &Detected,
+        acked: u32,
+        news: News,
+    ) {
+        let now = ack.now;
+        let in_flight = recovery.pipe();
+        let sample: Option<RateSample> =
+            recovery.board.meter.sample(delivery, now, self.rtt.least(), detected.bytes, in_flight);
+        let outstanding = self.nxt.distance_from(self.una);
+        let controller = self.congestion.get_mut();
+        if let Some(sample) = &sample {
+            controller.on_sample(sample);
+        }
+        if let Some(timeout) = news.spurious.filter(|_| !(ack.ece && self.ecn.on)) {
+            controller.on_spurious(Spurious { now, in_flight, acked, timeout });
+        }
+        if let Some(repaired) = news.recovered {
+            controller.on_recovered(now, outstanding, repaired);
+        }
+        if news.lost {
+            // What is beyond the window limited transmit sent, which does not count (RFC 5681 §3.2).
+            let flight = outstanding.min(controller.window());
+            controller.on_loss(now, flight);
+            self.ecn.on_reduced(self.nxt);
+        }
+    }
+
+    /// What may be in flight while the window comes down (RFC 9937 §6.2).
+    fn proportion(&self, recovery: &mut Recovery, delivered: u32, safe: bool, smss: u32) {
+        let pipe = recovery.pipe();
+        let ssthresh = self.congestion.get().window();
+        if let Some(episode) = &mut recovery.episode {
+            let begun = episode.prr.is_new();
+            if delivered > 0 || begun {
+                let repair = episode.kind != Kind::Echo;
+                episode.window = episode.prr.on_ack(delivered, pipe, ssthresh, safe, repair, smss);
+            }
+        }
+    }
+
+    /// Whether the window kept something from being sent: in slow start half of it must have been used, else nearly all.
+    fn is_window_limited(&self, peak: [u32; 2], window: u32, smss: u32) -> bool {
+        let peak = peak[0].max(peak[1]);
+        let slow_start = self.congestion.get().threshold().is_none_or(|threshold| window < threshold);
+        if slow_start {
+            return peak >= window / 2;
+        }
+        peak.saturating_add(smss.saturating_mul(2).max(window / 8)) >= window
+    }
+
+    /// `ack` comes with ECE, before SND.UNA moves (RFC 3168 §6.1.2). True if the retransmission timer starts anew:
+    /// nothing new is sent until it expires.
+    pub(crate) fn on_echo(&mut self, ack: SeqNum, now: Instant, smss: u32) -> bool {
+        if !self.ecn.is_news(ack) {
+            return false;
+        }
+        let window = self.congestion.get().window();
+        let flight = self.nxt.distance_from(self.una).min(window);
+        self.congestion.get_mut().on_ecn(now, flight);
+        self.ecn.on_reduced(self.nxt);
+        self.ecn.held = window <= smss;
+        if let Some(recovery) = &mut self.recovery
+            && recovery.episode.is_none()
+        {
+            recovery.begin(Kind::Echo, now, 0, true);
+        }
+        self.ecn.held
+    }
+
+    /// How long to wait for an acknowledgment of `len` bytes or more before the tail is asked for (RFC 8985 §7.2).
+    pub(super) fn probe_timeout(&self, smss: u32, len: usize) -> Option<Duration> {
+        if !self.sack {
+            return None;
+        }
+        let Some(srtt) = self.rtt.srtt() else { return Some(FIRST_PTO) };
+        let lone = self.in_flight() == 0 && len <= smss as usize;
+        let delay = if lone { MAX_ACK_DELAY } else { Duration::ZERO };
+        Some(srtt.saturating_mul(2).max(LEAST_PTO).saturating_add(delay))
+    }
+
+    /// What may come before the retransmission timer: the end of a wait for what was overtaken, a tail that is asked for,
+    /// the turn of what is paced.
+    pub(crate) fn early_deadline(&self) -> Option<Instant> {
+        let recovery = self.recovery.as_ref()?;
+        [recovery.reorder, recovery.pto, recovery.turn].into_iter().flatten().min()
+    }
+
+    /// Keeps those deadlines true, after whatever may have changed: none without a window, the probe no later than the
+    /// retransmission timer (RFC 8985 §7.2).
+    pub(crate) fn arm_early(&mut self, terms: &Terms, smss: u32, now: Instant, rto_at: Instant) {
+        let turn = self.turn(terms, smss, now);
+        let open = self.wnd > 0;
+        if let Some(recovery) = &mut self.recovery {
+            recovery.turn = turn;
+            recovery.reorder = recovery.reorder.filter(|_| open);
+            recovery.pto = recovery.pto.filter(|_| open).map(|at| at.min(rto_at));
+        }
+    }
+
+    /// That deadline has come. True if the retransmission timer starts anew.
+    pub(crate) fn on_early(&mut self, now: Instant, smss: u32, unsent: bool) -> bool {
+        let Some(mut recovery) = self.recovery.take() else { return false };
+        self.note_app_limited(&mut recovery, unsent);
+        if recovery.reorder.is_some_and(|at| at <= now) {
+            let mut news = News::default();
+            let detected = self.detect(&mut recovery, now);
+            self.begin_repair(&mut recovery, &detected, now, 0, &mut news);
+            if news.lost {
+                let flight = self.nxt.distance_from(self.una).min(self.congestion.get().window());
+                self.congestion.get_mut().on_loss(now, flight);
+                self.ecn.on_reduced(self.nxt);
+            }
+            if recovery.episode.is_some_and(|episode| episode.kind == Kind::Loss) {
+                self.proportion(&mut recovery, 0, false, smss);
+            }
+        }
+        let due = recovery.pto.is_some_and(|at| at <= now);
+        if due {
+            recovery.pto = None;
+            if recovery.may_probe() && recovery.probe == Probe::None && recovery.sampled {
+                recovery.probe = Probe::Due;
+            }
+        }
+        self.recovery = Some(recovery);
+        due
+    }
+}

@@ -1,0 +1,78 @@
+//! How fast it goes: the window is spread over the round trip rather than sent as a burst (RFC 7661 §4.4.2,
+//! RFC 9406 §4.3).
+//!
+//! What may be sent within the next millisecond may be sent now: timers are no finer, and where the window is as good as
+//! sent within a millisecond nothing waits. Who comes late may make up for ten segments, or for a millisecond where that is
+//! more: so a connection may begin with its initial window at once. Nothing waits before the first round trip is measured,
+//! nor do probes and what a timeout sends again.
+
+use super::Sender;
+use crate::Instant;
+use crate::recovery::Recovery;
+use crate::time::nanos;
+use core::time::Duration;
+
+/// How much earlier than its turn something may leave.
+const SLACK: Duration = Duration::from_millis(1);
+/// Segments that may leave together after a pause.
+const BURST: u32 = 10;
+
+impl Sender {
+    /// Bytes per second; none while nothing waits.
+    pub(super) fn pacing_rate(&self) -> Option<u64> {
+        let controller = self.congestion.get();
+        if let Some(rate) = controller.pacing_rate() {
+            return Some(rate.max(1));
+        }
+        let window = u64::from(controller.window());
+        let slow_start = controller.threshold().is_none_or(|threshold| window < u64::from(threshold));
+        let tenths = if slow_start { 20_u64 } else { 12 };
+        let micros = u64::try_from(self.rtt.srtt()?.as_micros()).unwrap_or(u64::MAX).max(1);
+        let spread = u128::from(window).saturating_mul(u128::from(tenths).saturating_mul(100_000));
+        let rate = spread.checked_div(micros.into()).unwrap_or(0);
+        Some(u64::try_from(rate).unwrap_or(u64::MAX).max(1))
+    }
+
+    /// How many bytes may leave now as far as the rate is concerned.
+    pub(super) fn pace_room(&self, now: Instant, mss: u32) -> u32 {
+        let Some(rate) = self.pacing_rate() else { return u32::MAX };
+        let turn = self.recovery.as_ref().map_or(Instant::ZERO, |recovery| recovery.pace);
+        let until = now + SLACK;
+        if turn > until {
+            return 0;
+        }
+        // As many segments as would leave one by one.
+        let wait = until.since(turn.max(earliest(now, mss, rate)));
+        let segments = nanos(wait).checked_div(cost(mss, rate).max(1)).unwrap_or(0).saturating_add(1);
+        u32::try_from(segments).unwrap_or(u32::MAX).saturating_mul(mss)
+    }
+
+    /// When what is waiting for its turn may leave.
+    pub(super) fn pace_deadline(&self, recovery: &Recovery, now: Instant, mss: u32) -> Option<Instant> {
+        let turn = Instant::from_nanos(recovery.pace.as_nanos().saturating_sub(nanos(SLACK)));
+        (self.pace_room(now, mss) == 0).then_some(turn)
+    }
+}
+
+impl Recovery {
+    /// `len` bytes have left, in segments of `mss`: how long that takes at `rate` bytes per second is how long the next wait.
+    pub(super) fn pay(&mut self, len: u32, mss: u32, now: Instant, rate: Option<u64>) {
+        let Some(rate) = rate else { return };
+        let segments = len.checked_div(mss).unwrap_or(0);
+        let rest = len.checked_rem(mss).unwrap_or(0);
+        let time = cost(mss, rate).saturating_mul(segments.into()).saturating_add(cost(rest, rate));
+        self.pace = self.pace.max(earliest(now, mss, rate)) + Duration::from_nanos(time);
+    }
+}
+
+/// No turn is older than this.
+fn earliest(now: Instant, mss: u32, rate: u64) -> Instant {
+    let credit = cost(mss.saturating_mul(BURST), rate).max(nanos(SLACK));
+    Instant::from_nanos(now.as_nanos().saturating_sub(credit))
+}
+
+/// Nanoseconds that `len` bytes take.
+fn cost(len: u32, rate: u64) -> u64 {
+    let nanos = u128::from(len).saturating_mul(1_000_000_000).checked_div(rate.into()).unwrap_or(0);
+    u64::try_from(nanos).unwrap_or(u64::MAX)
+}
