@@ -20,6 +20,7 @@ mod pace;
 mod sendable;
 
 use crate::congestion::Congestion;
+use crate::connection::handshake::ts_clock;
 use crate::ecn::Response;
 use crate::recovery::rtt::Rtt;
 use crate::recovery::{Episode, Frto, Kind, Probe, Recovery, Reordering};
@@ -63,8 +64,9 @@ pub(crate) struct Sender {
     /// What became of what was sent, while that matters.
     recovery: Option<Box<Recovery>>,
     reordering: Reordering,
-    /// Bytes delivered when there was no `recovery` last.
+    /// Bytes delivered when there was no `recovery` last, and when that began, in milliseconds modulo 2^32.
     delivered: u64,
+    idle_since: u32,
     /// Whether SACK was agreed on.
     pub(crate) sack: bool,
     /// The end of the last segment that was not full; SND.UNA, once that is acknowledged.
@@ -114,6 +116,7 @@ impl Sender {
             recovery: None,
             reordering: Reordering::new(),
             delivered: 0,
+            idle_since: 0,
             sack: false,
             small: una,
             ecn: Response::new(iss),
@@ -224,6 +227,9 @@ impl Sender {
         self.forced = Forced::Nothing;
         self.ecn.cwr &= !self.is_new_text(&sent);
         let again = sent.seq.before(self.nxt);
+        if !self.outstanding() {
+            self.restart(now);
+        }
         if self.recovery.is_none() {
             self.recovery = Some(Recovery::new(self.delivered, now).into());
         }
@@ -259,6 +265,15 @@ impl Sender {
         }
         let impatient = recovery.episode.is_some_and(|episode| episode.partial) && !self.sack;
         again && sent.seq == self.una && !impatient
+    }
+
+    /// Something is sent with nothing in flight: after a pause the window may be too large (RFC 5681 §4.1, RFC 7661).
+    fn restart(&mut self, now: Instant) {
+        let idle = ts_clock(now, 0).wrapping_sub(self.idle_since);
+        let idle = Duration::from_millis(idle.into());
+        if self.delivered > 0 && idle > self.rtt.rto() {
+            self.congestion.get_mut().on_restart(now, idle);
+        }
     }
 
     /// Takes the window of an acceptable segment (RFC 9293 §3.10.7.4, fifth step). Beyond the RFC's test a newer
@@ -416,6 +431,7 @@ impl Sender {
             recovery,
             reordering,
             delivered: _,
+            idle_since,
             sack,
             small,
             ecn,
@@ -444,6 +460,9 @@ impl Sender {
         congestion.get().digest(state);
         ecn.digest(*iss, state);
         reordering.hash(state);
+        if *una == *nxt {
+            ts_clock(now, 0).wrapping_sub(*idle_since).hash(state);
+        }
         if let Some(recovery) = recovery {
             recovery.digest(now, state);
         }
