@@ -396,10 +396,10 @@ impl Board {
         }
         self.fack = self.fack.max(sent.end);
         let rtt = cause.now.since(sent.at);
-        // What was sent more than once may have arrived before it was sent again; and has, if the last copy cannot have.
-        let soon = cause.min_rtt.is_some_and(|least| rtt < least);
-        let doubtful = sent.again && (cause.is_older(sent.at) || soon);
-        if doubtful && sent.fate == Fate::Resent {
+        // What was sent more than once may have arrived before it was sent again.
+        let older = sent.again && cause.is_older(sent.at);
+        let doubtful = older || sent.again && cause.min_rtt.is_some_and(|least| rtt < least);
+        if older && sent.fate == Fate::Resent {
             delivery.needless = delivery.needless.saturating_add(len);
         }
         if !doubtful && self.newest.is_none_or(|newest| newest < (sent.serial, sent.end)) {
