@@ -12,8 +12,8 @@ use core::time::Duration;
 
 /// How long a peer may hold back the acknowledgment of a lone segment (RFC 8985 §7.2), as Linux assumes.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
-/// Less is not to be told from a peer that was busy.
-const LEAST_PTO: Duration = Duration::from_millis(2);
+/// Less is not to be told from a peer that was busy: neither end need be a kernel.
+const LEAST_PTO: Duration = Duration::from_millis(10);
 /// When a lost tail is asked for before a round trip was measured (RFC 8985 §7.2).
 const FIRST_PTO: Duration = Duration::from_secs(1);
 
