@@ -233,11 +233,14 @@ impl Sender {
         if self.recovery.is_none() {
             self.recovery = Some(Recovery::new(self.delivered, now).into());
         }
-        let (rate, pto) = (self.pacing_rate(), self.probe_timeout(mss, sent.len));
+        let (rate, pto) = (self.pacing_rate(mss), self.probe_timeout(mss, sent.len));
         let Some(recovery) = &mut self.recovery else { return false };
         let start = recovery.board.una.saturating_add(sent.seq.distance_from(self.una).into());
         let beyond = recovery.board.nxt;
         recovery.board.on_sent(start, start.saturating_add(len.into()), now, mss);
+        if sent.fin {
+            recovery.board.fin = Some(start.saturating_add(len.into()));
+        }
         recovery.peak[0] = recovery.peak[0].max(recovery.pipe());
         recovery.pay(len, mss, now, rate);
         if let Some(episode) = &mut recovery.episode {
@@ -358,7 +361,8 @@ impl Sender {
             if recovery.board.has_reneged() {
                 recovery.board.on_reneging();
             }
-            recovery.board.on_timeout(now, reo_wnd, smss);
+            let srtt = self.rtt.srtt().unwrap_or_default();
+            recovery.board.on_timeout(now, srtt, reo_wnd, smss);
         } else {
             recovery.board.lose_all();
         }
@@ -489,6 +493,7 @@ mod tests {
                 let (blocks, echo) = (carrick_wire::SackBlocks::default(), None);
                 let ack = Ack {
                     seq,
+                    window: 65_535,
                     now,
                     smss: 1460,
                     echo,
