@@ -463,7 +463,9 @@ fn pmtu_15_silence_is_not_mistaken_for_a_black_hole_for_long() {
         for seconds in [60, 600, 600] {
             s.send(&text[..]);
             assert_eq!(flight(&mut s)[0].2, 1500);
-            assert_eq!(timeouts(&mut s, 3), [1500, 1500, small[0]]);
+            // Once it has failed, less is enough to doubt it again.
+            let first = if seconds == 60 { &[1500, 1500, small[0]][..] } else { &[1500, small[0]] };
+            assert_eq!(timeouts(&mut s, first.len()), first);
             let began = s.now();
             acknowledge(&mut s, small[0] - headers);
             assert_eq!(deliver(&mut s), small[0]);
