@@ -196,6 +196,18 @@ impl Sender {
         self.recovery.as_ref().map_or(0, |recovery| recovery.board.sacked())
     }
 
+    /// Mean text of the segments that the peer has said to have beyond SND.UNA.
+    pub(crate) fn mean_sacked(&self) -> u32 {
+        let board = self.recovery.as_ref().map(|recovery| &recovery.board);
+        board.and_then(|board| board.sacked().checked_div(board.sacked_segments())).unwrap_or(0)
+    }
+
+    /// What timed out was too big for the path, which tells nothing of its rate: control begins anew.
+    pub(crate) fn on_too_big(&mut self, config: &ConnectionConfig, smss: u32) {
+        self.congestion = Congestion::new(config.congestion.as_deref());
+        self.congestion.get_mut().on_start(smss);
+    }
+
     /// What is being repaired.
     pub(crate) fn recovery(&self) -> RecoveryState {
         let Some(recovery) = &self.recovery else { return RecoveryState::Open };
