@@ -97,7 +97,10 @@ impl Sender {
                 recovery.board.on_reneging();
             }
         }
-        self.reordering.seen |= delivery.reordered;
+        let reordered = delivery.overtaken > 0;
+        self.reordering.seen |= reordered;
+        self.tally.reorderings = self.tally.reorderings.wrapping_add(reordered.into());
+        self.tally.overtaken = self.tally.overtaken.max(delivery.overtaken);
 
         let mut news = News::default();
         let was = recovery.episode;
@@ -146,7 +149,7 @@ impl Sender {
             recovery.pto = None;
         }
         // The impatient variant (RFC 6582 §4): the first partial acknowledgment alone starts the timer anew.
-        advanced && !(partial && !self.sack)
+        advanced && (self.sack || !partial)
     }
 
     /// Whether the application has left the path idle (draft-ietf-ccwg-bbr §4.2).
@@ -236,6 +239,7 @@ impl Sender {
         let known = self.reordering.dsack;
         if duplicate.is_some() {
             self.reordering.dsack = true;
+            self.tally.duplicates = self.tally.duplicates.wrapping_add(1);
             if recovery.board.una >= recovery.widened {
                 self.reordering.widen();
                 recovery.widened = recovery.board.nxt.max(recovery.board.una.saturating_add(1));
@@ -446,6 +450,7 @@ impl Sender {
         let outstanding = self.nxt.distance_from(self.una);
         let controller = self.congestion.get_mut();
         if let Some(sample) = &sample {
+            self.tally.rate.update(sample);
             controller.on_sample(sample);
         }
         if let Some(timeout) = news.spurious.filter(|_| !(ack.ece && self.ecn.on)) {
@@ -475,12 +480,13 @@ impl Sender {
         }
     }
 
-    /// Whether the window kept something from being sent: in slow start half of it must have been used, else nearly all.
+    /// Whether the window kept something from being sent: in slow start more than half of it must have been used, else nearly
+    /// all.
     fn is_window_limited(&self, peak: [u32; 2], window: u32, smss: u32) -> bool {
         let peak = peak[0].max(peak[1]);
         let slow_start = self.congestion.get().threshold().is_none_or(|threshold| window < threshold);
         if slow_start {
-            return peak >= window / 2;
+            return peak > window / 2;
         }
         peak.saturating_add(smss.saturating_mul(2).max(window / 8)) >= window
     }

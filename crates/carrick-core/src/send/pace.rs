@@ -19,7 +19,10 @@ const BURST: u32 = 10;
 
 impl Sender {
     /// Bytes per second; none while nothing waits.
-    pub(super) fn pacing_rate(&self) -> Option<u64> {
+    pub(crate) fn pacing_rate(&self) -> Option<u64> {
+        if !self.paced {
+            return None;
+        }
         let controller = self.congestion.get();
         if let Some(rate) = controller.pacing_rate() {
             return Some(rate.max(1));
