@@ -353,6 +353,10 @@ pub struct ConnectionConfig {
     /// Send what does not fill a segment at once, even while such a segment is not acknowledged yet (Nagle's rule,
     /// RFC 9293 §3.7.4, off). Default false: small writes wait for up to a round trip, and share packets.
     pub nodelay: bool,
+    /// Spread what may be sent over the round trip (RFC 9406 §4.3) rather than send it as soon as the window allows. Default
+    /// true. Without it a window leaves in bursts, which shallow queues drop, and controllers that live by their
+    /// [`pacing_rate`](Controller::pacing_rate) do not work.
+    pub pacing: bool,
     /// Least retransmission timeout. RFC 6298 asks for 1 s; the default is 200 ms, as in Linux, because the
     /// variance term already covers the peer's delayed acknowledgement.
     pub min_rto: Duration,
@@ -437,6 +441,7 @@ impl Default for ConnectionConfig {
             sack: true,
             ecn: EcnPolicy::default(),
             nodelay: false,
+            pacing: true,
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
             syn_retries: 7,

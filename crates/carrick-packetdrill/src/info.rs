@@ -13,7 +13,7 @@ const TIMESTAMPS: u8 = 1;
 const SACK: u8 = 2;
 const WINDOW_SCALE: u8 = 4;
 const ECN: u8 = 8;
-/// So many duplicates tell of a loss (RFC 5681 §3.2).
+/// What Linux begins with: so many duplicates tell of a loss (RFC 5681 §3.2).
 const REORDERING: u32 = 3;
 /// Linux's slow-start threshold before there is one.
 const NO_THRESHOLD: u32 = 0x7fff_ffff;
@@ -99,12 +99,16 @@ pub fn tcp_info(cell: Option<&Cell>, listening: bool, now: Instant) -> Vec<u8> {
     to.byte(3, info.keep_alive_probes.max(info.window_probes));
     to.byte(4, info.backoff);
     to.byte(5, options);
+    to.byte(7, info.delivery_rate_app_limited.into());
     to.byte(6, (info.send_window_scale & 15) | (info.receive_window_scale << 4));
     to.word(8, micros(info.rto));
     to.word(16, mss);
     to.word(20, info.receive_mss.into());
-    to.word(24, info.in_flight.div_ceil(mss));
+    // Linux counts segments; and what is lost as such until it has arrived, sent again or not.
+    to.word(24, (info.in_flight + info.sacked + info.lost).div_ceil(mss));
     to.word(28, info.sacked.div_ceil(mss));
+    to.word(32, (info.lost + info.resent).div_ceil(mss));
+    to.word(36, info.resent.div_ceil(mss));
     to.word(52, millis(now.since(cell.heard)));
     to.word(60, info.path_mtu.into());
     to.word(68, micros(info.rtt.unwrap_or_default()));
@@ -112,12 +116,24 @@ pub fn tcp_info(cell: Option<&Cell>, listening: bool, now: Instant) -> Vec<u8> {
     to.word(76, info.slow_start_threshold.map_or(NO_THRESHOLD, |threshold| threshold / mss));
     to.word(80, info.congestion_window / mss);
     to.word(84, info.receive_mss.into());
-    to.word(88, REORDERING);
+    to.word(88, info.reordering_distance.div_ceil(mss).max(REORDERING));
     to.word(100, info.retransmitted);
+    to.long(104, info.pacing_rate.unwrap_or(u64::MAX));
+    to.long(112, u64::MAX);
     to.long(120, info.bytes_acknowledged);
     to.long(128, info.bytes_received);
+    to.word(136, info.segments_sent);
+    to.word(140, info.segments_received);
     to.word(144, u32::try_from(info.unsent).unwrap_or(u32::MAX));
     to.word(148, info.min_rtt.map_or(u32::MAX, micros));
+    to.long(160, info.delivery_rate.unwrap_or(0));
+    // The SYN counts too.
+    to.word(192, u32::try_from(info.delivered.div_ceil(mss.into()) + 1).unwrap_or(u32::MAX));
+    let under_way = info.unacknowledged.saturating_sub(info.unsent) as u64;
+    to.long(200, info.bytes_acknowledged + under_way + info.bytes_retransmitted);
+    to.long(208, info.bytes_retransmitted);
+    to.word(216, info.duplicate_reports);
+    to.word(220, info.reorderings);
     to.word(228, info.send_window);
     to.word(232, info.receive_window);
     to.0.to_vec()

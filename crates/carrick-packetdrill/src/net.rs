@@ -5,8 +5,8 @@
 
 use carrick_core::{
     BindError, ConnectError, Connection, ConnectionConfig, ConnectionId, Cx, Dispatch, Endpoint,
-    EndpointConfig, Event, Frame, Instant, ListenAddr, ListenConfig, ListenerId, MAX_PARTS, Outcome, Taken,
-    TcpState, Transmit,
+    EndpointConfig, Event, Frame, HeaderBytes, Instant, ListenAddr, ListenConfig, ListenerId, MAX_PARTS,
+    Outcome, Taken, TcpInfo, TcpState, Transmit,
 };
 use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
 use std::collections::{BTreeMap, VecDeque};
@@ -50,6 +50,8 @@ pub struct Net {
     wire: VecDeque<(Instant, Vec<u8>)>,
     now: Instant,
     arrivals: u64,
+    /// Segments of a packet that leaves uncut, where there are as many.
+    least_burst: u32,
 }
 
 impl Net {
@@ -64,7 +66,13 @@ impl Net {
             wire: VecDeque::new(),
             now,
             arrivals: 0,
+            least_burst: 2,
         }
+    }
+
+    /// Packets stand for so many segments, where there are as many and the window is twice as large (`tcp_min_tso_segs`).
+    pub fn set_least_burst(&mut self, segments: u32) {
+        self.least_burst = segments;
     }
 
     /// What time it is.
@@ -275,7 +283,9 @@ impl Net {
         let cx = self.cx();
         let Some(cell) = self.cells.get_mut(&id) else { return };
         let mut packets = Vec::new();
-        while let Some(transmit) = cell.connection.poll_transmit(&cx, MAX_FRAME) {
+        loop {
+            let most = cell.longest_packet(self.least_burst);
+            let Some(transmit) = cell.connection.poll_transmit(&cx, most) else { break };
             put(transmit, &mut packets);
         }
         self.wire.extend(packets.into_iter().map(|packet| (cx.now, packet)));
@@ -319,6 +329,18 @@ impl Cell {
         self.before == TcpState::CloseWait
     }
 
+    /// How long a packet may be that stands for several segments, as Linux has it: what leaves within a millisecond at the
+    /// pacing rate that would be right, more where the round trip is short, half a window at most; what is repeated goes one
+    /// by one. PSH tells where such packets end, and scripts name it.
+    fn longest_packet(&self, least: u32) -> NonZeroUsize {
+        let Some(info) = self.connection.tcp_info() else { return MAX_FRAME };
+        let mss = u32::from(info.send_mss).max(1);
+        let window = info.congestion_window / mss;
+        let segments = if info.lost > 0 { 1 } else { (burst(&info) / mss).max(least).min(window / 2).max(1) };
+        let len = HeaderBytes::MAX + segments as usize * mss as usize;
+        NonZeroUsize::new(len).map_or(MAX_FRAME, |len| len.min(MAX_FRAME))
+    }
+
     /// Notes what has changed since the last look.
     fn look(&mut self, now: Instant) {
         let connection = &mut self.connection;
@@ -345,6 +367,20 @@ impl Cell {
         (self.state, self.readable, self.ended) = (state, readable, ended);
         self.news += u64::from(news);
     }
+}
+
+/// How many bytes Linux would let a packet stand for (`tcp_tso_autosize`).
+fn burst(info: &TcpInfo) -> u32 {
+    let most = u64::from(u16::MAX) + 1;
+    let Some((rtt, least)) = info.rtt.zip(info.min_rtt) else { return u32::from(u16::MAX) };
+    let slow_start = info.slow_start_threshold.is_none_or(|threshold| info.congestion_window < threshold / 2);
+    let percent = if slow_start { 200 } else { 120 };
+    let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1);
+    let rate = u64::from(info.congestion_window) * percent * 10_000 / micros;
+    // Within so short a round trip no burst is too long.
+    let halvings = u32::try_from(least.as_micros() >> 9).unwrap_or(u32::MAX);
+    let near = most.checked_shr(halvings).unwrap_or(0);
+    u32::try_from((rate / 1024 + near).min(most)).unwrap_or(u32::MAX)
 }
 
 /// The packets that a transmit is on the wire, checksums complete.

@@ -109,6 +109,8 @@ impl Settings {
             send_buffer: u32::MAX,
             tune_send_buffer: false,
             window_scale: source.flag("ipv4.tcp_window_scaling"),
+            // In Linux that is the business of a queueing discipline, or of controllers that ask for it.
+            pacing: false,
             timestamps: source.flag("ipv4.tcp_timestamps"),
             sack: source.flag("ipv4.tcp_sack"),
             ecn: match source.number("ipv4.tcp_ecn", 2) {
@@ -158,6 +160,12 @@ pub fn endpoint(source: &Source, flags: &Flags) -> EndpointConfig {
         },
         ..EndpointConfig::default()
     }
+}
+
+/// Segments that a packet stands for at least, where there are as many.
+#[must_use]
+pub fn least_burst(source: &Source) -> u32 {
+    clamp(source.number("ipv4.tcp_min_tso_segs", 2))
 }
 
 fn clamp(number: u64) -> u32 {

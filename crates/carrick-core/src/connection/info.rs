@@ -22,7 +22,8 @@ pub enum RecoveryState {
 
 /// How a connection is doing: [`Connection::tcp_info`].
 ///
-/// Everything in it is known; what this stack does not keep, such as counts of segments, is not there.
+/// Everything in it is known; what this stack does not keep, such as how long the peer's window was the limit, is not there.
+/// Counts are since the connection was made, without what a listener did of the handshake.
 ///
 /// # Examples
 /// ```
@@ -69,7 +70,8 @@ pub struct TcpInfo {
     pub backoff: u8,
     /// What is being repaired.
     pub recovery: RecoveryState,
-    /// Bytes that the congestion controller lets be in flight (cwnd).
+    /// Bytes that may be in flight (cwnd): what the congestion controller lets, at least a segment; while a loss is repaired or a
+    /// mark obeyed, what the way down to that has come to (RFC 9937 §6.2).
     pub congestion_window: u32,
     /// The slow-start threshold in bytes (ssthresh); none before the first loss, or if the controller has none.
     pub slow_start_threshold: Option<u32>,
@@ -77,10 +79,14 @@ pub struct TcpInfo {
     pub send_window: u32,
     /// Bytes that the peer may still send (RCV.WND).
     pub receive_window: u32,
-    /// Bytes sent and not acknowledged, a FIN counted as one; without what is to be sent again.
+    /// Bytes believed to be under way, a FIN counted as one: what was sent and not acknowledged, less `sacked` and `lost`.
     pub in_flight: u32,
-    /// Of those, bytes that the peer has said to have out of order (RFC 2018), as far as that is remembered.
+    /// Of those, bytes that were sent again, as probes too (RFC 8985 §7).
+    pub resent: u32,
+    /// Bytes not acknowledged that the peer has said to have (RFC 2018), as far as that is remembered.
     pub sacked: u32,
+    /// Bytes believed to be lost and not sent again yet.
+    pub lost: u32,
     /// Bytes written and not acknowledged, sent or not.
     pub unacknowledged: usize,
     /// Bytes written and never sent.
@@ -91,8 +97,30 @@ pub struct TcpInfo {
     pub bytes_acknowledged: u64,
     /// Bytes received in order since the connection was made.
     pub bytes_received: u64,
+    /// Bytes that the peer has, in order or not; a FIN counts as one.
+    pub delivered: u64,
+    /// Bytes sent again; a FIN counts as one.
+    pub bytes_retransmitted: u64,
     /// Segments sent again since the connection was established, modulo 2^32.
     pub retransmitted: u32,
+    /// Segments sent, modulo 2^32; a super-segment counts as what it is cut into, with those after it.
+    pub segments_sent: u32,
+    /// Segments received, modulo 2^32, also those that were not acceptable.
+    pub segments_received: u32,
+    /// Reports of duplicates that the peer has sent (D-SACK, RFC 2883), modulo 2^32.
+    pub duplicate_reports: u32,
+    /// Acknowledgments that showed that segments overtook each other on their way (RFC 8985 §6.2, step 4), modulo 2^32.
+    pub reorderings: u32,
+    /// How far they did at most: bytes from the first of what came late to the last of what was there before it; 0 if none did.
+    pub reordering_distance: u32,
+    /// How fast the peer got what we sent, in bytes per second (draft-ietf-ccwg-bbr §4.1), measured with every acknowledgment; a rate that
+    /// is less because the application was slower does not count. None before the first measurement.
+    pub delivery_rate: Option<u64>,
+    /// Whether that rate is the application's rather than the path's.
+    pub delivery_rate_app_limited: bool,
+    /// How fast we send at most, in bytes per second ([`ConnectionConfig::pacing`](crate::ConnectionConfig::pacing)); none before the
+    /// first round trip is measured, or if nothing is paced.
+    pub pacing_rate: Option<u64>,
     /// Timeouts in a row without an answer.
     pub timeouts: u8,
     /// Probes sent since the peer's window closed (RFC 9293 §3.8.6.1).
@@ -117,7 +145,7 @@ impl Connection {
     pub fn tcp_info(&self) -> Option<TcpInfo> {
         let State::Open(open) = &self.state else { return None };
         let (snd, rcv) = (&open.snd, &open.rcv);
-        let congestion = snd.congestion.get();
+        let send_mss = open.segment_size(self.tuple.local, self.path.mtu, 0);
         Some(TcpInfo {
             state: self.state(),
             timestamps: rcv.ts_recent.is_some(),
@@ -125,7 +153,7 @@ impl Connection {
             ecn: snd.ecn.on,
             send_window_scale: snd.scale.get(),
             receive_window_scale: rcv.scale.get(),
-            send_mss: open.segment_size(self.tuple.local, self.path.mtu, 0),
+            send_mss,
             receive_mss: rcv.mss,
             path_mtu: self.path.mtu,
             rto: snd.rtt.rto(),
@@ -134,18 +162,30 @@ impl Connection {
             min_rtt: snd.rtt.least(),
             backoff: snd.rtt.backoff(),
             recovery: snd.recovery(),
-            congestion_window: congestion.window(),
-            slow_start_threshold: congestion.threshold(),
+            congestion_window: snd.congestion_window(send_mss.into()),
+            slow_start_threshold: snd.congestion.get().threshold(),
             send_window: snd.wnd,
             receive_window: rcv.window(),
             in_flight: snd.in_flight(),
+            resent: snd.resent(),
             sacked: snd.sacked(),
+            lost: snd.lost(),
             unacknowledged: self.to_send.len(),
             unsent: self.unsent(),
             unread: self.received.len(),
             bytes_acknowledged: self.to_send.taken(),
             bytes_received: rcv.text_received(),
+            delivered: snd.delivered(),
+            bytes_retransmitted: snd.tally.bytes_again,
             retransmitted: self.sent_again,
+            segments_sent: self.segments_sent,
+            segments_received: self.segments_received,
+            duplicate_reports: snd.tally.duplicates,
+            reorderings: snd.tally.reorderings,
+            reordering_distance: snd.tally.overtaken,
+            delivery_rate: snd.tally.rate.per_second(),
+            delivery_rate_app_limited: snd.tally.rate.app_limited,
+            pacing_rate: snd.pacing_rate(open.segment_size(self.tuple.local, self.path.mtu, 0).into()),
             timeouts: snd.retries,
             window_probes: snd.probes,
             keep_alive_probes: self.keep_alive_probes,

@@ -112,6 +112,9 @@ pub struct Connection {
     urgent: u32,
     /// Segments sent again since the connection was established, modulo 2^32.
     sent_again: u32,
+    /// Segments since the connection was made, modulo 2^32.
+    segments_sent: u32,
+    segments_received: u32,
 }
 
 /// What is below the connection, and what is constant about its packets.
@@ -395,6 +398,8 @@ impl Connection {
             push: Push::Yes,
             urgent: 0,
             sent_again: 0,
+            segments_sent: 0,
+            segments_received: 0,
         }
     }
 
@@ -422,7 +427,11 @@ impl Connection {
     pub fn handle_input(&mut self, cx: &Cx, input: Input<'_>) -> Outcome {
         let cx = self.advance_clock(cx);
         let outcome = match input {
-            Input::Segment(segment) => self.segment_arrives(&cx, &segment),
+            Input::Segment(segment) => {
+                let segments = u32::try_from(segment.wire_segments()).unwrap_or(u32::MAX);
+                self.segments_received = self.segments_received.wrapping_add(segments);
+                self.segment_arrives(&cx, &segment)
+            }
             Input::Icmp(error) => self.icmp_arrives(&cx, error),
         };
         self.rearm(cx.now);
@@ -615,6 +624,8 @@ impl Connection {
             urgent,
             // A statistic, which changes nothing.
             sent_again: _,
+            segments_sent: _,
+            segments_received: _,
         } = self;
         tuple.hash(state);
         self.state().hash(state);

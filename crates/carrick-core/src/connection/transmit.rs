@@ -335,6 +335,8 @@ impl Connection {
             Taken::Payload(0) => return,
             Taken::Payload(n) => (n.min(plan.len), false),
         };
+        let segments = u32::try_from(len.div_ceil(usize::from(plan.mss.max(1))).max(1)).unwrap_or(1);
+        self.segments_sent = self.segments_sent.wrapping_add(segments);
         match (&mut self.state, plan.kind) {
             (State::SynSent(opening) | State::SynReceived(opening, _), Kind::Syn) => {
                 opening.due = false;
@@ -352,8 +354,7 @@ impl Connection {
             (State::Open(open), Kind::Segment) => {
                 let again = plan.seq != open.snd.nxt;
                 if again && (len > 0 || fin) {
-                    let segments = len.div_ceil(usize::from(plan.mss.max(1))).max(1);
-                    self.sent_again = self.sent_again.wrapping_add(u32::try_from(segments).unwrap_or(1));
+                    self.sent_again = self.sent_again.wrapping_add(segments);
                 }
                 let sent = Sendable { seq: plan.seq, len, fin };
                 // What nothing was under way before it may have waited for the device.

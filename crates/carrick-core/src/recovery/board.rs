@@ -126,8 +126,8 @@ pub(crate) struct Delivery {
     pub(crate) ambiguous: bool,
     /// The end of the highest that had been sent once.
     pub(crate) original: Option<u64>,
-    /// Something that was sent once came after what was sent later.
-    pub(crate) reordered: bool,
+    /// How far beyond the first byte of something that was sent once its overtaker reached; 0 if nothing was overtaken.
+    pub(crate) overtaken: u32,
     /// The highest number that had been delivered before.
     fack: u64,
 }
@@ -179,6 +179,13 @@ impl Board {
     /// Bytes that are lost and not sent again yet.
     pub(crate) const fn lost(&self) -> u32 {
         self.lost_bytes
+    }
+
+    /// Bytes that were sent again and are under way.
+    pub(crate) fn resent(&self) -> u32 {
+        let found =
+            self.resent.iter().filter_map(|(_, start)| Some(bytes(*start, self.ranges.get(start)?.end)));
+        found.fold(0, u32::saturating_add)
     }
 
     fn put(&mut self, start: u64, sent: Sent) {
@@ -404,7 +411,9 @@ impl Board {
             delivery.repaired = delivery.repaired.saturating_add(len);
         } else {
             delivery.original = delivery.original.max(Some(sent.end));
-            delivery.reordered |= sent.end < delivery.fack;
+            if sent.end < delivery.fack {
+                delivery.overtaken = delivery.overtaken.max(bytes(start, delivery.fack));
+            }
         }
         self.fack = self.fack.max(sent.end);
         let rtt = cause.now.since(sent.at);

@@ -4,6 +4,7 @@
 use super::board::Delivery;
 use crate::Instant;
 use crate::congestion::RateSample;
+use crate::time::nanos;
 use core::time::Duration;
 
 /// C of the draft: counts since the connection began, of losses since something was last in flight at all.
@@ -26,6 +27,36 @@ pub(crate) struct Snapshot {
     lost: u64,
     in_flight: u32,
     app_limited: bool,
+}
+
+/// What a rate was measured from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DeliveryRate {
+    bytes: u32,
+    micros: u32,
+    pub(crate) app_limited: bool,
+}
+
+impl DeliveryRate {
+    /// Takes a newer one, unless it is less because the application was slower.
+    pub(crate) fn update(&mut self, sample: &RateSample) {
+        let Ok(micros) = u32::try_from(nanos(sample.interval) / 1000) else { return };
+        let new = Self {
+            bytes: u32::try_from(sample.delivered).unwrap_or(u32::MAX),
+            micros,
+            app_limited: sample.app_limited,
+        };
+        let less = u64::from(new.bytes).saturating_mul(self.micros.into())
+            < u64::from(self.bytes).saturating_mul(micros.into());
+        if micros > 0 && !(new.app_limited && less) {
+            *self = new;
+        }
+    }
+
+    /// Bytes per second.
+    pub(crate) fn per_second(&self) -> Option<u64> {
+        u64::from(self.bytes).saturating_mul(1_000_000).checked_div(self.micros.into())
+    }
 }
 
 impl Meter {

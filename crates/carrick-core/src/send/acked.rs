@@ -106,7 +106,10 @@ impl Sender {
                 recovery.board.on_reneging();
             }
         }
-        self.reordering.seen |= delivery.reordered;
+        let reordered = delivery.overtaken > 0;
+        self.reordering.seen |= reordered;
+        self.tally.reorderings = self.tally.reorderings.wrapping_add(reordered.into());
+        self.tally.overtaken = self.tally.overtaken.max(delivery.overtaken);
 
         let mut news = News::default();
         let was = recovery.episode;
@@ -255,6 +258,7 @@ impl Sender {
         let known = self.reordering.dsack;
         if duplicate.is_some() {
             self.reordering.dsack = true;
+            self.tally.duplicates = self.tally.duplicates.wrapping_add(1);
             if recovery.board.una >= recovery.widened {
                 self.reordering.widen();
                 recovery.widened = recovery.board.nxt.max(recovery.board.una.saturating_add(1));
@@ -474,6 +478,7 @@ impl Sender {
         let outstanding = self.nxt.distance_from(self.una);
         let controller = self.congestion.get_mut();
         if let Some(sample) = &sample {
+            self.tally.rate.update(sample);
             controller.on_sample(sample);
         }
         if let Some(timeout) = news.spurious.filter(|_| !(ack.ece && self.ecn.on)) {
@@ -503,12 +508,13 @@ impl Sender {
         }
     }
 
-    /// Whether the window kept something from being sent: in slow start half of it must have been used, else nearly all.
+    /// Whether the window kept something from being sent: in slow start more than half of it must have been used, else nearly
+    /// all.
     fn is_window_limited(&self, peak: [u32; 2], window: u32, smss: u32) -> bool {
         let peak = peak[0].max(peak[1]);
         let slow_start = self.congestion.get().threshold().is_none_or(|threshold| window < threshold);
         if slow_start {
-            return peak >= window / 2;
+            return peak > window / 2;
         }
         peak.saturating_add(smss.saturating_mul(2).max(window / 8)) >= window
     }

@@ -22,6 +22,7 @@ mod sendable;
 use crate::congestion::Congestion;
 use crate::connection::handshake::ts_clock;
 use crate::ecn::Response;
+use crate::recovery::rate::DeliveryRate;
 use crate::recovery::rtt::Rtt;
 use crate::recovery::{Episode, Frto, Kind, Probe, Recovery, Reordering};
 use crate::{ConnectionConfig, Instant, RecoveryState};
@@ -61,12 +62,15 @@ pub(crate) struct Sender {
     pub(crate) probes: u8,
     pub(crate) rtt: Rtt,
     pub(crate) congestion: Congestion,
+    /// Whether it is paced.
+    paced: bool,
     /// What became of what was sent, while that matters.
     recovery: Option<Box<Recovery>>,
     reordering: Reordering,
     /// Bytes delivered when there was no `recovery` last, and when that began, in milliseconds modulo 2^32.
     delivered: u64,
     idle_since: u32,
+    pub(crate) tally: Tally,
     /// Whether SACK was agreed on.
     pub(crate) sack: bool,
     /// The end of the last segment that was not full; SND.UNA, once that is acknowledged.
@@ -78,6 +82,21 @@ pub(crate) struct Sender {
     pub(crate) retries: u8,
     /// SND.UNA is still near ISS, below which nothing was ever sent.
     young: bool,
+}
+
+/// What happened since the connection was made, for whoever asks. Counts are modulo 2^32.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// Bytes sent again.
+    pub(crate) bytes_again: u64,
+    /// Reports of duplicates (RFC 2883).
+    pub(crate) duplicates: u32,
+    /// Acknowledgments that told of reordering (RFC 8985 §6.2, step 4).
+    pub(crate) reorderings: u32,
+    /// Most bytes from the beginning of what was overtaken to the end of what had come before it.
+    pub(crate) overtaken: u32,
+    /// The last rate that was measured, but for one that the application alone made less.
+    pub(crate) rate: DeliveryRate,
 }
 
 /// What is to be sent against the rules, once.
@@ -113,10 +132,12 @@ impl Sender {
             probes: 0,
             rtt: Rtt::new(config.min_rto, config.max_rto),
             congestion: Congestion::new(config.congestion.as_deref()),
+            paced: config.pacing,
             recovery: None,
             reordering: Reordering::new(),
             delivered: 0,
             idle_since: 0,
+            tally: Tally::default(),
             sack: false,
             small: una,
             ecn: Response::new(iss),
@@ -158,6 +179,16 @@ impl Sender {
     /// Bytes believed to be in flight.
     pub(crate) fn in_flight(&self) -> u32 {
         self.recovery.as_ref().map_or(0, |recovery| recovery.pipe())
+    }
+
+    /// Bytes that have been sent again and are believed to be in flight.
+    pub(crate) fn resent(&self) -> u32 {
+        self.recovery.as_ref().map_or(0, |recovery| recovery.board.resent())
+    }
+
+    /// Bytes that the peer has, in order or not, since the connection was made.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.recovery.as_ref().map_or(self.delivered, |recovery| recovery.board.meter.delivered)
     }
 
     /// Bytes that are lost and to be sent again.
@@ -249,6 +280,8 @@ impl Sender {
         let Some(recovery) = &mut self.recovery else { return false };
         let start = recovery.board.una.saturating_add(sent.seq.distance_from(self.una).into());
         let beyond = recovery.board.nxt;
+        let old = beyond.saturating_sub(start).min(len.into());
+        self.tally.bytes_again = self.tally.bytes_again.saturating_add(old);
         recovery.board.on_sent(start, start.saturating_add(len.into()), now, mss);
         if sent.fin {
             recovery.board.fin = Some(start.saturating_add(len.into()));
@@ -444,10 +477,12 @@ impl Sender {
             probes,
             rtt,
             congestion,
+            paced,
             recovery,
             reordering,
             delivered: _,
             idle_since,
+            tally: _,
             sack,
             small,
             ecn,
@@ -471,6 +506,7 @@ impl Sender {
             *retries,
             u8::from(*young),
             u8::from(*sack),
+            u8::from(*paced),
         ]);
         core::hash::Hash::hash(rtt, state);
         congestion.get().digest(state);

@@ -19,7 +19,10 @@ const BURST: u32 = 10;
 
 impl Sender {
     /// Bytes per second; none while nothing waits. The window counts as a segment of `mss` at least, since that may leave.
-    pub(super) fn pacing_rate(&self, mss: u32) -> Option<u64> {
+    pub(crate) fn pacing_rate(&self, mss: u32) -> Option<u64> {
+        if !self.paced {
+            return None;
+        }
         let controller = self.congestion.get();
         if let Some(rate) = controller.pacing_rate() {
             return Some(rate.max(1));

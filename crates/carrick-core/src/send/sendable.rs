@@ -101,8 +101,8 @@ impl Sender {
         let allowed = window.min(allowed);
         let mut len = unsent.min(allowed).min(room);
         let whole = len == unsent;
-        // A FIN is an octet of sequence space: it waits for a window like text.
-        let mut fin_fits = fin && whole && len < window && (len < allowed || len > 0);
+        // A FIN is an octet of sequence space: it waits for the peer's window like text. It makes no congestion.
+        let mut fin_fits = fin && whole && len < window;
         if len == 0 && !fin_fits {
             return None;
         }
@@ -193,7 +193,7 @@ impl Sender {
     }
 
     /// At least a segment, whatever the controller says; and during a repair what that has come to.
-    fn congestion_window(&self, smss: u32) -> u32 {
+    pub(crate) fn congestion_window(&self, smss: u32) -> u32 {
         let window = self.congestion.get().window().max(smss);
         match self.recovery.as_ref().and_then(|recovery| recovery.episode) {
             Some(Episode { kind: Kind::Loss | Kind::Echo, window, .. }) => window,

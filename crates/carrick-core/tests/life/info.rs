@@ -63,6 +63,57 @@ fn numbers_agree_with_what_happened() {
 }
 
 #[test]
+fn losses_repetitions_and_rates_are_told() {
+    let mut s = Scene::builder().mss(1000).sack(true).window(60_000).established();
+    let first = info(&mut s).unwrap();
+    assert_eq!((first.delivered, first.delivery_rate, first.reorderings), (0, None, 0));
+    let before = (first.segments_sent, first.segments_received);
+    s.send([1; 10_000]);
+    while s.take().is_some() {}
+    s.advance(1.ms());
+    s.inject(seg().seq(1).ack(1).sack(&[(7001, 10_001)]));
+    for seq in [1, 1001, 2001] {
+        s.expect(seg().seq(seq).ack(1).len(1000));
+    }
+    s.expect_nothing();
+    let lost = info(&mut s).unwrap();
+    assert_eq!(lost.recovery, RecoveryState::Recovery);
+    assert_eq!((lost.in_flight, lost.resent, lost.sacked, lost.lost), (3000, 3000, 3000, 4000));
+    assert_eq!(lost.congestion_window, 3000, "it comes down with what is delivered");
+    assert_eq!((lost.delivered, lost.bytes_retransmitted, lost.retransmitted), (3000, 3000, 3));
+    let counted = (lost.segments_sent - before.0, lost.segments_received - before.1);
+    assert_eq!(counted, (13, 1));
+    // Three segments in a millisecond, and the application had no more to send.
+    assert_eq!((lost.delivery_rate, lost.delivery_rate_app_limited), (Some(3_000_000), true));
+
+    // What was thought lost was late: it had been overtaken by seven segments.
+    s.inject(seg().seq(1).ack(1).sack(&[(3001, 4001), (7001, 10_001)]));
+    let late = info(&mut s).unwrap();
+    assert_eq!((late.reorderings, late.reordering_distance), (1, 7000));
+    while s.take().is_some() {}
+    s.inject(seg().seq(1).ack(10_001).sack(&[(1, 1001)]));
+    let end = info(&mut s).unwrap();
+    assert_eq!((end.delivered, end.duplicate_reports), (10_000, 1));
+    assert_eq!((end.in_flight, end.resent, end.sacked, end.lost), (0, 0, 0, 0));
+}
+
+#[test]
+fn the_pacing_rate_is_told_where_there_is_pacing() {
+    for pacing in [true, false] {
+        let mut s = Scene::builder().mss(1000).config(|config| config.pacing = pacing).established();
+        s.send([1; 1000]);
+        assert!(s.take().is_some());
+        s.advance(100.ms());
+        s.inject(seg().seq(1).ack(1001));
+        let info = info(&mut s).unwrap();
+        // Twice the window in a round trip, during slow start.
+        let rtt = info.rtt.unwrap().as_micros() as u64;
+        let rate = u64::from(info.congestion_window) * 2_000_000 / rtt;
+        assert_eq!(info.pacing_rate, pacing.then_some(rate));
+    }
+}
+
+#[test]
 fn a_round_trip_is_measured() {
     let mut s = Scene::builder().config(|c| c.nodelay = true).established();
     s.send(b"x");

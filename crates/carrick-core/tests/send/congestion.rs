@@ -3,7 +3,7 @@
 use carrick_core::congestion::{Acked, Controller, NewReno};
 use carrick_core::{ConnectionConfig, Instant};
 use carrick_covers::covers;
-use carrick_sim::{Scene, seg};
+use carrick_sim::{Scene, Span, seg};
 use std::hash::Hasher;
 use std::sync::{Arc, Mutex};
 
@@ -124,4 +124,48 @@ fn may_18_another_controller_can_be_chosen_and_hears_of_everything_once() {
         ]
     );
     covers!("MAY-18");
+}
+
+/// The peer acknowledges ten segments after 100 ms, and there is more to send than the window takes.
+fn second_flight(pacing: bool) -> u32 {
+    let mut s = Scene::builder().mss(1000).config(|config| config.pacing = pacing).established();
+    s.send(vec![1; 100_000]);
+    assert_eq!(burst(&mut s), 10_000);
+    s.advance(100.ms());
+    s.inject(seg().seq(1).ack(10_001));
+    burst(&mut s)
+}
+
+#[test]
+fn without_pacing_a_window_leaves_at_once() {
+    assert_eq!(second_flight(false), 20_000);
+    let paced = second_flight(true);
+    assert!((1000..20_000).contains(&paced), "{paced}");
+}
+
+/// In slow start a window grows that was more than half used: one that may still be so after an ACK has doubled what is
+/// sent (RFC 7661 §4.2 asks for half of it at least).
+#[test]
+fn a_window_of_which_half_was_used_does_not_grow() {
+    for (segments, expected) in [(5, [10, 10]), (6, [12, 12]), (9, [12, 14])] {
+        let mut s = Scene::builder().mss(1000).established();
+        s.send(vec![1; segments * 1000]);
+        assert_eq!(burst(&mut s), 1000 * segments as u32);
+        let windows = [2001, 4001].map(|ack| {
+            s.inject(seg().seq(1).ack(ack));
+            s.connection().unwrap().tcp_info().unwrap().congestion_window / 1000
+        });
+        assert_eq!(windows, expected, "{segments}");
+    }
+}
+
+/// Seen: a FIN behind a full window waited for an acknowledgment, a round trip for nothing.
+#[test]
+fn a_fin_alone_does_not_wait_for_the_congestion_window() {
+    let mut s = Scene::builder().mss(1000).established();
+    s.send(vec![1; 10_000]);
+    assert_eq!(burst(&mut s), 10_000);
+    s.finish();
+    s.expect(seg().fin().seq(10_001).ack(1));
+    s.expect_nothing();
 }

@@ -136,7 +136,11 @@ impl Sockets {
 
     fn net(&mut self) -> &mut Net {
         let Self { source, flags, seed, net, now, .. } = self;
-        net.get_or_insert_with(|| Net::new(sysctl::endpoint(source, flags), *seed, *now))
+        net.get_or_insert_with(|| {
+            let mut net = Net::new(sysctl::endpoint(source, flags), *seed, *now);
+            net.set_least_burst(sysctl::least_burst(source));
+            net
+        })
     }
 
     /// A packet arrives.

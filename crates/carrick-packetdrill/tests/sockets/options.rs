@@ -172,6 +172,17 @@ fn tcp_info_is_laid_out_as_linux_has_it() {
     let word = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
     assert_eq!(bytes[0], 1, "ESTABLISHED");
     assert_eq!((word(16), word(24), word(80)), (1000, 3, 10), "MSS, unacknowledged segments, cwnd");
+    let long = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
+    assert_eq!(
+        (long(104), long(200), long(208)),
+        (u64::MAX, 2500, 0),
+        "not paced, bytes sent, and sent again"
+    );
+    assert_eq!(
+        (word(136), word(140), word(192)),
+        (3, 1, 1),
+        "sent, received with the ACK of our SYN, delivered with that"
+    );
     let listener = world.socket();
     world.machine.with(|sockets| sockets.listen(listener, 1)).unwrap();
     let bytes = world.machine.with(|sockets| sockets.option(listener, SOL_TCP, libc::TCP_INFO)).unwrap();
