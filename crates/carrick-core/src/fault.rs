@@ -157,12 +157,44 @@ pub enum Fault {
     UnreachableEnds,
     /// An ICMP error is believed whatever it quotes.
     QuoteUnchecked,
+    /// What was sent again is never thought lost once more.
+    LostAgainUnseen,
+    /// Nothing is waited for that may have been overtaken.
+    ReorderingIgnored,
+    /// The tail is asked for again and again.
+    ProbesEndless,
+    /// A repair that was needless is not taken back.
+    UndoNever,
+    /// Every repair is thought needless.
+    UndoAlways,
+    /// During a repair the flight does not come down.
+    ReductionUnlimited,
+    /// What was sent again is measured.
+    KarnIgnored,
+    /// A thousand times too much leaves in its turn.
+    PaceWrong,
+    /// What the peer has dropped again is still thought to have arrived.
+    MarksKept,
+    /// Any acknowledgment shows that a timeout was none.
+    FrtoGullible,
+    /// Reports of what was not sent again count.
+    ForeignDuplicates,
+    /// A repair has no end.
+    RecoveryEndless,
+    /// More duplicates count than were in flight.
+    DuplicatesUnbounded,
+    /// The probe of a tail does not heed the window.
+    ProbeBeyondWindow,
+    /// The controller does not hear of losses.
+    LossUntold,
+    /// A lost tail is not asked for.
+    TailForgotten,
 }
 
 #[cfg(carrick_faults)]
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 64] = [
+    pub const ALL: [Self; 80] = [
         Self::AnyAckOpens,
         Self::NoSimultaneousOpen,
         Self::SynWindowScaled,
@@ -227,5 +259,21 @@ impl Fault {
         Self::TimeWaitReopened,
         Self::UnreachableEnds,
         Self::QuoteUnchecked,
+        Self::LostAgainUnseen,
+        Self::ReorderingIgnored,
+        Self::ProbesEndless,
+        Self::UndoNever,
+        Self::UndoAlways,
+        Self::ReductionUnlimited,
+        Self::KarnIgnored,
+        Self::PaceWrong,
+        Self::MarksKept,
+        Self::FrtoGullible,
+        Self::ForeignDuplicates,
+        Self::RecoveryEndless,
+        Self::DuplicatesUnbounded,
+        Self::ProbeBeyondWindow,
+        Self::LossUntold,
+        Self::TailForgotten,
     ];
 }

@@ -8,6 +8,8 @@
 //! words, is in `docs/testing.md`.
 #![cfg(carrick_faults)]
 
+#[path = "faults/repair.rs"]
+mod repair;
 #[path = "model/search.rs"]
 #[allow(dead_code, reason = "the model's own test uses all of it")]
 mod search;
@@ -38,7 +40,7 @@ enum Check {
 use Check::{Conversation, Model, Script};
 use Fault::*;
 
-const CHECKS: [(Fault, Check); 64] = [
+const CHECKS: [(Fault, Check); 80] = [
     (AnyAckOpens, Model(worlds::next_life)),
     (NoSimultaneousOpen, Model(worlds::simultaneous_open)),
     (SynWindowScaled, Script(the_window_of_a_syn_is_not_scaled)),
@@ -103,6 +105,22 @@ const CHECKS: [(Fault, Check); 64] = [
     (TimeWaitReopened, Script(an_old_syn_opens_nothing)),
     (UnreachableEnds, Script(an_unreachable_is_a_hint)),
     (QuoteUnchecked, Script(a_quote_must_be_in_flight)),
+    (LostAgainUnseen, Script(repair::a_lost_repetition_is_found)),
+    (ReorderingIgnored, Script(repair::what_is_overtaken_is_waited_for)),
+    (ProbesEndless, Script(repair::one_probe_and_then_the_timer)),
+    (UndoNever, Script(repair::a_needless_repair_is_taken_back)),
+    (UndoAlways, Script(repair::a_repair_that_was_needed_is_not)),
+    (ReductionUnlimited, Script(repair::a_repair_sends_in_proportion)),
+    (KarnIgnored, Script(repair::a_repetition_measures_nothing)),
+    (PaceWrong, Script(repair::the_window_is_spread)),
+    (MarksKept, Script(repair::a_peer_may_drop_what_it_reported)),
+    (FrtoGullible, Script(repair::a_timeout_that_was_one_stays_one)),
+    (ForeignDuplicates, Script(repair::a_report_must_be_of_what_was_repeated)),
+    (RecoveryEndless, Script(repair::a_repair_ends)),
+    (DuplicatesUnbounded, Script(repair::forged_duplicates_release_little)),
+    (ProbeBeyondWindow, Script(repair::a_probe_heeds_the_window)),
+    (LossUntold, Script(repair::a_loss_lowers_the_window)),
+    (TailForgotten, Script(repair::a_lost_tail_is_asked_for)),
 ];
 
 /// What the check says of a core with that mistake, or with none.

@@ -95,14 +95,17 @@ impl Sender {
         let (delivery, delivered) = self.deliver(recovery, ack, acked, &cause);
         if advanced {
             self.advance(recovery, ack.seq);
-            let sample = if delivery.ambiguous { None } else { delivery.oldest.map(|at| now.since(at)) };
+            let mut sample = if delivery.ambiguous { None } else { delivery.oldest.map(|at| now.since(at)) };
+            if fault!(self, KarnIgnored) {
+                sample = delivery.newest().map(|(at, _)| now.since(at));
+            }
             if let Some(rtt) = sample.or(echoed) {
                 recovery.sampled = true;
                 // There is a sample with every ACK: one for two segments (RFC 7323 §4.2), or for a super-segment.
                 let apart = ack.smss.saturating_mul(2).max(acked).max(1);
                 self.rtt.sample(rtt, outstanding.div_ceil(apart), now);
             }
-            if recovery.board.has_reneged() {
+            if recovery.board.has_reneged() && !fault!(self, MarksKept) {
                 recovery.board.on_reneging();
             }
         }
@@ -223,11 +226,12 @@ impl Sender {
         // During a repair no more than was outstanding when it began (RFC 9937 §6.2); before there is something to repair
         // as much as limited transmit allows (RFC 3042).
         let most = match repaired {
+            Some(_) if fault!(self, DuplicatesUnbounded) => u32::MAX,
             Some(episode) => episode.prr.flight(),
             None if recovery.duplicates >= THRESHOLD => outstanding,
             None => ack.smss.saturating_mul(THRESHOLD.saturating_sub(1).into()),
         };
-        let most = most.min(outstanding);
+        let most = if fault!(self, DuplicatesUnbounded) { most } else { most.min(outstanding) };
         let more = ack.smss.min(most.saturating_sub(recovery.duplicate_bytes));
         let more = if recovery.believes_duplicates() || repairing { more } else { 0 };
         recovery.duplicate_bytes = recovery.duplicate_bytes.saturating_add(more);
@@ -266,6 +270,9 @@ impl Sender {
         }
         let (una, repairing) = (recovery.board.una, recovery.is_repairing());
         let Some(undo) = &mut recovery.undo else { return false };
+        if fault!(self, UndoNever) || fault!(self, UndoAlways) {
+            return fault!(self, UndoAlways) && advanced && repairing;
+        }
         if undo.first.is_some() {
             // Eifel (RFC 3522 §3.2), for each repetition by itself: what came is older than that. If all is acknowledged the
             // peer might have answered both copies with one acknowledgment.
@@ -281,7 +288,8 @@ impl Sender {
             // The peer reports duplicates (RFC 2883; RFC 3708 in the bounds of one repair).
             let back = u32::try_from(una.saturating_sub(undo.from)).unwrap_or(u32::MAX);
             let ours = |&(left, right): &(SeqNum, SeqNum)| {
-                left.at_or_after(self.una - back) && left.before(right) && right.at_or_before(self.nxt)
+                fault!(self, ForeignDuplicates)
+                    || left.at_or_after(self.una - back) && left.before(right) && right.at_or_before(self.nxt)
             };
             if let Some((left, right)) = duplicate.filter(ours) {
                 let len = right.distance_from(left);
@@ -299,6 +307,7 @@ impl Sender {
     /// F-RTO (RFC 5682 §2.1, with SACK §3.1): true if the timeout was none.
     fn check_timeout(&self, recovery: &mut Recovery, ack: &Ack, advanced: bool, delivery: &Delivery) -> bool {
         let again = recovery.board.first_is_resent();
+        let gullible = fault!(self, FrtoGullible);
         let Some(Episode { kind: Kind::Timeout(frto), point, .. }) = &mut recovery.episode else {
             return false;
         };
@@ -308,6 +317,7 @@ impl Sender {
                 let room = ack.unsent && ack.window > self.nxt.distance_from(self.una);
                 *frto = if room && !again { Frto::Second(ack.smss.saturating_mul(2)) } else { Frto::Off };
             }
+            Frto::Second(_) if gullible => return true,
             Frto::First if !self.sack && ack.repeats => *frto = Frto::Off,
             Frto::First => {}
             Frto::Second(_) if self.sack => match delivery.original {
@@ -367,7 +377,7 @@ impl Sender {
     fn check_end(&mut self, recovery: &mut Recovery, smss: u32, news: &mut News) -> bool {
         let (una, nxt) = (recovery.board.una, recovery.board.nxt);
         let Some(episode) = &mut recovery.episode else { return false };
-        if una < episode.point {
+        if una < episode.point || fault!(self, RecoveryEndless) {
             if !self.sack && episode.kind == Kind::Loss {
                 recovery.board.lose_first(smss);
             }
@@ -421,7 +431,13 @@ impl Sender {
 
     fn detect(&self, recovery: &mut Recovery, now: Instant) -> Detected {
         let hurry = recovery.is_repairing() || recovery.board.sacked_segments() >= THRESHOLD.into();
-        let reo_wnd = self.reordering.window(hurry, self.rtt.least(), self.rtt.srtt());
+        let mut reo_wnd = self.reordering.window(hurry, self.rtt.least(), self.rtt.srtt());
+        if fault!(self, ReorderingIgnored) {
+            reo_wnd = Duration::ZERO;
+        }
+        if fault!(self, LostAgainUnseen) && recovery.board.first_is_resent() {
+            return Detected::default();
+        }
         let began = recovery.episode.map_or(Instant::NEVER, |episode| episode.began);
         let detected = recovery.board.detect(now, reo_wnd, began);
         recovery.reorder = detected.at;
@@ -445,7 +461,7 @@ impl Sender {
             Some(Kind::Echo) | None => false,
         };
         // One reduction for a window of data, of which some was marked and some lost (RFC 3168 §6.1.2).
-        news.lost = again || !self.ecn.reduced_since(self.una);
+        news.lost = (again || !self.ecn.reduced_since(self.una)) && !fault!(self, LossUntold);
         let echo = recovery.episode.filter(|episode| episode.kind == Kind::Echo && !news.lost);
         let point = recovery.episode.filter(|_| again).map(|episode| episode.point);
         let repaired = recovery.episode.filter(|_| again).map_or(0, |episode| episode.repaired);
@@ -504,6 +520,9 @@ impl Sender {
             if delivered > 0 || begun {
                 let repair = episode.kind != Kind::Echo;
                 episode.window = episode.prr.on_ack(delivered, pipe, ssthresh, safe, repair, smss);
+                if fault!(self, ReductionUnlimited) {
+                    episode.window = episode.prr.flight();
+                }
             }
         }
     }
@@ -540,7 +559,7 @@ impl Sender {
 
     /// How long to wait for an acknowledgment of `len` bytes or more before the tail is asked for (RFC 8985 §7.2).
     pub(super) fn probe_timeout(&self, smss: u32, len: usize) -> Option<Duration> {
-        if !self.sack {
+        if !self.sack || fault!(self, TailForgotten) {
             return None;
         }
         let Some(srtt) = self.rtt.srtt() else { return Some(FIRST_PTO) };

@@ -82,6 +82,8 @@ pub(crate) struct Sender {
     pub(crate) retries: u8,
     /// SND.UNA is still near ISS, below which nothing was ever sent.
     young: bool,
+    #[cfg(carrick_faults)]
+    fault: Option<crate::Fault>,
 }
 
 /// What happened since the connection was made, for whoever asks. Counts are modulo 2^32.
@@ -144,6 +146,8 @@ impl Sender {
             born: 0,
             retries: 0,
             young: true,
+            #[cfg(carrick_faults)]
+            fault: config.fault,
         }
     }
 
@@ -301,6 +305,10 @@ impl Sender {
         if recovery.probe == Probe::Due {
             recovery.probe = Probe::Sent { end: recovery.board.nxt, again };
             recovery.sampled = false;
+            if fault!(self, ProbesEndless) {
+                (recovery.probe, recovery.sampled) = (Probe::None, true);
+                recovery.pto = pto.map(|pto| now + pto);
+            }
         } else if recovery.board.nxt > beyond {
             recovery.pto = pto.filter(|_| recovery.may_probe()).map(|pto| now + pto);
         }
@@ -403,7 +411,7 @@ impl Sender {
         let reo_wnd = self.reordering.window(true, self.rtt.least(), self.rtt.srtt());
         let Some(recovery) = &mut self.recovery else { return };
         if self.sack {
-            if recovery.board.has_reneged() {
+            if recovery.board.has_reneged() && !fault!(self, MarksKept) {
                 recovery.board.on_reneging();
             }
             let srtt = self.rtt.srtt().unwrap_or_default();
@@ -489,6 +497,8 @@ impl Sender {
             born: _,
             retries,
             young,
+            #[cfg(carrick_faults)]
+                fault: _,
         } = self;
         for seq in [una, nxt, wl2, small] {
             state.write_u32(seq.distance_from(*iss));

@@ -33,7 +33,8 @@ impl Sender {
         let micros = u64::try_from(self.rtt.srtt()?.as_micros()).unwrap_or(u64::MAX).max(1);
         let spread = u128::from(window).saturating_mul(u128::from(tenths).saturating_mul(100_000));
         let rate = spread.checked_div(micros.into()).unwrap_or(0);
-        Some(u64::try_from(rate).unwrap_or(u64::MAX).max(1))
+        let wrong = if fault!(self, PaceWrong) { 1000 } else { 1 };
+        Some(u64::try_from(rate).unwrap_or(u64::MAX).max(1).saturating_mul(wrong))
     }
 
     /// How many bytes may leave now as far as the rate is concerned.

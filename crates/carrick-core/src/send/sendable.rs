@@ -161,6 +161,10 @@ impl Sender {
     /// The probe of a tail loss (RFC 8985 §7.3): a new segment if there is one, or else the last once more.
     fn tail(&self, recovery: &Recovery, terms: &Terms, mss: u32) -> Option<Sendable> {
         let eager = Terms { nodelay: true, corked: false, ..*terms };
+        let beyond = self.nxt.distance_from(self.una);
+        if fault!(self, ProbeBeyondWindow) && terms.queued > beyond.saturating_add(mss) as usize {
+            return Some(Sendable { seq: self.nxt, len: mss as usize, fin: false });
+        }
         if let Some(new) = self.piece(self.nxt, mss, mss, &eager, mss) {
             return Some(new);
         }

@@ -6,9 +6,13 @@
 
 mod edges;
 mod frto;
+#[path = "../../../../fuzz/src/recovery.rs"]
+#[allow(unreachable_pub, reason = "the fuzz target is another crate")]
+mod operations;
 mod positions;
 mod prr;
 mod rack;
+mod random;
 mod rate;
 mod sack;
 mod tlp;

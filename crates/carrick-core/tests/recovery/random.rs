@@ -1,0 +1,41 @@
+//! Anything, in any order: what the fuzz target plays as well.
+
+use super::operations::{Op, play, run};
+use carrick_sim::pattern;
+use proptest::prelude::*;
+
+fn op() -> impl Strategy<Value = Op> {
+    // Often near what is true, sometimes not.
+    let ack = || prop_oneof![6 => 0i8..4, 2 => Just(0i8), 1 => any::<i8>()];
+    let edge = || prop_oneof![8 => 0i8..127, 1 => any::<i8>()];
+    let block = move || (edge(), edge());
+    prop_oneof![
+        4 => any::<u16>().prop_map(Op::Write),
+        4 => ack().prop_map(Op::Ack),
+        6 => (ack(), [block(), block(), block()]).prop_map(|(ack, blocks)| Op::Sack(ack, blocks)),
+        1 => prop_oneof![Just(0), Just(60_000), any::<u16>()].prop_map(Op::Window),
+        1 => any::<u8>().prop_map(Op::Echo),
+        4 => any::<u16>().prop_map(Op::Wait),
+        1 => Just(Op::Finish),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_peer_says_of_what_has_arrived(sack: bool, ops in prop::collection::vec(op(), 1..80)) {
+        play(sack, &ops);
+    }
+}
+
+/// Else it would look at nothing.
+#[test]
+fn random_bytes_come_to_repairs_and_timeouts() {
+    let mut seen = [0; 3];
+    for n in 0..300u64 {
+        let bytes = pattern(n * 2000, 1601);
+        for (count, came) in seen.iter_mut().zip(run(&bytes)) {
+            *count += u32::from(came);
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 10), "{seen:?}");
+}

@@ -1,0 +1,123 @@
+//! A connection that sends, and a peer that says anything about what has arrived: acknowledgments with any blocks,
+//! windows, echoes of congestion, time. After each step what is in flight is no more than what is outstanding, and
+//! while something is in flight and the window open a deadline exists; in a second there are few.
+
+use carrick_core::{EcnPolicy, RecoveryState, TcpState};
+use carrick_sim::{Scene, Seg, pattern, seg};
+use std::time::Duration;
+
+/// What happens next. All numbers are taken modulo what makes sense.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Write(u16),
+    /// Acknowledges so much of what is out, or what lies so far beyond or below it.
+    Ack(i8),
+    /// The same, with blocks from and to so many hundred bytes above SND.UNA, or below it.
+    Sack(i8, [(i8, i8); 3]),
+    Window(u16),
+    Echo(u8),
+    Wait(u16),
+    Finish,
+}
+
+/// Deadlines in a second that are more than any rule asks for.
+const MOST: u32 = 3000;
+
+/// Plays them, with or without SACK; whether a repair was seen, a timeout, and something reported.
+///
+/// # Panics
+///
+/// If the core does, or one of its oracles finds something.
+pub fn play(sack: bool, ops: &[Op]) -> [bool; 3] {
+    let mut seen = [false; 3];
+    let builder = Scene::builder().mss(1000).sack(sack).config(|config| config.ecn = EcnPolicy::Ask);
+    let mut s = builder.build();
+    s.connect();
+    s.inject(seg().syn().ece().seq(0).ack(1));
+    let (mut written, mut window) = (0u64, 60_000u16);
+    let mut finished = false;
+    for op in ops {
+        let Some(before) = s.connection().and_then(|connection| connection.tcp_info()) else { break };
+        if s.state() == TcpState::Closed {
+            break;
+        }
+        let una = u32::try_from(before.bytes_acknowledged).expect("little is sent") + 1;
+        let out = u32::try_from(before.unacknowledged - before.unsent).expect("little is sent");
+        let place = |n: i8| una.wrapping_add_signed(i32::from(n) * 100);
+        let ack = |n: i8| {
+            if n >= 0 { una + u32::from(n.unsigned_abs()).wrapping_mul(500) % (out + 1) } else { place(n) }
+        };
+        let say = |seg: Seg| seg.seq(1).window(window);
+        match op {
+            Op::Write(len) if !finished => {
+                written += s.try_send(&pattern(written, usize::from(*len) % 20_000)).unwrap_or(0) as u64;
+            }
+            Op::Write(_) => {}
+            Op::Ack(n) => s.inject(say(seg().ack(ack(*n)))),
+            Op::Sack(n, blocks) => {
+                let blocks: Vec<_> =
+                    blocks.iter().map(|(left, right)| (place(*left), place(*right))).collect();
+                s.inject(say(seg().ack(ack(*n))).sack(&blocks));
+            }
+            Op::Window(bytes) => {
+                window = *bytes;
+                s.inject(seg().seq(1).ack(una).window(window));
+            }
+            Op::Echo(n) => s.inject(say(seg().ack(ack((*n >> 1) as i8))).ece()),
+            Op::Wait(millis) => {
+                let end = s.now() + Duration::from_millis(u64::from(*millis) % 1000);
+                let mut served = 0;
+                while s.host().poll_timeout().is_some_and(|at| at <= end) {
+                    s.advance_to_next_timer();
+                    served += 1;
+                    assert!(served < MOST, "{served} deadlines in a second\n{}", s.transcript());
+                }
+                s.advance(end.since(s.now()));
+            }
+            Op::Finish if !finished => {
+                s.finish();
+                finished = true;
+            }
+            Op::Finish => {}
+        }
+        while s.take().is_some() {}
+        let Some(now) = s.connection().and_then(|connection| connection.tcp_info()) else { break };
+        let out = now.unacknowledged - now.unsent + 1;
+        assert!(now.in_flight as usize <= out, "{} of {out}\n{}", now.in_flight, s.transcript());
+        assert!(now.sacked as usize <= out, "{} of {out}\n{}", now.sacked, s.transcript());
+        assert!(now.congestion_window >= u32::from(now.send_mss));
+        seen[0] |= now.recovery == RecoveryState::Recovery;
+        seen[1] |= now.timeouts > 0;
+        seen[2] |= now.sacked > 0;
+        if now.in_flight > 0 && now.send_window > 0 {
+            assert!(s.host().poll_timeout().is_some(), "no deadline\n{}", s.transcript());
+        }
+    }
+    seen
+}
+
+/// Reads them off bytes.
+pub fn run(data: &[u8]) -> [bool; 3] {
+    let Some((first, rest)) = data.split_first() else { return [false; 3] };
+    let ops: Vec<Op> = rest
+        .chunks_exact(8)
+        .take(400)
+        .map(|c| {
+            let word = u16::from_le_bytes([c[1], c[2]]);
+            let signed = |n: usize| c[n] as i8;
+            match c[0] % 16 {
+                0..=3 => Op::Write(word),
+                4..=5 => Op::Ack(signed(1)),
+                6..=9 => Op::Sack(
+                    signed(1),
+                    [(signed(2), signed(3)), (signed(4), signed(5)), (signed(6), signed(7))],
+                ),
+                10 => Op::Window(word),
+                11 => Op::Echo(c[1]),
+                12..=14 => Op::Wait(word),
+                _ => Op::Finish,
+            }
+        })
+        .collect();
+    play(first & 1 == 0, &ops)
+}
