@@ -67,6 +67,7 @@ impl Connection {
         let echo = segment.options.timestamps.filter(|_| open.rcv.ts_recent.is_some());
         restart |= snd.on_ack(&Ack {
             seq: segment.ack,
+            window: window.get(),
             now: cx.now,
             smss,
             echo: echo.map(|timestamps| timestamps.ecr),

@@ -68,6 +68,9 @@ impl Connection {
         if taken > 0 {
             self.note_waiting(cx.now);
         }
+        if let State::Open(open) = &mut self.state {
+            open.snd.note_idleness(self.to_send.len());
+        }
         self.to_send.push(data.get(..taken).unwrap_or_default());
         self.rearm(cx.now);
         Ok(taken)

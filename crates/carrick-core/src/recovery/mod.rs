@@ -9,6 +9,8 @@ pub(crate) mod board;
 pub(crate) mod prr;
 pub(crate) mod rate;
 pub(crate) mod rtt;
+#[cfg(test)]
+mod tests;
 
 use crate::Instant;
 use board::Board;
@@ -98,8 +100,10 @@ pub(crate) struct Undo {
     pub(crate) from: u64,
     /// When the first of them left.
     pub(crate) first: Option<Instant>,
-    /// Bytes sent again that have not been reported to be duplicates.
+    /// Bytes sent again that may have been needed.
     pub(crate) bytes: u32,
+    /// Bytes of the others that the peer is still to report as duplicates.
+    pub(crate) reports: u32,
     pub(crate) timeout: bool,
     /// The controller was told of a loss.
     pub(crate) told: bool,
@@ -146,6 +150,8 @@ impl Recovery {
         self.board.una == self.board.nxt
             && self.recover.is_none_or(|recover| self.board.una > recover)
             && self.undo.is_none()
+            // Whether the probe was of use is told by what acknowledges more than that.
+            && !matches!(self.probe, Probe::Sent { again: true, .. })
     }
 
     /// Bytes under way.
@@ -157,9 +163,12 @@ impl Recovery {
         self.episode.is_some_and(|episode| episode.kind != Kind::Echo)
     }
 
-    /// Whether a lost tail could not be told from one that is late (RFC 8985 §7.2).
+    /// Whether a lost tail could not be told from one that is late (RFC 8985 §7.2), and has not been asked for (§7.3). Where
+    /// it has, the retransmission timer is to run undisturbed, however often something is sent.
     pub(crate) fn may_probe(&self) -> bool {
-        self.board.una != self.board.nxt
+        self.probe == Probe::None
+            && self.sampled
+            && self.board.una != self.board.nxt
             && !self.is_repairing()
             && self.board.sacked() == 0
             && self.board.lost() == 0
@@ -188,7 +197,8 @@ impl Recovery {
         self.episode = Some(Episode { kind, point: nxt, prr, began, window, repaired: 0, partial: false });
         if kind != Kind::Echo {
             let timeout = matches!(kind, Kind::Timeout(_));
-            self.undo = Some(Undo { from: una, first: None, bytes: 0, timeout, told, until: None });
+            self.undo =
+                Some(Undo { from: una, first: None, bytes: 0, reports: 0, timeout, told, until: None });
             self.probe = Probe::None;
             self.pto = None;
         }
@@ -230,8 +240,9 @@ impl Recovery {
         recover.map(|recover| una.wrapping_sub(recover)).hash(state);
         (duplicates, duplicate_bytes, peak, sampled).hash(state);
         (widened.saturating_sub(una), round.saturating_sub(una)).hash(state);
-        if let Some(Undo { from, first, bytes, timeout, told, until }) = undo {
-            (una.wrapping_sub(*from), first.map(|at| now.since(at)), bytes, timeout, told).hash(state);
+        if let Some(Undo { from, first, bytes, reports, timeout, told, until }) = undo {
+            (una.wrapping_sub(*from), first.map(|at| now.since(at)), bytes, reports, timeout, told)
+                .hash(state);
             until.map(|until| until.wrapping_sub(una)).hash(state);
         }
         match probe {

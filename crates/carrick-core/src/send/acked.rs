@@ -12,8 +12,8 @@ use core::time::Duration;
 
 /// How long a peer may hold back the acknowledgment of a lone segment (RFC 8985 §7.2), as Linux assumes.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
-/// Less is not to be told from a peer that was busy.
-const LEAST_PTO: Duration = Duration::from_millis(2);
+/// Less is not to be told from a peer that was busy: neither end need be a kernel.
+const LEAST_PTO: Duration = Duration::from_millis(10);
 /// When a lost tail is asked for before a round trip was measured (RFC 8985 §7.2).
 const FIRST_PTO: Duration = Duration::from_secs(1);
 
@@ -21,6 +21,8 @@ const FIRST_PTO: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ack {
     pub(crate) seq: SeqNum,
+    /// The window that comes with it, and is taken after it.
+    pub(crate) window: u32,
     pub(crate) now: Instant,
     /// Text of a full segment of ours.
     pub(crate) smss: u32,
@@ -38,11 +40,14 @@ pub(crate) struct Ack {
 }
 
 impl Ack {
-    /// The duplicate that it reports (RFC 2883 §4): below what it acknowledges, or inside its second block.
-    fn duplicate(&self) -> Option<(SeqNum, SeqNum)> {
+    /// The duplicate that it reports (RFC 2883 §4): below what it acknowledges, or inside its second block, where that is
+    /// one of what has been sent.
+    fn duplicate(&self, nxt: SeqNum) -> Option<(SeqNum, SeqNum)> {
         let mut blocks = self.blocks.iter().map(|block| (block.left(), block.right()));
         let (left, right) = blocks.next()?;
-        let inside = |(from, to): (SeqNum, SeqNum)| from.at_or_before(left) && right.at_or_before(to);
+        let inside = |(from, to): (SeqNum, SeqNum)| {
+            self.seq.before(from) && from.at_or_before(left) && right.at_or_before(to) && to.at_or_before(nxt)
+        };
         (right.at_or_before(self.seq) || blocks.next().is_some_and(inside)).then_some((left, right))
     }
 }
@@ -65,7 +70,11 @@ impl Sender {
         let Some(mut recovery) = self.recovery.take() else { return false };
         let restart = self.take_ack(&mut recovery, ack, acked);
         self.delivered = recovery.board.meter.delivered;
-        self.recovery = (!recovery.is_idle()).then_some(recovery);
+        if advanced && !self.outstanding() {
+            self.idle_since = ts_clock(ack.now, 0);
+        }
+        // With more to send nothing has come to an end: neither its turn nor that it is not the application that limits it.
+        self.recovery = (ack.unsent || !recovery.is_idle()).then_some(recovery);
         restart
     }
 
@@ -104,12 +113,14 @@ impl Sender {
         if let Some(episode) = &mut recovery.episode {
             episode.repaired = episode.repaired.saturating_add(delivery.repaired);
         }
-        if self.is_spurious(recovery, ack, advanced, &delivery, &cause) {
+        if self.is_spurious(recovery, ack, advanced, &delivery) {
             news.spurious = self.take_back(recovery);
         }
         self.check_probe(recovery, ack, advanced, now);
         let partial = advanced && self.check_end(recovery, ack.smss, &mut news);
         let detected = self.find_losses(recovery, ack, advanced, now, delivered, &mut news);
+        // What it acknowledges counts once.
+        let undone = news.spurious.is_some();
         self.tell(recovery, ack, &delivery, &detected, acked, news);
 
         let reduced = recovery.episode.filter(|episode| !matches!(episode.kind, Kind::Timeout(_)));
@@ -130,7 +141,7 @@ impl Sender {
             !episode.is_some_and(|episode| !matches!(episode.kind, Kind::Timeout(_)))
         };
         // A window that is too large already does not grow (RFC 3168 §6.1.2).
-        if advanced && free(was) && free(recovery.episode) && !(ack.ece && self.ecn.on) {
+        if advanced && !undone && free(was) && free(recovery.episode) && !(ack.ece && self.ecn.on) {
             let limited = self.is_window_limited(recovery.peak, window, ack.smss);
             let rtt = delivery.newest().and_then(|(at, again)| (!again).then(|| now.since(at)));
             let acked = Acked { now, bytes: acked, in_flight, rtt, srtt: self.rtt.srtt(), round, limited };
@@ -146,7 +157,16 @@ impl Sender {
             recovery.pto = None;
         }
         // The impatient variant (RFC 6582 §4): the first partial acknowledgment alone starts the timer anew.
-        advanced && !(partial && !self.sack)
+        advanced && (self.sack || !partial)
+    }
+
+    /// The application is about to write behind `queued` bytes, or has not for so long that a timer has expired.
+    pub(crate) fn note_idleness(&mut self, queued: usize) {
+        let unsent = self.has_unsent(queued);
+        if let Some(mut recovery) = self.recovery.take() {
+            self.note_app_limited(&mut recovery, unsent);
+            self.recovery = Some(recovery);
+        }
     }
 
     /// Whether the application has left the path idle (draft-ietf-ccwg-bbr §4.2).
@@ -164,7 +184,7 @@ impl Sender {
         let from = |board: &crate::recovery::board::Board, seq: SeqNum| {
             board.una.saturating_add(seq.distance_from(self.una).into())
         };
-        let reported = ack.duplicate().is_some();
+        let reported = ack.duplicate(self.nxt).is_some();
         for block in ack.blocks.iter().skip(reported.into()) {
             let (left, right) = (block.left(), block.right());
             if left.after(self.una) && left.before(right) && right.at_or_before(self.nxt) {
@@ -230,9 +250,8 @@ impl Sender {
         ack: &Ack,
         advanced: bool,
         delivery: &Delivery,
-        cause: &Cause,
     ) -> bool {
-        let duplicate = ack.duplicate();
+        let duplicate = ack.duplicate(self.nxt);
         let known = self.reordering.dsack;
         if duplicate.is_some() {
             self.reordering.dsack = true;
@@ -241,25 +260,34 @@ impl Sender {
                 recovery.widened = recovery.board.nxt.max(recovery.board.una.saturating_add(1));
             }
         }
-        let una = recovery.board.una;
+        let (una, repairing) = (recovery.board.una, recovery.is_repairing());
         let Some(undo) = &mut recovery.undo else { return false };
-        // Every repetition was a duplicate (RFC 3708 in the bounds of one repair).
-        if let Some((left, right)) = duplicate {
+        if undo.first.is_some() {
+            // Eifel (RFC 3522 §3.2), for each repetition by itself: what came is older than that. If all is acknowledged the
+            // peer might have answered both copies with one acknowledgment.
+            let telling = duplicate.is_none() && (self.una != self.nxt || known);
+            if telling && delivery.needless > 0 {
+                undo.bytes = undo.bytes.saturating_sub(delivery.needless);
+                undo.reports = undo.reports.saturating_add(delivery.needless);
+                self.reordering.seen |= !undo.timeout;
+                if undo.bytes == 0 && repairing {
+                    return true;
+                }
+            }
+            // The peer reports duplicates (RFC 2883; RFC 3708 in the bounds of one repair).
             let back = u32::try_from(una.saturating_sub(undo.from)).unwrap_or(u32::MAX);
-            let ours =
-                left.at_or_after(self.una - back) && left.before(right) && right.at_or_before(self.nxt);
-            if ours && undo.first.is_some() {
-                undo.bytes = undo.bytes.saturating_sub(right.distance_from(left));
+            let ours = |&(left, right): &(SeqNum, SeqNum)| {
+                left.at_or_after(self.una - back) && left.before(right) && right.at_or_before(self.nxt)
+            };
+            if let Some((left, right)) = duplicate.filter(ours) {
+                let len = right.distance_from(left);
+                let known = len.min(undo.reports);
+                undo.reports = undo.reports.saturating_sub(known);
+                undo.bytes = undo.bytes.saturating_sub(len.saturating_sub(known));
                 if undo.bytes == 0 {
                     return true;
                 }
             }
-        }
-        // Eifel (RFC 3522 §3.2): it answers something older than the first repetition.
-        let older = undo.first.is_some_and(|first| cause.is_older(first));
-        let telling = self.una != self.nxt || known;
-        if advanced && older && duplicate.is_none() && telling && recovery.is_repairing() {
-            return true;
         }
         self.check_timeout(recovery, ack, advanced, delivery)
     }
@@ -273,7 +301,7 @@ impl Sender {
         match *frto {
             Frto::Off => {}
             Frto::First if advanced => {
-                let room = ack.unsent && self.wnd > self.nxt.distance_from(self.una);
+                let room = ack.unsent && ack.window > self.nxt.distance_from(self.una);
                 *frto = if room && !again { Frto::Second(ack.smss.saturating_mul(2)) } else { Frto::Off };
             }
             Frto::First if !self.sack && ack.repeats => *frto = Frto::Off,
@@ -319,7 +347,7 @@ impl Sender {
             let back = u32::try_from(recovery.board.una.saturating_sub(end)).unwrap_or(u32::MAX);
             right == self.una - back
         };
-        let duplicate = ack.duplicate().is_some_and(matches);
+        let duplicate = ack.duplicate(self.nxt).is_some_and(matches);
         if again && beyond && !duplicate && recovery.episode.is_none() {
             let flight = self.congestion.get().window();
             self.congestion.get_mut().on_ecn(now, flight);
@@ -558,7 +586,7 @@ impl Sender {
         let due = recovery.pto.is_some_and(|at| at <= now);
         if due {
             recovery.pto = None;
-            if recovery.may_probe() && recovery.probe == Probe::None && recovery.sampled {
+            if recovery.may_probe() {
                 recovery.probe = Probe::Due;
             }
         }

@@ -20,6 +20,7 @@ mod pace;
 mod sendable;
 
 use crate::congestion::Congestion;
+use crate::connection::handshake::ts_clock;
 use crate::ecn::Response;
 use crate::recovery::rtt::Rtt;
 use crate::recovery::{Episode, Frto, Kind, Probe, Recovery, Reordering};
@@ -63,8 +64,9 @@ pub(crate) struct Sender {
     /// What became of what was sent, while that matters.
     recovery: Option<Box<Recovery>>,
     reordering: Reordering,
-    /// Bytes delivered when there was no `recovery` last.
+    /// Bytes delivered when there was no `recovery` last, and when that began, in milliseconds modulo 2^32.
     delivered: u64,
+    idle_since: u32,
     /// Whether SACK was agreed on.
     pub(crate) sack: bool,
     /// The end of the last segment that was not full; SND.UNA, once that is acknowledged.
@@ -114,6 +116,7 @@ impl Sender {
             recovery: None,
             reordering: Reordering::new(),
             delivered: 0,
+            idle_since: 0,
             sack: false,
             small: una,
             ecn: Response::new(iss),
@@ -236,14 +239,20 @@ impl Sender {
         self.forced = Forced::Nothing;
         self.ecn.cwr &= !self.is_new_text(&sent);
         let again = sent.seq.before(self.nxt);
+        if !self.outstanding() {
+            self.restart(now);
+        }
         if self.recovery.is_none() {
             self.recovery = Some(Recovery::new(self.delivered, now).into());
         }
-        let (rate, pto) = (self.pacing_rate(), self.probe_timeout(mss, sent.len));
+        let (rate, pto) = (self.pacing_rate(mss), self.probe_timeout(mss, sent.len));
         let Some(recovery) = &mut self.recovery else { return false };
         let start = recovery.board.una.saturating_add(sent.seq.distance_from(self.una).into());
         let beyond = recovery.board.nxt;
         recovery.board.on_sent(start, start.saturating_add(len.into()), now, mss);
+        if sent.fin {
+            recovery.board.fin = Some(start.saturating_add(len.into()));
+        }
         recovery.peak[0] = recovery.peak[0].max(recovery.pipe());
         recovery.pay(len, mss, now, rate);
         if let Some(episode) = &mut recovery.episode {
@@ -271,6 +280,15 @@ impl Sender {
         }
         let impatient = recovery.episode.is_some_and(|episode| episode.partial) && !self.sack;
         again && sent.seq == self.una && !impatient
+    }
+
+    /// Something is sent with nothing in flight: after a pause the window may be too large (RFC 5681 §4.1, RFC 7661).
+    fn restart(&mut self, now: Instant) {
+        let idle = ts_clock(now, 0).wrapping_sub(self.idle_since);
+        let idle = Duration::from_millis(idle.into());
+        if self.delivered > 0 && idle > self.rtt.rto() {
+            self.congestion.get_mut().on_restart(now, idle);
+        }
     }
 
     /// Takes the window of an acceptable segment (RFC 9293 §3.10.7.4, fifth step). Beyond the RFC's test a newer
@@ -355,7 +373,8 @@ impl Sender {
             if recovery.board.has_reneged() {
                 recovery.board.on_reneging();
             }
-            recovery.board.on_timeout(now, reo_wnd, smss);
+            let srtt = self.rtt.srtt().unwrap_or_default();
+            recovery.board.on_timeout(now, srtt, reo_wnd, smss);
         } else {
             recovery.board.lose_all();
         }
@@ -428,6 +447,7 @@ impl Sender {
             recovery,
             reordering,
             delivered: _,
+            idle_since,
             sack,
             small,
             ecn,
@@ -456,6 +476,9 @@ impl Sender {
         congestion.get().digest(state);
         ecn.digest(*iss, state);
         reordering.hash(state);
+        if *una == *nxt {
+            ts_clock(now, 0).wrapping_sub(*idle_since).hash(state);
+        }
         if let Some(recovery) = recovery {
             recovery.digest(now, state);
         }
@@ -482,6 +505,7 @@ mod tests {
                 let (blocks, echo) = (carrick_wire::SackBlocks::default(), None);
                 let ack = Ack {
                     seq,
+                    window: 65_535,
                     now,
                     smss: 1460,
                     echo,

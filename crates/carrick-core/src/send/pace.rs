@@ -18,13 +18,13 @@ const SLACK: Duration = Duration::from_millis(1);
 const BURST: u32 = 10;
 
 impl Sender {
-    /// Bytes per second; none while nothing waits.
-    pub(super) fn pacing_rate(&self) -> Option<u64> {
+    /// Bytes per second; none while nothing waits. The window counts as a segment of `mss` at least, since that may leave.
+    pub(super) fn pacing_rate(&self, mss: u32) -> Option<u64> {
         let controller = self.congestion.get();
         if let Some(rate) = controller.pacing_rate() {
             return Some(rate.max(1));
         }
-        let window = u64::from(controller.window());
+        let window = u64::from(controller.window().max(mss));
         let slow_start = controller.threshold().is_none_or(|threshold| window < u64::from(threshold));
         let tenths = if slow_start { 20_u64 } else { 12 };
         let micros = u64::try_from(self.rtt.srtt()?.as_micros()).unwrap_or(u64::MAX).max(1);
@@ -35,7 +35,7 @@ impl Sender {
 
     /// How many bytes may leave now as far as the rate is concerned.
     pub(super) fn pace_room(&self, now: Instant, mss: u32) -> u32 {
-        let Some(rate) = self.pacing_rate() else { return u32::MAX };
+        let Some(rate) = self.pacing_rate(mss) else { return u32::MAX };
         let turn = self.recovery.as_ref().map_or(Instant::ZERO, |recovery| recovery.pace);
         let until = now + SLACK;
         if turn > until {
