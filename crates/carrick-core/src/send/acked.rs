@@ -378,7 +378,11 @@ impl Sender {
         let (una, nxt) = (recovery.board.una, recovery.board.nxt);
         let Some(episode) = &mut recovery.episode else { return false };
         if una < episode.point || fault!(self, RecoveryEndless) {
-            if !self.sack && episode.kind == Kind::Loss {
+            // After a timeout what is sent again has a timeout of its own (RFC 6298 §5.3).
+            if episode.kind != Kind::Loss {
+                return false;
+            }
+            if !self.sack {
                 recovery.board.lose_first(smss);
             }
             return core::mem::replace(&mut episode.partial, true);
