@@ -3,6 +3,11 @@
 //! The window grows by all that is acknowledged (L is infinite, since the sender paces). Once the least round trip of a
 //! round exceeds that of the round before by an eighth of it, 4 to 16 ms, *conservative slow start* begins: a quarter
 //! of the growth, for five rounds. If the round trips turn out shorter again it was jitter, and slow start goes on.
+//!
+//! Other than the RFC, which takes the least of all of a round so far, this takes the least of each eight in a row: a
+//! window that is more than half of what the path holds builds a queue towards the end of each round, and its begin finds
+//! none. With the least of the round the growth is slowed a round later, at twice the window, which a queue of one
+//! bandwidth-delay product does not hold any more.
 
 use core::time::Duration;
 
@@ -17,11 +22,13 @@ pub(super) const QUARTER: u32 = 4;
 /// Round trips in microseconds.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct HyStart {
-    /// lastRoundMinRTT, currentRoundMinRTT and cssBaselineMinRtt; the greatest number is "infinite".
+    /// lastRoundMinRTT, what will be that of the next round, the least of the present block, and cssBaselineMinRtt; the
+    /// greatest number is "infinite".
     last: u32,
+    whole: u32,
     current: u32,
     baseline: u32,
-    /// Of this round.
+    /// Of this block.
     samples: u8,
     /// Rounds of conservative slow start, this one included; none in slow start.
     conservative: u8,
@@ -38,13 +45,21 @@ pub(super) enum Pace {
 
 impl HyStart {
     pub(super) const fn new() -> Self {
-        Self { last: u32::MAX, current: u32::MAX, baseline: u32::MAX, samples: 0, conservative: 0 }
+        Self {
+            last: u32::MAX,
+            current: u32::MAX,
+            whole: u32::MAX,
+            baseline: u32::MAX,
+            samples: 0,
+            conservative: 0,
+        }
     }
 
     /// An acknowledgement in slow start; `round` says that a round ends with it, `rtt` what it measured.
     pub(super) fn on_ack(&mut self, round: bool, rtt: Option<Duration>) -> Pace {
         if round {
-            self.last = core::mem::replace(&mut self.current, u32::MAX);
+            self.last = core::mem::replace(&mut self.whole, u32::MAX);
+            self.current = u32::MAX;
             self.samples = 0;
             match self.conservative {
                 0 => {}
@@ -54,10 +69,13 @@ impl HyStart {
         }
         if let Some(rtt) = rtt {
             self.current = self.current.min(u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX - 1));
+            self.whole = self.whole.min(self.current);
             self.samples = self.samples.saturating_add(1);
         }
         if self.samples >= SAMPLES {
             self.look();
+            self.samples = 0;
+            self.current = u32::MAX;
         }
         if self.conservative > 0 { Pace::Quarter } else { Pace::Full }
     }

@@ -111,6 +111,8 @@ pub(crate) struct Delivery {
     pub(crate) bytes: u32,
     /// Of those, what had been sent more than once.
     pub(crate) repaired: u32,
+    /// Of that, what had arrived before it was sent again.
+    pub(crate) needless: u32,
     /// The latest sent of it: when, its end, whether it was sent more than once, and what was known then.
     pub(super) newest: Option<(Instant, (u64, u64), bool, Snapshot)>,
     /// When the first of what it cumulatively acknowledges was sent, if that was sent once.
@@ -404,8 +406,11 @@ impl Board {
         self.fack = self.fack.max(sent.end);
         let rtt = cause.now.since(sent.at);
         // What was sent more than once may have arrived before it was sent again.
-        let doubtful =
-            sent.again && (cause.is_older(sent.at) || cause.min_rtt.is_some_and(|least| rtt < least));
+        let older = sent.again && cause.is_older(sent.at);
+        let doubtful = older || sent.again && cause.min_rtt.is_some_and(|least| rtt < least);
+        if older && sent.fate == Fate::Resent {
+            delivery.needless = delivery.needless.saturating_add(len);
+        }
         if !doubtful && self.newest.is_none_or(|newest| newest < (sent.serial, sent.end)) {
             self.newest = Some((sent.serial, sent.end));
             self.rtt = rtt;

@@ -98,8 +98,10 @@ pub(crate) struct Undo {
     pub(crate) from: u64,
     /// When the first of them left.
     pub(crate) first: Option<Instant>,
-    /// Bytes sent again that have not been reported to be duplicates.
+    /// Bytes sent again that may have been needed.
     pub(crate) bytes: u32,
+    /// Bytes of the others that the peer is still to report as duplicates.
+    pub(crate) reports: u32,
     pub(crate) timeout: bool,
     /// The controller was told of a loss.
     pub(crate) told: bool,
@@ -188,7 +190,8 @@ impl Recovery {
         self.episode = Some(Episode { kind, point: nxt, prr, began, window, repaired: 0, partial: false });
         if kind != Kind::Echo {
             let timeout = matches!(kind, Kind::Timeout(_));
-            self.undo = Some(Undo { from: una, first: None, bytes: 0, timeout, told, until: None });
+            self.undo =
+                Some(Undo { from: una, first: None, bytes: 0, reports: 0, timeout, told, until: None });
             self.probe = Probe::None;
             self.pto = None;
         }
@@ -230,8 +233,9 @@ impl Recovery {
         recover.map(|recover| una.wrapping_sub(recover)).hash(state);
         (duplicates, duplicate_bytes, peak, sampled).hash(state);
         (widened.saturating_sub(una), round.saturating_sub(una)).hash(state);
-        if let Some(Undo { from, first, bytes, timeout, told, until }) = undo {
-            (una.wrapping_sub(*from), first.map(|at| now.since(at)), bytes, timeout, told).hash(state);
+        if let Some(Undo { from, first, bytes, reports, timeout, told, until }) = undo {
+            (una.wrapping_sub(*from), first.map(|at| now.since(at)), bytes, reports, timeout, told)
+                .hash(state);
             until.map(|until| until.wrapping_sub(una)).hash(state);
         }
         match probe {

@@ -65,6 +65,9 @@ impl Sender {
         let Some(mut recovery) = self.recovery.take() else { return false };
         let restart = self.take_ack(&mut recovery, ack, acked);
         self.delivered = recovery.board.meter.delivered;
+        if advanced && !self.outstanding() {
+            self.idle_since = ts_clock(ack.now, 0);
+        }
         self.recovery = (!recovery.is_idle()).then_some(recovery);
         restart
     }
@@ -97,17 +100,19 @@ impl Sender {
                 recovery.board.on_reneging();
             }
         }
-        let reordered = delivery.overtaken > 0;
-        self.reordering.seen |= reordered;
-        self.tally.reorderings = self.tally.reorderings.wrapping_add(reordered.into());
-        self.tally.overtaken = self.tally.overtaken.max(delivery.overtaken);
+        if delivery.overtaken > 0 {
+            self.reordering.seen = true;
+            let tally = self.tally.get_or_insert_default();
+            tally.reorderings = tally.reorderings.wrapping_add(1);
+            tally.overtaken = tally.overtaken.max(delivery.overtaken);
+        }
 
         let mut news = News::default();
         let was = recovery.episode;
         if let Some(episode) = &mut recovery.episode {
             episode.repaired = episode.repaired.saturating_add(delivery.repaired);
         }
-        if self.is_spurious(recovery, ack, advanced, &delivery, &cause) {
+        if self.is_spurious(recovery, ack, advanced, &delivery) {
             news.spurious = self.take_back(recovery);
         }
         self.check_probe(recovery, ack, advanced, now);
@@ -233,37 +238,46 @@ impl Sender {
         ack: &Ack,
         advanced: bool,
         delivery: &Delivery,
-        cause: &Cause,
     ) -> bool {
         let duplicate = ack.duplicate();
         let known = self.reordering.dsack;
         if duplicate.is_some() {
             self.reordering.dsack = true;
-            self.tally.duplicates = self.tally.duplicates.wrapping_add(1);
+            let tally = self.tally.get_or_insert_default();
+            tally.duplicates = tally.duplicates.wrapping_add(1);
             if recovery.board.una >= recovery.widened {
                 self.reordering.widen();
                 recovery.widened = recovery.board.nxt.max(recovery.board.una.saturating_add(1));
             }
         }
-        let una = recovery.board.una;
+        let (una, repairing) = (recovery.board.una, recovery.is_repairing());
         let Some(undo) = &mut recovery.undo else { return false };
-        // Every repetition was a duplicate (RFC 3708 in the bounds of one repair).
-        if let Some((left, right)) = duplicate {
+        if undo.first.is_some() {
+            // Eifel (RFC 3522 §3.2), for each repetition by itself: what came is older than that. If all is acknowledged the
+            // peer might have answered both copies with one acknowledgment.
+            let telling = duplicate.is_none() && (self.una != self.nxt || known);
+            if telling && delivery.needless > 0 {
+                undo.bytes = undo.bytes.saturating_sub(delivery.needless);
+                undo.reports = undo.reports.saturating_add(delivery.needless);
+                self.reordering.seen |= !undo.timeout;
+                if undo.bytes == 0 && repairing {
+                    return true;
+                }
+            }
+            // The peer reports duplicates (RFC 2883; RFC 3708 in the bounds of one repair).
             let back = u32::try_from(una.saturating_sub(undo.from)).unwrap_or(u32::MAX);
-            let ours =
-                left.at_or_after(self.una - back) && left.before(right) && right.at_or_before(self.nxt);
-            if ours && undo.first.is_some() {
-                undo.bytes = undo.bytes.saturating_sub(right.distance_from(left));
+            let ours = |&(left, right): &(SeqNum, SeqNum)| {
+                left.at_or_after(self.una - back) && left.before(right) && right.at_or_before(self.nxt)
+            };
+            if let Some((left, right)) = duplicate.filter(ours) {
+                let len = right.distance_from(left);
+                let known = len.min(undo.reports);
+                undo.reports = undo.reports.saturating_sub(known);
+                undo.bytes = undo.bytes.saturating_sub(len.saturating_sub(known));
                 if undo.bytes == 0 {
                     return true;
                 }
             }
-        }
-        // Eifel (RFC 3522 §3.2): it answers something older than the first repetition.
-        let older = undo.first.is_some_and(|first| cause.is_older(first));
-        let telling = self.una != self.nxt || known;
-        if advanced && older && duplicate.is_none() && telling && recovery.is_repairing() {
-            return true;
         }
         self.check_timeout(recovery, ack, advanced, delivery)
     }
@@ -450,7 +464,7 @@ impl Sender {
         let outstanding = self.nxt.distance_from(self.una);
         let controller = self.congestion.get_mut();
         if let Some(sample) = &sample {
-            self.tally.rate.update(sample);
+            self.rate.update(sample);
             controller.on_sample(sample);
         }
         if let Some(timeout) = news.spurious.filter(|_| !(ack.ece && self.ecn.on)) {

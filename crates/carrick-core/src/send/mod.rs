@@ -20,6 +20,7 @@ mod pace;
 mod sendable;
 
 use crate::congestion::Congestion;
+use crate::connection::handshake::ts_clock;
 use crate::ecn::Response;
 use crate::recovery::rate::DeliveryRate;
 use crate::recovery::rtt::Rtt;
@@ -66,9 +67,13 @@ pub(crate) struct Sender {
     /// What became of what was sent, while that matters.
     recovery: Option<Box<Recovery>>,
     reordering: Reordering,
-    /// Bytes delivered when there was no `recovery` last.
+    /// Bytes delivered when there was no `recovery` last, and when that began, in milliseconds modulo 2^32.
     delivered: u64,
-    pub(crate) tally: Tally,
+    idle_since: u32,
+    /// The last rate that was measured, but for one that the application alone made less.
+    pub(crate) rate: DeliveryRate,
+    /// Exists once there is something in it.
+    tally: Option<Box<Tally>>,
     /// Whether SACK was agreed on.
     pub(crate) sack: bool,
     /// The end of the last segment that was not full; SND.UNA, once that is acknowledged.
@@ -82,7 +87,7 @@ pub(crate) struct Sender {
     young: bool,
 }
 
-/// What happened since the connection was made, for whoever asks. Counts are modulo 2^32.
+/// What was amiss since the connection was made, for whoever asks. Counts are modulo 2^32.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     /// Bytes sent again.
@@ -93,8 +98,6 @@ pub(crate) struct Tally {
     pub(crate) reorderings: u32,
     /// Most bytes from the beginning of what was overtaken to the end of what had come before it.
     pub(crate) overtaken: u32,
-    /// The last rate that was measured, but for one that the application alone made less.
-    pub(crate) rate: DeliveryRate,
 }
 
 /// What is to be sent against the rules, once.
@@ -134,7 +137,9 @@ impl Sender {
             recovery: None,
             reordering: Reordering::new(),
             delivered: 0,
-            tally: Tally::default(),
+            idle_since: 0,
+            rate: DeliveryRate::default(),
+            tally: None,
             sack: false,
             small: una,
             ecn: Response::new(iss),
@@ -181,6 +186,11 @@ impl Sender {
     /// Bytes that have been sent again and are believed to be in flight.
     pub(crate) fn resent(&self) -> u32 {
         self.recovery.as_ref().map_or(0, |recovery| recovery.board.resent())
+    }
+
+    /// What was amiss so far.
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally.as_deref().copied().unwrap_or_default()
     }
 
     /// Bytes that the peer has, in order or not, since the connection was made.
@@ -255,6 +265,9 @@ impl Sender {
         self.forced = Forced::Nothing;
         self.ecn.cwr &= !self.is_new_text(&sent);
         let again = sent.seq.before(self.nxt);
+        if !self.outstanding() {
+            self.restart(now);
+        }
         if self.recovery.is_none() {
             self.recovery = Some(Recovery::new(self.delivered, now).into());
         }
@@ -263,7 +276,10 @@ impl Sender {
         let start = recovery.board.una.saturating_add(sent.seq.distance_from(self.una).into());
         let beyond = recovery.board.nxt;
         let old = beyond.saturating_sub(start).min(len.into());
-        self.tally.bytes_again = self.tally.bytes_again.saturating_add(old);
+        if old > 0 {
+            let tally = self.tally.get_or_insert_default();
+            tally.bytes_again = tally.bytes_again.saturating_add(old);
+        }
         recovery.board.on_sent(start, start.saturating_add(len.into()), now, mss);
         recovery.peak[0] = recovery.peak[0].max(recovery.pipe());
         recovery.pay(len, mss, now, rate);
@@ -292,6 +308,15 @@ impl Sender {
         }
         let impatient = recovery.episode.is_some_and(|episode| episode.partial) && !self.sack;
         again && sent.seq == self.una && !impatient
+    }
+
+    /// Something is sent with nothing in flight: after a pause the window may be too large (RFC 5681 §4.1, RFC 7661).
+    fn restart(&mut self, now: Instant) {
+        let idle = ts_clock(now, 0).wrapping_sub(self.idle_since);
+        let idle = Duration::from_millis(idle.into());
+        if self.delivered > 0 && idle > self.rtt.rto() {
+            self.congestion.get_mut().on_restart(now, idle);
+        }
     }
 
     /// Takes the window of an acceptable segment (RFC 9293 §3.10.7.4, fifth step). Beyond the RFC's test a newer
@@ -352,12 +377,13 @@ impl Sender {
 
     /// How much more recovery may need, if `len` bytes are in flight.
     pub(crate) fn most_memory(&self, len: usize, mss: usize) -> usize {
-        Recovery::most_memory(len, mss).saturating_sub(self.memory())
+        Recovery::most_memory(len, mss).saturating_add(size_of::<Tally>()).saturating_sub(self.memory())
     }
 
     /// Bytes of heap memory that recovery holds.
     pub(crate) fn memory(&self) -> usize {
-        self.recovery.as_ref().map_or(0, |recovery| recovery.memory())
+        let tally = self.tally.as_ref().map_or(0, |_| size_of::<Tally>());
+        self.recovery.as_ref().map_or(tally, |recovery| recovery.memory().saturating_add(tally))
     }
 
     /// The retransmission timer has expired (RFC 6298 §5.4-5.6): the first segment is sent again, and what else was lost
@@ -450,6 +476,8 @@ impl Sender {
             recovery,
             reordering,
             delivered: _,
+            idle_since,
+            rate: _,
             tally: _,
             sack,
             small,
@@ -480,6 +508,9 @@ impl Sender {
         congestion.get().digest(state);
         ecn.digest(*iss, state);
         reordering.hash(state);
+        if *una == *nxt {
+            ts_clock(now, 0).wrapping_sub(*idle_since).hash(state);
+        }
         if let Some(recovery) = recovery {
             recovery.digest(now, state);
         }
