@@ -311,8 +311,8 @@ const LEAST_MAX_SEGMENT: u16 = 88;
 ///
 /// // For a path that is fast and long, and peers that vanish.
 /// let config = ConnectionConfig {
-///     receive_buffer: 16 << 20,
-///     send_buffer: 16 << 20,
+///     receive_buffer: 64 << 20,
+///     send_buffer: 64 << 20,
 ///     keep_alive: Some(KeepAlive { idle: Duration::from_secs(60), ..KeepAlive::default() }),
 ///     ..ConnectionConfig::default()
 /// };
@@ -321,11 +321,18 @@ const LEAST_MAX_SEGMENT: u16 = 88;
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
     /// Most bytes received and not read yet; the offered window never exceeds it. At least one segment,
-    /// at most 2^30 - 1. Default 1,000 KiB, for which a window scale of 4 is enough. Memory is taken only as bytes
+    /// at most 2^30 - 1. Default 15 MiB, for which a window scale of 8 is enough. Memory is taken only as bytes
     /// arrive.
     pub receive_buffer: u32,
-    /// Most bytes written and not acknowledged yet. At least one segment. Default 512 KiB.
+    /// Begin with 128 KiB of that, and offer more only as the application reads it: twice what it has read in a round trip,
+    /// more while that grows. Not while half of the memory is used; where it is scarce, offer less again. If not, all of
+    /// `receive_buffer` is offered from the beginning. Default true.
+    pub tune_receive_buffer: bool,
+    /// Most bytes written and not acknowledged yet. At least one segment. Default 16 MiB.
     pub send_buffer: u32,
+    /// Take no more of that than twice the congestion window, but 128 KiB at least; where memory is scarce, less. If not,
+    /// writes are taken until `send_buffer` is full. Default true.
+    pub tune_send_buffer: bool,
     /// Most bytes written and not sent yet, at least 1: writers wait beyond that although the send buffer has room, so
     /// that what is to go out next is decided late (as Linux's `TCP_NOTSENT_LOWAT`). Default none: `send_buffer` alone.
     pub notsent_lowat: Option<u32>,
@@ -422,8 +429,10 @@ impl ConnectionConfig {
 impl Default for ConnectionConfig {
     fn default() -> Self {
         Self {
-            receive_buffer: 1000 << 10,
-            send_buffer: 512 << 10,
+            receive_buffer: 15 << 20,
+            tune_receive_buffer: true,
+            send_buffer: 16 << 20,
+            tune_send_buffer: true,
             notsent_lowat: None,
             max_segment: None,
             push_bursts: false,

@@ -97,6 +97,7 @@ fn ecn_1_a_listener_agrees_to_a_syn_with_both_flags_and_to_no_other() {
             assert_eq!(uses(&mut s), (agreed, agreed), "{policy:?} {flags}");
         }
     }
+    covers!("ECN-1", "ECN-2");
 }
 
 #[test]
@@ -114,6 +115,7 @@ fn ecn_1_and_14_a_syn_ack_agrees_with_ece_alone_and_only_if_we_asked() {
             assert_eq!(uses(&mut s), (agreed, agreed), "{policy:?} {flags}");
         }
     }
+    covers!("ECN-14");
 }
 
 #[test]
@@ -143,6 +145,7 @@ fn ecn_3_and_12_the_third_syn_does_not_ask_and_then_marks_are_echoed_and_not_ask
         next += window;
         s.inject(seg().seq(2).ack(start(next) + 1).ece());
     }
+    covers!("ECN-3", "ECN-12");
 }
 
 #[test]
@@ -222,6 +225,7 @@ fn ecn_5_only_new_text_is_capable() {
     // A FIN is no text.
     s.finish();
     s.expect(seg().fin().seq(start(2)).ack(11).ecn(Ecn::NotEct));
+    covers!("ECN-4", "ECN-5");
 }
 
 #[test]
@@ -249,7 +253,7 @@ fn ecn_6_a_mark_is_echoed_until_cwr() {
         s.advance(40.ms());
         s.expect(seg().seq(2).ack(9).ece());
     }
-    covers!("SHLD-8");
+    covers!("SHLD-8", "ECN-6");
 }
 
 #[test]
@@ -283,6 +287,7 @@ fn ecn_7_an_ack_that_was_delayed_echoes_any_mark_that_it_covers() {
     s.expect(seg().seq(1).ack(21));
     s.inject(seg().seq(21).ack(1).len(1).ecn(Ecn::Ce));
     s.expect(seg().seq(1).ack(22).ece());
+    covers!("ECN-7");
 }
 
 #[test]
@@ -302,6 +307,7 @@ fn ecn_11_marks_count_only_on_text_in_the_window_and_on_probes() {
     s.expect(seg().seq(1).ack(1001).window(0));
     s.inject(seg().seq(1001).ack(1).len(1).ecn(Ecn::Ce));
     s.expect(seg().seq(1).ack(1001).window(0).ece());
+    covers!("ECN-11");
 }
 
 #[test]
@@ -327,7 +333,7 @@ fn ecn_8_and_10_ten_echoes_of_one_window_reduce_it_once_and_one_cwr_says_so() {
     s.inject(ack(13));
     s.inject(ack(14));
     s.expect_nothing();
-    covers!("SHLD-8");
+    covers!("SHLD-8", "ECN-8", "ECN-10");
 }
 
 #[test]
@@ -383,6 +389,7 @@ fn ecn_9_at_one_segment_new_text_waits_for_the_timer() {
     s.inject(ack(9));
     s.send(pattern(9000, SMSS));
     s.expect(new(9));
+    covers!("ECN-9");
 }
 
 /// What is lost while new text waits is repaired when its own timer says so.
@@ -509,7 +516,7 @@ fn t_ccx_4_a_storm_of_echoes_leaves_a_window_of_a_segment_and_moves_nothing_else
     assert_eq!(s.state(), TcpState::Established);
     let [una, nxt, ..] = s.connection().unwrap().sequence_numbers().unwrap();
     assert!(nxt.distance_from(una) <= 10_000, "{}", nxt.distance_from(una));
-    covers!("SHLD-8");
+    covers!("SHLD-8", "T-CCX-4");
 }
 
 /// Whatever the bits say, what becomes of a segment is what becomes of it without them.

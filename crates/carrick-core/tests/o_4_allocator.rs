@@ -112,7 +112,7 @@ fn main() {
     let listen = ListenAddr { address: None, port: NonZeroU16::new(80) };
     b.endpoint.listen(listen, ListenConfig::default()).expect("nobody else listens");
     let remote = SocketAddr::from(([192, 0, 2, 2], 80));
-    let config = Arc::new(ConnectionConfig::default());
+    let config = Arc::new(ConnectionConfig { tune_send_buffer: false, ..ConnectionConfig::default() });
     a.connection = Some(a.endpoint.connect(&cx(), None, remote, config).expect("a free port"));
     exchange(&mut a, &mut b);
 

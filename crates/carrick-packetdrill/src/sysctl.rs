@@ -105,7 +105,9 @@ impl Settings {
         let named = text.map_or_else(|| "cubic".to_owned(), |text| text.trim().to_owned());
         let connection = ConnectionConfig {
             receive_buffer: receive.max,
+            tune_receive_buffer: false,
             send_buffer: u32::MAX,
+            tune_send_buffer: false,
             window_scale: source.flag("ipv4.tcp_window_scaling"),
             // In Linux that is the business of a queueing discipline, or of controllers that ask for it.
             pacing: false,

@@ -80,6 +80,8 @@ pub struct Flow {
     pub bytes: Option<u64>,
     /// How long packets take between the sender and the router, each way. Default zero.
     pub access: Duration,
+    /// Most bytes that the receiver's application reads every 100 ms; none (the default) for all that there are, at once.
+    pub reads: Option<u32>,
     /// The sender's settings.
     pub sender: ConnectionConfig,
     /// The receiver's settings.
@@ -99,11 +101,13 @@ impl Flow {
     pub fn endless() -> Self {
         let config = ConnectionConfig {
             send_buffer: 32 << 20,
+            tune_send_buffer: false,
             receive_buffer: 32 << 20,
+            tune_receive_buffer: false,
             ..ConnectionConfig::default()
         };
         let (at, access) = (Duration::ZERO, Duration::ZERO);
-        Self { at, bytes: None, access, sender: config.clone(), receiver: config, mtu: 1500 }
+        Self { at, bytes: None, access, reads: None, sender: config.clone(), receiver: config, mtu: 1500 }
     }
 
     /// Sends so many bytes, else as [`endless`](Self::endless) says.

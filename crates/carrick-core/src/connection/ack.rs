@@ -3,7 +3,7 @@
 use super::timers::Timer;
 use super::{Connection, State};
 use crate::send::Ack;
-use crate::{Cx, DiscardReason, Event, Outcome, Segment};
+use crate::{Cx, DiscardReason, Event, Outcome, Pressure, Segment};
 use carrick_wire::{SackBlocks, TcpFlags};
 
 impl Connection {
@@ -67,6 +67,7 @@ impl Connection {
         let echo = segment.options.timestamps.filter(|_| open.rcv.ts_recent.is_some());
         restart |= snd.on_ack(&Ack {
             seq: segment.ack,
+            window: window.get(),
             now: cx.now,
             smss,
             echo: echo.map(|timestamps| timestamps.ecr),
@@ -107,7 +108,7 @@ impl Connection {
 
     /// Tells a writer that was turned away, once a quarter of the buffer is free, or half of what may be unsent.
     pub(super) fn offer_room(&mut self) {
-        let quarter = self.config.send_buffer / 4;
+        let quarter = self.send_limit(Pressure::None) / 4;
         let useful = self.config.notsent_lowat.map_or(quarter, |most| quarter.min(most / 2));
         if self.wants_room && self.send_room() >= useful.max(1) as usize {
             self.wants_room = false;

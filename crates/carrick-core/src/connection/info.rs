@@ -186,7 +186,7 @@ impl Connection {
             reordering_distance: tally.overtaken,
             delivery_rate: snd.rate.per_second(),
             delivery_rate_app_limited: snd.rate.is_app_limited(),
-            pacing_rate: snd.pacing_rate(),
+            pacing_rate: snd.pacing_rate(send_mss.into()),
             timeouts: snd.retries,
             window_probes: snd.probes,
             keep_alive_probes: self.keep_alive_probes,

@@ -1,7 +1,7 @@
 //! What can be asked of a connection without touching it; the figures of `tcp_info` are in `info`.
 
 use super::{Connection, State};
-use crate::{ConnectionError, TcpState, Tuple};
+use crate::{ConnectionError, Pressure, TcpState, Tuple};
 use carrick_wire::SeqNum;
 use core::net::SocketAddr;
 
@@ -151,9 +151,7 @@ impl Connection {
     /// ```
     #[must_use]
     pub fn send_room(&self) -> usize {
-        let room = (self.config.send_buffer as usize).saturating_sub(self.to_send.len());
-        let Some(most) = self.config.notsent_lowat else { return room };
-        room.min((most.max(1) as usize).saturating_sub(self.unsent()))
+        self.send_room_under(Pressure::None)
     }
 
     /// How many bytes have been written and not acknowledged, sent or not.

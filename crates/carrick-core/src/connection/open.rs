@@ -4,6 +4,7 @@ use super::handshake::{self, Peer};
 use super::{Connection, Open, Opening, State};
 use crate::ecn::Echo;
 use crate::recv::Receiver;
+use crate::recv::tuning::Tuning;
 use crate::send::Sender;
 use crate::state::Phase;
 use crate::{Event, Instant, Segment};
@@ -39,6 +40,11 @@ impl Connection {
             rcv_scale,
             mss,
             now,
+            Tuning::new(
+                self.config.receive_buffer,
+                self.config.tune_receive_buffer,
+                handshake::ts_clock(now, self.link.ts_offset),
+            ),
         );
         rcv.sack = peer.sack || fault!(self.config, SackUninvited);
         if peer.ecn {

@@ -15,7 +15,7 @@
 //! later the size is that of the link again, for paths get better too.
 //!
 //! Where the errors themselves get lost, large segments vanish without a word. After some timeouts of full
-//! segments the size falls to one that has proved good, and then by half for each further timeout. A peer that is
+//! segments, two if none has ever got through, the size falls to one that has proved good, and then by half for each further timeout. A peer that is
 //! silent for other reasons looks alike, so this is a suspicion: it ends with the smallest size in vain, and with an
 //! acknowledgment of large segments; and where those had gone through before, a minute after they did not.
 
@@ -31,6 +31,10 @@ use core::time::Duration;
 
 /// After so many timeouts of a full segment in a row its size is suspected (R1, RFC 9293 §3.8.3).
 const SUSPICIOUS: u8 = 3;
+/// The same for a size that has never got through: small ones, those of the handshake at least, have.
+const SUSPICIOUS_UNPROVED: u8 = 2;
+/// The same while the peer says to have others like it.
+const SUSPICIOUS_BESIDE: u8 = 6;
 /// The size that is tried then, where none has proved good (RFC 4821 §7.7).
 const FALL_BACK_V4: u16 = 1024;
 /// How long a size that had proved good is suspected.
@@ -326,9 +330,14 @@ impl Connection {
         if beyond && self.path.restore() {
             self.size_changed();
         }
+        let State::Open(open) = &mut self.state else { return };
         let Some(rare) = &mut self.path.rare else { return };
         rare.one_segment = false;
-        rare.suspended = None;
+        if rare.suspended.take().is_some_and(|was| was.acked < was.mtu) {
+            // It was the size, and no congestion.
+            let smss = open.segment_size(self.tuple.local, self.path.mtu, 0);
+            open.snd.on_too_big(&self.config, smss.into());
+        }
         rare.overtaken.take_if(|(end, _)| una.at_or_after(*end));
         if let Some((_, size)) = rare.watched.take_if(|(end, _)| una.at_or_after(*end)) {
             self.path.acked = self.path.acked.max(size);
@@ -342,7 +351,13 @@ impl Connection {
         let State::Open(open) = &self.state else { return };
         let mss = open.segment_size(self.tuple.local, self.path.mtu, 0);
         let full = open.snd.nxt.distance_from(open.snd.una) >= u32::from(mss);
-        let suspicious = full && open.snd.retries >= SUSPICIOUS;
+        let unproved = self.path.acked < self.path.sent.min(self.path.mtu);
+        let enough = if unproved { SUSPICIOUS_UNPROVED } else { SUSPICIOUS };
+        // Where packets arrive that are larger than what would be tried, it is not the size: mostly.
+        let fall_back = if self.is_v6() { LEAST_V6 } else { FALL_BACK_V4 };
+        let large = u32::from(open.segment_size(self.tuple.local, fall_back, 0));
+        let enough = if open.snd.mean_sacked() > large { SUSPICIOUS_BESIDE } else { enough };
+        let suspicious = full && open.snd.retries >= enough;
         if let Some(rare) = &mut self.path.rare {
             // What is acknowledged from here on may have been sent in other pieces.
             rare.watched = None;

@@ -12,12 +12,13 @@
 //! | §3.10.7.4 ESTABLISHED to LAST-ACK | [`in_open`](Connection::in_open) |
 //! | §3.10.7.4 TIME-WAIT | [`time_wait::segment_arrives`], which records of the endpoint ask too |
 
-use super::handshake::{self, Peer};
+use super::handshake::{self, Peer, ts_clock};
 use super::syn_received::{self, Verdict};
 use super::timers::Timer;
 use super::{Connection, End, Last, Opening, State, Stray};
 use crate::endpoint::time_wait;
 use crate::recv::ack_policy::{Arrival, MAX_DELAY};
+use crate::recv::tuning::News;
 use crate::recv::{Refused, Taken};
 use crate::state::{Next, Phase};
 use crate::{ConnectionError, Cx, DiscardReason, Event, Instant, Outcome, Segment};
@@ -358,6 +359,18 @@ impl Connection {
             Taken::Advanced { bytes, filled } => {
                 let after_idle = cx.now.since(open.rcv.heard) >= open.snd.rtt.rto();
                 open.rcv.heard = cx.now;
+                let news = News {
+                    now: ts_clock(cx.now, self.link.ts_offset),
+                    echo: segment
+                        .options
+                        .timestamps
+                        .filter(|_| open.rcv.ts_recent.is_some())
+                        .map(|ts| ts.ecr),
+                    srtt: open.snd.rtt.srtt(),
+                    read: self.received.taken(),
+                    pressure: cx.memory.pressure,
+                };
+                open.rcv.tuning.on_text(self.config.receive_buffer, &news);
                 let arrival = Arrival { bytes, segments: segment.wire_segments(), filled, after_idle };
                 let at_once = open.rcv.acks.at_once(arrival, open.rcv.mss)
                     && (filled || !fault!(self.config, SecondSegmentWaits));

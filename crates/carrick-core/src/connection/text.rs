@@ -1,12 +1,14 @@
 //! What the application writes and reads (RFC 9293 §3.10.2, §3.10.3), and how it wants the one sent.
 
 use super::{Closed, Connection, Push, State, timers};
-use crate::{Cx, SendError};
+use crate::{Cx, Pressure, SendError};
 use bytes::Bytes;
 use core::time::Duration;
 
 /// A writer that was turned away for want of memory is told to try again after this long.
 const ROOM_RETRY: Duration = Duration::from_millis(100);
+/// A send buffer that follows the congestion window is at least so large, in bytes, if it may be.
+const LEAST_TUNED: u32 = 128 << 10;
 
 impl Connection {
     /// Writes: takes as many bytes as there is room for and says how many (RFC 9293 §3.10.2). Afterwards,
@@ -66,6 +68,9 @@ impl Connection {
         if taken > 0 {
             self.note_waiting(cx.now);
         }
+        if let State::Open(open) = &mut self.state {
+            open.snd.note_idleness(self.to_send.len());
+        }
         self.to_send.push(data.get(..taken).unwrap_or_default());
         self.rearm(cx.now);
         Ok(taken)
@@ -105,9 +110,34 @@ impl Connection {
         open.snd.most_memory(self.to_send.len().saturating_add(more), mss.into())
     }
 
+    /// Most bytes written and not acknowledged, at present: twice the congestion window, so that the application can
+    /// write the next one while one is under way; where memory is scarce less of that, or none.
+    pub(super) fn send_limit(&self, pressure: Pressure) -> u32 {
+        let most = self.config.send_buffer;
+        if !self.config.tune_send_buffer {
+            return most;
+        }
+        let window = match &self.state {
+            State::Open(open) => open.snd.congestion.get().window(),
+            _ => 0,
+        };
+        let wanted = match pressure {
+            Pressure::None => window.saturating_mul(2),
+            Pressure::Low => window,
+            Pressure::High | Pressure::Limit => 0,
+        };
+        wanted.max(LEAST_TUNED).min(most)
+    }
+
+    pub(super) fn send_room_under(&self, pressure: Pressure) -> usize {
+        let room = (self.send_limit(pressure) as usize).saturating_sub(self.to_send.len());
+        let Some(most) = self.config.notsent_lowat else { return room };
+        room.min((most.max(1) as usize).saturating_sub(self.unsent()))
+    }
+
     /// How many of `len` bytes there is room for. Whoever gets less than all is told when there is more.
     fn take_room(&mut self, cx: &Cx, len: usize) -> usize {
-        let wanted = len.min(self.send_room());
+        let wanted = len.min(self.send_room_under(cx.memory.pressure));
         // The reserve is for text that arrives: were it spent on writing, two hosts full of text for each other
         // could not take any of it.
         let taken = self.to_send.fits(wanted, cx.memory.room.saturating_sub(self.recovery_room(wanted)));

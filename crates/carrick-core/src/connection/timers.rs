@@ -143,6 +143,7 @@ impl Connection {
                     return;
                 }
                 let smss = open.segment_size(self.tuple.local, self.path.mtu, 0);
+                open.snd.note_idleness(self.to_send.len());
                 open.snd.on_timeout(cx.now, smss.into());
                 if fault!(self.config, NoBackoff) {
                     open.snd.rtt.sample(open.snd.rtt.srtt().unwrap_or_default(), 1, cx.now);

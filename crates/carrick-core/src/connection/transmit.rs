@@ -156,11 +156,10 @@ impl Connection {
         let queued = self.to_send.len();
         // A duplicate is reported once, so it does not ride on what may be sent in several segments or again.
         let duplicate = open.rcv.owes_duplicate();
-        let limit = self.config.receive_buffer;
         let reads = self.has_read && open.phase.receives();
         let update_due = reads
             && !fault!(self.config, NoWindowUpdate)
-            && (open.rcv.update_due(cx.memory.pressure, self.received.len(), limit)
+            && (open.rcv.update_due(cx.memory.pressure, self.received.len())
                 || fault!(self.config, SillyReceiver));
         // The peer does not take the window of a keep-alive probe: an update is an ACK of its own.
         let ack_due = self.acks_due > 0 || duplicate || (self.keep_alive_due && update_due);
@@ -205,7 +204,7 @@ impl Connection {
 
         // After the peer's FIN nothing can come any more: the edge stays where it is.
         let pressure = if open.phase.receives() { cx.memory.pressure } else { Pressure::Limit };
-        let (mut window, edge) = open.rcv.offer(pressure, self.received.len(), limit);
+        let (mut window, edge) = open.rcv.offer(pressure, self.received.len());
         if fault!(self.config, WindowTakenBack) && !self.received.is_empty() {
             window = WireWindow::new(0);
         }

@@ -45,6 +45,8 @@ pub(crate) struct Board {
     /// In the order of sending.
     resent: BTreeSet<(u64, u64)>,
     fresh: u64,
+    /// The end of our FIN, once it has been sent: blocks may end before it.
+    pub(crate) fin: Option<u64>,
     /// The highest number that has been delivered (RACK.fack).
     fack: u64,
     /// How often something has been sent. Times alone do not tell what was sent later: several may be the same.
@@ -54,6 +56,9 @@ pub(crate) struct Board {
     /// RACK.rtt: its round trip.
     rtt: Duration,
     pub(crate) meter: Meter,
+    /// How many ranges were looked up.
+    #[cfg(test)]
+    pub(super) visits: core::cell::Cell<u64>,
 }
 
 /// What left at one time, or has arrived.
@@ -146,11 +151,14 @@ impl Board {
             lost: BTreeSet::new(),
             resent: BTreeSet::new(),
             fresh: 0,
+            fin: None,
             fack: 0,
             serial: 0,
             newest: None,
             rtt: Duration::ZERO,
             meter,
+            #[cfg(test)]
+            visits: core::cell::Cell::new(0),
         }
     }
 
@@ -200,6 +208,8 @@ impl Board {
     }
 
     fn take(&mut self, start: u64) -> Option<Sent> {
+        #[cfg(test)]
+        self.visits.set(self.visits.get().saturating_add(1));
         let sent = self.ranges.remove(&start)?;
         let len = bytes(start, sent.end);
         match sent.fate {
@@ -346,10 +356,12 @@ impl Board {
     pub(crate) fn on_sack(&mut self, left: u64, right: u64, cause: &Cause, delivery: &mut Delivery) {
         let mut at = left;
         while at < right {
+            #[cfg(test)]
+            self.visits.set(self.visits.get().saturating_add(1));
             let found = self.ranges.range(..=at).next_back().map(|(start, sent)| (*start, *sent));
             let Some((start, sent)) = found.filter(|(_, sent)| sent.end > at) else { break };
             if sent.fate != Fate::Sacked {
-                let (from, to) = sent.whole_segments(start, left, right);
+                let (from, to) = sent.whole_segments(start, left, right, self.fin);
                 let cuts = usize::from(from > start).saturating_add((to < sent.end).into());
                 if from < to && (cuts == 0 || self.ranges.len() < MOST) {
                     self.cut(from);
@@ -439,6 +451,8 @@ impl Board {
             self.lose(start);
         }
         while let Some((&start, sent)) = self.ranges.range(self.fresh..).next() {
+            #[cfg(test)]
+            self.visits.set(self.visits.get().saturating_add(1));
             let Sent { end, at, serial, fate, .. } = *sent;
             if fate == Fate::Fresh {
                 if (serial, end) >= newest {
@@ -480,9 +494,10 @@ impl Board {
     }
 
     /// The retransmission timer has expired (RFC 8985 §6.3): the first segment is lost, and what was sent so long ago
-    /// that it should have been acknowledged.
-    pub(crate) fn on_timeout(&mut self, now: Instant, reo_wnd: Duration, mss: u32) {
-        let wait = self.rtt.saturating_add(reo_wnd);
+    /// that it should have been acknowledged. `srtt` counts where nothing that is known here has arrived yet.
+    pub(crate) fn on_timeout(&mut self, now: Instant, srtt: Duration, reo_wnd: Duration, mss: u32) {
+        let rtt = if self.newest.is_some() { self.rtt } else { srtt };
+        let wait = rtt.saturating_add(reo_wnd);
         self.lose_where(|sent| sent.at + wait <= now);
         self.lose_first(mss);
     }
@@ -592,10 +607,14 @@ impl Detected {
 
 impl Sent {
     /// The segments of the range that begins at `start` which lie between `left` and `right`.
-    fn whole_segments(&self, start: u64, left: u64, right: u64) -> (u64, u64) {
+    /// `fin` is the end of our FIN: it makes no part of its segment, since there are peers that report text only.
+    fn whole_segments(&self, start: u64, left: u64, right: u64, fin: Option<u64>) -> (u64, u64) {
         let mss = u64::from(self.mss.max(1));
         let from = left.saturating_sub(start).div_ceil(mss).saturating_mul(mss);
-        let to = if right >= self.end {
+        let all_but_fin = fin == Some(self.end)
+            && right.saturating_add(1) == self.end
+            && right.saturating_sub(start).checked_rem(mss) != Some(0);
+        let to = if right >= self.end || all_but_fin {
             self.end
         } else {
             let whole = right.saturating_sub(start).checked_div(mss).unwrap_or(0);
@@ -607,4 +626,47 @@ impl Sent {
 
 fn bytes(start: u64, end: u64) -> u32 {
     u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+impl Board {
+    fn fate_of(&self, number: u64) -> Option<Fate> {
+        let (_, sent) = self.ranges.range(..=number).next_back()?;
+        (number < sent.end).then_some(sent.fate)
+    }
+
+    pub(super) fn is_sacked(&self, number: u64) -> bool {
+        self.fate_of(number) == Some(Fate::Sacked)
+    }
+
+    pub(super) fn is_lost(&self, number: u64) -> bool {
+        self.fate_of(number) == Some(Fate::Lost)
+    }
+
+    /// The invariants at the top.
+    pub(super) fn check(&self) {
+        let (mut at, mut sacked, mut segments, mut lost_bytes) = (self.una, 0, 0, 0);
+        let (mut lost, mut resent) = (BTreeSet::new(), BTreeSet::new());
+        for (&start, sent) in &self.ranges {
+            assert_eq!(start, at);
+            assert!(sent.end > start && sent.end <= self.nxt && sent.serial <= self.serial);
+            at = sent.end;
+            match sent.fate {
+                Fate::Fresh => assert!(start >= self.fresh, "{start} < {}", self.fresh),
+                Fate::Resent => assert!(resent.insert((sent.serial, start))),
+                Fate::Lost => {
+                    assert!(lost.insert(start));
+                    lost_bytes += bytes(start, sent.end);
+                }
+                Fate::Sacked => {
+                    sacked += bytes(start, sent.end);
+                    segments += sent.mss;
+                }
+            }
+        }
+        assert_eq!(at, self.nxt);
+        assert_eq!((sacked, segments, lost_bytes), (self.sacked, self.sacked_segments, self.lost_bytes));
+        assert_eq!((&lost, &resent), (&self.lost, &self.resent));
+        assert!(self.fack <= self.nxt);
+    }
 }

@@ -9,6 +9,8 @@ pub(crate) mod board;
 pub(crate) mod prr;
 pub(crate) mod rate;
 pub(crate) mod rtt;
+#[cfg(test)]
+mod tests;
 
 use crate::Instant;
 use board::Board;
@@ -148,6 +150,8 @@ impl Recovery {
         self.board.una == self.board.nxt
             && self.recover.is_none_or(|recover| self.board.una > recover)
             && self.undo.is_none()
+            // Whether the probe was of use is told by what acknowledges more than that.
+            && !matches!(self.probe, Probe::Sent { again: true, .. })
     }
 
     /// Bytes under way.
@@ -159,9 +163,12 @@ impl Recovery {
         self.episode.is_some_and(|episode| episode.kind != Kind::Echo)
     }
 
-    /// Whether a lost tail could not be told from one that is late (RFC 8985 §7.2).
+    /// Whether a lost tail could not be told from one that is late (RFC 8985 §7.2), and has not been asked for (§7.3). Where
+    /// it has, the retransmission timer is to run undisturbed, however often something is sent.
     pub(crate) fn may_probe(&self) -> bool {
-        self.board.una != self.board.nxt
+        self.probe == Probe::None
+            && self.sampled
+            && self.board.una != self.board.nxt
             && !self.is_repairing()
             && self.board.sacked() == 0
             && self.board.lost() == 0

@@ -14,6 +14,7 @@
 pub(crate) mod ack_policy;
 mod ranges;
 mod text;
+pub(crate) mod tuning;
 
 use crate::ecn::Echo;
 use crate::queue::ChunkQueue;
@@ -25,6 +26,7 @@ use carrick_wire::{SackBlock, SackBlocks, SeqNum, TcpFlags, WindowScale, WireWin
 use core::time::Duration;
 pub(crate) use ranges::{Ranges, Refused};
 pub(crate) use text::Text;
+use tuning::Tuning;
 
 /// After so long without a segment TS.Recent says nothing any more (RFC 7323 §5.5).
 const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
@@ -75,6 +77,7 @@ pub(crate) struct Receiver {
     /// The segment size that we advertised: the right edge moves by that much at least.
     pub(crate) mss: u16,
     pub(crate) echo: Echo,
+    pub(crate) tuning: Tuning,
 }
 
 /// Text behind a hole, and text that came twice and is to be reported.
@@ -87,7 +90,14 @@ struct Disorder {
 
 impl Receiver {
     /// After a SYN numbered `irs`, with `window` bytes advertised.
-    pub(crate) fn new(irs: SeqNum, window: u32, scale: WindowScale, mss: u16, now: Instant) -> Self {
+    pub(crate) fn new(
+        irs: SeqNum,
+        window: u32,
+        scale: WindowScale,
+        mss: u16,
+        now: Instant,
+        tuning: Tuning,
+    ) -> Self {
         let nxt = irs + 1;
         Self {
             irs,
@@ -104,6 +114,7 @@ impl Receiver {
             last_ack_sent: nxt,
             mss,
             echo: Echo::Off,
+            tuning,
         }
     }
 
@@ -350,7 +361,8 @@ impl Receiver {
     ///
     /// The edge moves right in useful steps only (RFC 9293 §3.8.6.2.2) and as memory allows. It is kept by
     /// rounding up where that promises less than one unit of the scale beyond the buffer.
-    pub(crate) fn offer(&self, pressure: Pressure, queued: usize, limit: u32) -> (WireWindow, SeqNum) {
+    pub(crate) fn offer(&self, pressure: Pressure, queued: usize) -> (WireWindow, SeqNum) {
+        let limit = self.tuning.limit();
         let unit = 1u32.checked_shl(u32::from(self.scale.get())).unwrap_or(1);
         let free = limit.saturating_sub(u32::try_from(queued).unwrap_or(u32::MAX));
         let current = self.window();
@@ -380,8 +392,9 @@ impl Receiver {
 
     /// Whether reading has opened the window enough to say so: by a quarter of the buffer, or to twice what
     /// the peer knows of.
-    pub(crate) fn update_due(&self, pressure: Pressure, queued: usize, limit: u32) -> bool {
-        let (_, edge) = self.offer(pressure, queued, limit);
+    pub(crate) fn update_due(&self, pressure: Pressure, queued: usize) -> bool {
+        let limit = self.tuning.limit();
+        let (_, edge) = self.offer(pressure, queued);
         let gain = u32::try_from(edge - self.edge).unwrap_or(0);
         gain >= self.step(limit) && (gain >= limit / 4 || gain >= self.window())
     }
@@ -418,6 +431,7 @@ impl Receiver {
             last_ack_sent,
             mss,
             echo,
+            tuning,
         } = self;
         for seq in [nxt, edge, last_ack_sent] {
             state.write_u32(seq.distance_from(*irs));
@@ -431,6 +445,7 @@ impl Receiver {
             }
         }
         core::hash::Hash::hash(acks, state);
+        tuning.digest(state);
         // No timeout is longer: beyond it the peer counts as idle.
         state.write_u64(crate::time::nanos(now.since(*heard).min(IDLE)));
         state.write_u8(scale.get());

@@ -12,8 +12,8 @@ use core::time::Duration;
 
 /// How long a peer may hold back the acknowledgment of a lone segment (RFC 8985 §7.2), as Linux assumes.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
-/// Less is not to be told from a peer that was busy.
-const LEAST_PTO: Duration = Duration::from_millis(2);
+/// Less is not to be told from a peer that was busy: neither end need be a kernel.
+const LEAST_PTO: Duration = Duration::from_millis(10);
 /// When a lost tail is asked for before a round trip was measured (RFC 8985 §7.2).
 const FIRST_PTO: Duration = Duration::from_secs(1);
 
@@ -21,6 +21,8 @@ const FIRST_PTO: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ack {
     pub(crate) seq: SeqNum,
+    /// The window that comes with it, and is taken after it.
+    pub(crate) window: u32,
     pub(crate) now: Instant,
     /// Text of a full segment of ours.
     pub(crate) smss: u32,
@@ -38,11 +40,14 @@ pub(crate) struct Ack {
 }
 
 impl Ack {
-    /// The duplicate that it reports (RFC 2883 §4): below what it acknowledges, or inside its second block.
-    fn duplicate(&self) -> Option<(SeqNum, SeqNum)> {
+    /// The duplicate that it reports (RFC 2883 §4): below what it acknowledges, or inside its second block, where that is
+    /// one of what has been sent.
+    fn duplicate(&self, nxt: SeqNum) -> Option<(SeqNum, SeqNum)> {
         let mut blocks = self.blocks.iter().map(|block| (block.left(), block.right()));
         let (left, right) = blocks.next()?;
-        let inside = |(from, to): (SeqNum, SeqNum)| from.at_or_before(left) && right.at_or_before(to);
+        let inside = |(from, to): (SeqNum, SeqNum)| {
+            self.seq.before(from) && from.at_or_before(left) && right.at_or_before(to) && to.at_or_before(nxt)
+        };
         (right.at_or_before(self.seq) || blocks.next().is_some_and(inside)).then_some((left, right))
     }
 }
@@ -68,7 +73,8 @@ impl Sender {
         if advanced && !self.outstanding() {
             self.idle_since = ts_clock(ack.now, 0);
         }
-        self.recovery = (!recovery.is_idle()).then_some(recovery);
+        // With more to send nothing has come to an end: neither its turn nor that it is not the application that limits it.
+        self.recovery = (ack.unsent || !recovery.is_idle()).then_some(recovery);
         restart
     }
 
@@ -118,6 +124,8 @@ impl Sender {
         self.check_probe(recovery, ack, advanced, now);
         let partial = advanced && self.check_end(recovery, ack.smss, &mut news);
         let detected = self.find_losses(recovery, ack, advanced, now, delivered, &mut news);
+        // What it acknowledges counts once.
+        let undone = news.spurious.is_some();
         self.tell(recovery, ack, &delivery, &detected, acked, news);
 
         let reduced = recovery.episode.filter(|episode| !matches!(episode.kind, Kind::Timeout(_)));
@@ -138,7 +146,7 @@ impl Sender {
             !episode.is_some_and(|episode| !matches!(episode.kind, Kind::Timeout(_)))
         };
         // A window that is too large already does not grow (RFC 3168 §6.1.2).
-        if advanced && free(was) && free(recovery.episode) && !(ack.ece && self.ecn.on) {
+        if advanced && !undone && free(was) && free(recovery.episode) && !(ack.ece && self.ecn.on) {
             let limited = self.is_window_limited(recovery.peak, window, ack.smss);
             let rtt = delivery.newest().and_then(|(at, again)| (!again).then(|| now.since(at)));
             let acked = Acked { now, bytes: acked, in_flight, rtt, srtt: self.rtt.srtt(), round, limited };
@@ -157,6 +165,15 @@ impl Sender {
         advanced && (self.sack || !partial)
     }
 
+    /// The application is about to write behind `queued` bytes, or has not for so long that a timer has expired.
+    pub(crate) fn note_idleness(&mut self, queued: usize) {
+        let unsent = self.has_unsent(queued);
+        if let Some(mut recovery) = self.recovery.take() {
+            self.note_app_limited(&mut recovery, unsent);
+            self.recovery = Some(recovery);
+        }
+    }
+
     /// Whether the application has left the path idle (draft-ietf-ccwg-bbr §4.2).
     fn note_app_limited(&self, recovery: &mut Recovery, unsent: bool) {
         let pipe = recovery.pipe();
@@ -172,7 +189,7 @@ impl Sender {
         let from = |board: &crate::recovery::board::Board, seq: SeqNum| {
             board.una.saturating_add(seq.distance_from(self.una).into())
         };
-        let reported = ack.duplicate().is_some();
+        let reported = ack.duplicate(self.nxt).is_some();
         for block in ack.blocks.iter().skip(reported.into()) {
             let (left, right) = (block.left(), block.right());
             if left.after(self.una) && left.before(right) && right.at_or_before(self.nxt) {
@@ -239,7 +256,7 @@ impl Sender {
         advanced: bool,
         delivery: &Delivery,
     ) -> bool {
-        let duplicate = ack.duplicate();
+        let duplicate = ack.duplicate(self.nxt);
         let known = self.reordering.dsack;
         if duplicate.is_some() {
             self.reordering.dsack = true;
@@ -291,7 +308,7 @@ impl Sender {
         match *frto {
             Frto::Off => {}
             Frto::First if advanced => {
-                let room = ack.unsent && self.wnd > self.nxt.distance_from(self.una);
+                let room = ack.unsent && ack.window > self.nxt.distance_from(self.una);
                 *frto = if room && !again { Frto::Second(ack.smss.saturating_mul(2)) } else { Frto::Off };
             }
             Frto::First if !self.sack && ack.repeats => *frto = Frto::Off,
@@ -337,7 +354,7 @@ impl Sender {
             let back = u32::try_from(recovery.board.una.saturating_sub(end)).unwrap_or(u32::MAX);
             right == self.una - back
         };
-        let duplicate = ack.duplicate().is_some_and(matches);
+        let duplicate = ack.duplicate(self.nxt).is_some_and(matches);
         if again && beyond && !duplicate && recovery.episode.is_none() {
             let flight = self.congestion.get().window();
             self.congestion.get_mut().on_ecn(now, flight);
@@ -574,7 +591,7 @@ impl Sender {
         let due = recovery.pto.is_some_and(|at| at <= now);
         if due {
             recovery.pto = None;
-            if recovery.may_probe() && recovery.probe == Probe::None && recovery.sampled {
+            if recovery.may_probe() {
                 recovery.probe = Probe::Due;
             }
         }

@@ -234,6 +234,18 @@ impl Sender {
         self.recovery.as_ref().map_or(0, |recovery| recovery.board.sacked())
     }
 
+    /// Mean text of the segments that the peer has said to have beyond SND.UNA.
+    pub(crate) fn mean_sacked(&self) -> u32 {
+        let board = self.recovery.as_ref().map(|recovery| &recovery.board);
+        board.and_then(|board| board.sacked().checked_div(board.sacked_segments())).unwrap_or(0)
+    }
+
+    /// What timed out was too big for the path, which tells nothing of its rate: control begins anew.
+    pub(crate) fn on_too_big(&mut self, config: &ConnectionConfig, smss: u32) {
+        self.congestion = Congestion::new(config.congestion.as_deref());
+        self.congestion.get_mut().on_start(smss);
+    }
+
     /// What is being repaired.
     pub(crate) fn recovery(&self) -> RecoveryState {
         let Some(recovery) = &self.recovery else { return RecoveryState::Open };
@@ -271,7 +283,7 @@ impl Sender {
         if self.recovery.is_none() {
             self.recovery = Some(Recovery::new(self.delivered, now).into());
         }
-        let (rate, pto) = (self.pacing_rate(), self.probe_timeout(mss, sent.len));
+        let (rate, pto) = (self.pacing_rate(mss), self.probe_timeout(mss, sent.len));
         let Some(recovery) = &mut self.recovery else { return false };
         let start = recovery.board.una.saturating_add(sent.seq.distance_from(self.una).into());
         let beyond = recovery.board.nxt;
@@ -281,6 +293,9 @@ impl Sender {
             tally.bytes_again = tally.bytes_again.saturating_add(old);
         }
         recovery.board.on_sent(start, start.saturating_add(len.into()), now, mss);
+        if sent.fin {
+            recovery.board.fin = Some(start.saturating_add(len.into()));
+        }
         recovery.peak[0] = recovery.peak[0].max(recovery.pipe());
         recovery.pay(len, mss, now, rate);
         if let Some(episode) = &mut recovery.episode {
@@ -402,7 +417,8 @@ impl Sender {
             if recovery.board.has_reneged() {
                 recovery.board.on_reneging();
             }
-            recovery.board.on_timeout(now, reo_wnd, smss);
+            let srtt = self.rtt.srtt().unwrap_or_default();
+            recovery.board.on_timeout(now, srtt, reo_wnd, smss);
         } else {
             recovery.board.lose_all();
         }
@@ -537,6 +553,7 @@ mod tests {
                 let (blocks, echo) = (carrick_wire::SackBlocks::default(), None);
                 let ack = Ack {
                     seq,
+                    window: 65_535,
                     now,
                     smss: 1460,
                     echo,

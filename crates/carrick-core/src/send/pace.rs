@@ -18,8 +18,8 @@ const SLACK: Duration = Duration::from_millis(1);
 const BURST: u32 = 10;
 
 impl Sender {
-    /// Bytes per second; none while nothing waits.
-    pub(crate) fn pacing_rate(&self) -> Option<u64> {
+    /// Bytes per second; none while nothing waits. The window counts as a segment of `mss` at least, since that may leave.
+    pub(crate) fn pacing_rate(&self, mss: u32) -> Option<u64> {
         if !self.paced {
             return None;
         }
@@ -27,7 +27,7 @@ impl Sender {
         if let Some(rate) = controller.pacing_rate() {
             return Some(rate.max(1));
         }
-        let window = u64::from(controller.window());
+        let window = u64::from(controller.window().max(mss));
         let slow_start = controller.threshold().is_none_or(|threshold| window < u64::from(threshold));
         let tenths = if slow_start { 20_u64 } else { 12 };
         let micros = u64::try_from(self.rtt.srtt()?.as_micros()).unwrap_or(u64::MAX).max(1);
@@ -38,7 +38,7 @@ impl Sender {
 
     /// How many bytes may leave now as far as the rate is concerned.
     pub(super) fn pace_room(&self, now: Instant, mss: u32) -> u32 {
-        let Some(rate) = self.pacing_rate() else { return u32::MAX };
+        let Some(rate) = self.pacing_rate(mss) else { return u32::MAX };
         let turn = self.recovery.as_ref().map_or(Instant::ZERO, |recovery| recovery.pace);
         let until = now + SLACK;
         if turn > until {

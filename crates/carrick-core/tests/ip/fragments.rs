@@ -458,7 +458,7 @@ fn frag_17_ecn_fields_are_combined() {
             }
         }
     }
-    covers!("FRAG-17");
+    covers!("FRAG-17", "ECN-13");
 }
 
 fn small_limits() -> ReassemblyLimits {

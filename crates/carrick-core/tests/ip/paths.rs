@@ -28,6 +28,7 @@ struct Net {
     storm: Option<Rng>,
     addresses: [SocketAddr; 2],
     listener: carrick_core::ListenerId,
+    accepted: Vec<ConnectionId>,
 }
 
 const TICK: Duration = Duration::from_millis(10);
@@ -56,6 +57,7 @@ impl Net {
             storm: None,
             addresses: [SocketAddr::new(a, 0), SocketAddr::new(b, 80)],
             listener,
+            accepted: Vec::new(),
         }
     }
 
@@ -69,7 +71,6 @@ impl Net {
     /// Packets move, timers fire, the far side reads, until `done`.
     fn step(&mut self, done: impl Fn(&Watch<'_>) -> bool) {
         let deadline = self.now + 3600.secs();
-        let mut accepted = Vec::new();
         while !done(&Watch(&self.hosts[0])) {
             assert!(self.now < deadline, "nothing comes of it");
             let mut moved = false;
@@ -94,9 +95,9 @@ impl Net {
                 }
             }
             while let Some(id) = self.hosts[1].accept(self.listener) {
-                accepted.push(id);
+                self.accepted.push(id);
             }
-            for id in &accepted {
+            for id in &self.accepted {
                 self.hosts[1].read(self.now, *id, usize::MAX);
             }
             let due = self.hosts.iter().filter_map(Host::poll_timeout).min();
@@ -462,7 +463,9 @@ fn pmtu_15_silence_is_not_mistaken_for_a_black_hole_for_long() {
         for seconds in [60, 600, 600] {
             s.send(&text[..]);
             assert_eq!(flight(&mut s)[0].2, 1500);
-            assert_eq!(timeouts(&mut s, 3), [1500, 1500, small[0]]);
+            // Once it has failed, less is enough to doubt it again.
+            let first = if seconds == 60 { &[1500, 1500, small[0]][..] } else { &[1500, small[0]] };
+            assert_eq!(timeouts(&mut s, first.len()), first);
             let began = s.now();
             acknowledge(&mut s, small[0] - headers);
             assert_eq!(deliver(&mut s), small[0]);

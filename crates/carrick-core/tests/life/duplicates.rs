@@ -23,6 +23,7 @@ fn sack_7_text_that_comes_again_is_reported_exactly_and_once() {
     s.expect(seg().seq(1).ack(401).data(b"x").sack(&[]));
     s.inject_batch([seg().seq(401).ack(2).len(50), seg().seq(451).ack(2).len(50)]);
     s.expect(seg().seq(2).ack(501).sack(&[]));
+    covers!("SACK-7");
 }
 
 #[test]
@@ -44,6 +45,7 @@ fn sack_8_text_kept_behind_a_hole_and_come_again_lies_in_the_second_block() {
     s.inject(seg().seq(1).ack(1).len(250));
     s.expect(seg().seq(1).ack(901).sack(&[(201, 251)]));
     assert_eq!(s.read().len(), 900);
+    covers!("SACK-8");
 }
 
 #[test]
@@ -117,6 +119,7 @@ fn sack_2_and_3_the_newest_first_and_as_many_as_fit() {
     let tcp = last.segment().unwrap().tcp;
     assert_eq!(tcp.options.sack.len(), 3);
     assert_eq!(tcp.header_len(), 20 + 12 + 4 + 24);
+    covers!("SACK-2", "SACK-3");
 }
 
 /// T-RCV-2 and T-RCV-8: text comes at random, with other bytes each time; each block of each ACK is held against

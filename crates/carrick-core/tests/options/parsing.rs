@@ -195,7 +195,7 @@ fn opt_7_everything_fits_40_bytes_and_sack_makes_room() {
     assert!(header_len <= 60 && header_len.is_multiple_of(4), "{header_len}");
     assert!(view.tcp.options.timestamps.is_some());
     assert_eq!(view.tcp.options.sack.len(), 3, "three blocks beside timestamps");
-    covers!("OPT-7");
+    covers!("OPT-7", "SACK-4");
 }
 
 /// A conversation with all that there is: text both ways, holes, losses, FINs.

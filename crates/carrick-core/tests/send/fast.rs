@@ -263,6 +263,7 @@ fn the_timer_counts_from_the_fast_retransmission() {
     // RTO-18: not 100 ms after it has left.
     assert_eq!(s.advance_to_next_timer(), Some(1.secs()));
     expect_segments(&mut s, 0..1);
+    covers!("SACK-19");
 }
 
 #[test]
@@ -443,6 +444,7 @@ fn with_sack_a_duplicate_may_carry_text_and_another_window() {
         again += usize::from(!packet.segment().unwrap().payload.is_empty());
     }
     assert_eq!(again, 1);
+    covers!("SACK-21");
 }
 
 #[test]

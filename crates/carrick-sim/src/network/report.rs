@@ -118,6 +118,14 @@ pub struct FlowSample {
     pub rtt: Option<Duration>,
     /// Bytes that the receiver's application has read so far.
     pub delivered: u64,
+    /// The largest packet that the sender believes the path to carry, in bytes.
+    pub path_mtu: u16,
+    /// Bytes of memory that the sender's connection holds.
+    pub sender_holds: usize,
+    /// Bytes of memory that the receiver's connection holds.
+    pub receiver_holds: usize,
+    /// Bytes that the receiver is ready to take.
+    pub receive_window: u32,
 }
 
 /// What waits at some moment.

@@ -20,6 +20,8 @@ const PORT: u16 = 80;
 /// All streams repeat the first so many bytes of a pattern; a prime, so that no two places that could be mixed up are the
 /// same.
 const PERIOD: usize = 65_521;
+/// How often a slow receiver reads.
+const SLOW: Duration = Duration::from_millis(100);
 /// Nobody is short of memory.
 const BUDGET: usize = 1 << 40;
 
@@ -39,6 +41,8 @@ pub(super) struct Talk {
     text: Arc<[u8]>,
     written: u64,
     blocked: bool,
+    /// When a slow receiver reads next.
+    next_read: Instant,
     meter: Meter,
     report: FlowReport,
     /// When something is to be done without anything arriving.
@@ -79,6 +83,7 @@ impl Talk {
             text,
             written: 0,
             blocked: false,
+            next_read: Instant::NEVER,
             meter: Meter::default(),
             report: FlowReport::default(),
         }
@@ -180,11 +185,18 @@ impl Talk {
 
     fn read(&mut self, now: Instant) -> Result<(), Violation> {
         let Some(id) = self.ends[1] else { return Ok(()) };
-        if !self.receiver.has_events(id) {
+        let waits = self.next_read != Instant::NEVER;
+        if if waits { now < self.next_read } else { !self.receiver.has_events(id) } {
             return Ok(());
         }
         self.receiver.take_events(id);
-        while let Some(bytes) = self.receiver.read_chunk(now, id, PERIOD).filter(|bytes| !bytes.is_empty()) {
+        let mut left = self.config.reads.map_or(usize::MAX, |most| most as usize);
+        let mut next = |host: &mut Host| {
+            let bytes = host.read_chunk(now, id, PERIOD.min(left)).filter(|bytes| !bytes.is_empty())?;
+            left -= bytes.len();
+            Some(bytes)
+        };
+        while let Some(bytes) = next(&mut self.receiver) {
             let from = self.report.delivered;
             self.report.delivered += bytes.len() as u64;
             if bytes != text(&self.text, from, bytes.len() as u64) {
@@ -193,6 +205,8 @@ impl Talk {
             }
             self.report.first_byte.get_or_insert(now.since(Instant::ZERO + self.config.at));
         }
+        let unread = self.receiver.connection(id).is_some_and(|connection| connection.readable_len() > 0);
+        self.next_read = if unread { now + SLOW } else { Instant::NEVER };
         if self.config.bytes == Some(self.report.delivered) && self.report.completed.is_none() {
             self.report.completed = Some(self.since_start(now));
         }
@@ -232,11 +246,15 @@ impl Talk {
         let timers = [self.sender.poll_timeout(), self.receiver.poll_timeout()];
         let links = self.access.each_ref().map(Link::next_arrival);
         let due = timers.into_iter().chain(links).chain([begins]).flatten();
-        self.next = due.min().unwrap_or(Instant::NEVER);
+        self.next = due.fold(self.next_read, Instant::min);
     }
 
     pub(super) fn sample(&mut self, now: Instant) {
-        let info = self.ends[0].and_then(|id| self.sender.connection(id)?.tcp_info());
+        let sender = self.ends[0].and_then(|id| self.sender.connection(id));
+        let receiver = self.ends[1].and_then(|id| self.receiver.connection(id));
+        let holds = |connection: Option<&Connection>| connection.map_or(0, Connection::memory);
+        let receive_window = receiver.and_then(Connection::tcp_info).map_or(0, |info| info.receive_window);
+        let info = sender.and_then(Connection::tcp_info);
         self.report.samples.extend(info.map(|info| FlowSample {
             at: now,
             congestion_window: info.congestion_window,
@@ -244,6 +262,10 @@ impl Talk {
             in_flight: info.in_flight,
             rtt: info.rtt,
             delivered: self.report.delivered,
+            path_mtu: info.path_mtu,
+            sender_holds: holds(sender),
+            receiver_holds: holds(receiver),
+            receive_window,
         }));
     }
 

@@ -37,7 +37,14 @@ impl Builder {
             window_scale: None,
             timestamps: false,
             sack: false,
-            connection: ConnectionConfig::default(),
+            // Windows in scripts are easier to follow where they do not depend on what came before.
+            connection: ConnectionConfig {
+                receive_buffer: 1000 << 10,
+                tune_receive_buffer: false,
+                send_buffer: 512 << 10,
+                tune_send_buffer: false,
+                ..ConnectionConfig::default()
+            },
             endpoint: EndpointConfig::default(),
             backlog: 16,
             listen: ListenConfig::default(),
@@ -109,7 +116,8 @@ impl Builder {
         self
     }
 
-    /// Changes the settings of our connections.
+    /// Changes the settings of our connections. Default: buffers of 1,000 KiB (received) and 512 KiB, which do not tune
+    /// themselves; all else as in [`ConnectionConfig::default`].
     #[must_use]
     pub fn config(mut self, change: impl FnOnce(&mut ConnectionConfig)) -> Self {
         change(&mut self.connection);

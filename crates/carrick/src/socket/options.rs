@@ -199,8 +199,9 @@ impl TcpSocket {
         Ok(false)
     }
 
-    /// Most bytes that are written and not acknowledged. 2 KiB at least. Memory is taken only as bytes are written; it
-    /// is not doubled, as Linux does.
+    /// Most bytes that are written and not acknowledged. 2 KiB at least. The buffer then no longer follows the congestion
+    /// window ([`tune_send_buffer`](crate::ConnectionConfig::tune_send_buffer)). Memory is taken only as bytes are written;
+    /// it is not doubled, as Linux does.
     ///
     /// # Errors
     /// None.
@@ -215,10 +216,13 @@ impl TcpSocket {
     /// # }) }
     /// ```
     pub fn set_send_buffer_size(&self, size: u32) -> io::Result<()> {
-        self.set(|c| c.send_buffer = size.clamp(LEAST_BUFFER, LARGEST_BUFFER))
+        self.set(|c| {
+            c.send_buffer = size.clamp(LEAST_BUFFER, LARGEST_BUFFER);
+            c.tune_send_buffer = false;
+        })
     }
 
-    /// Most bytes that are written and not acknowledged.
+    /// Most bytes that are written and not acknowledged, if the path asks for so many. Default 16 MiB.
     ///
     /// # Errors
     /// None.
@@ -227,7 +231,7 @@ impl TcpSocket {
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
     /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
-    /// assert_eq!(socket.send_buffer_size()?, 512 << 10);
+    /// assert_eq!(socket.send_buffer_size()?, 16 << 20);
     /// # Ok(())
     /// # }) }
     /// ```
@@ -236,7 +240,8 @@ impl TcpSocket {
     }
 
     /// Most bytes that are received and not read, which the window that the peer is offered never exceeds. 2 KiB at
-    /// least, 1 GiB at most. Memory is taken only as bytes arrive; it is not doubled, as Linux does.
+    /// least, 1 GiB at most. The window then no longer grows with what the path needs
+    /// ([`tune_receive_buffer`](crate::ConnectionConfig::tune_receive_buffer)). Memory is taken only as bytes arrive; it is not doubled, as Linux does.
     ///
     /// # Errors
     /// None.
@@ -251,10 +256,13 @@ impl TcpSocket {
     /// # }) }
     /// ```
     pub fn set_recv_buffer_size(&self, size: u32) -> io::Result<()> {
-        self.set(|c| c.receive_buffer = size.clamp(LEAST_BUFFER, LARGEST_BUFFER))
+        self.set(|c| {
+            c.receive_buffer = size.clamp(LEAST_BUFFER, LARGEST_BUFFER);
+            c.tune_receive_buffer = false;
+        })
     }
 
-    /// Most bytes that are received and not read.
+    /// Most bytes that are received and not read, if path and reader need so many. Default 15 MiB.
     ///
     /// # Errors
     /// None.
@@ -263,7 +271,7 @@ impl TcpSocket {
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doc.rs"));
     /// # fn main() { with_socket(carrick::TcpSocket::new_v4, |socket| {
-    /// assert_eq!(socket.recv_buffer_size()?, 1000 << 10);
+    /// assert_eq!(socket.recv_buffer_size()?, 15 << 20);
     /// # Ok(())
     /// # }) }
     /// ```

@@ -1,0 +1,184 @@
+//! The flight comes down in proportion to what is delivered (RFC 9937).
+
+use super::*;
+use carrick_core::EcnPolicy;
+
+/// Twenty segments are out: a window of ten, all of it used and acknowledged once.
+fn twenty(builder: Builder) -> Scene {
+    let mut s = out(builder, 10, 90);
+    s.advance(100.ms());
+    s.inject(ack(10));
+    // Half of them at once, and the others by their turn.
+    let mut next = 10;
+    while next < 30 {
+        for n in taken(&mut s) {
+            assert_eq!(n, next);
+            next += 1;
+        }
+        if next < 30 {
+            s.advance_to_next_timer();
+        }
+    }
+    s
+}
+
+#[test]
+fn prr_1_and_5_seven_of_ten_leave_evenly_as_ten_are_delivered() {
+    // Half of twenty: ten of twenty.
+    let mut s = twenty(builder());
+    s.advance(100.ms());
+    s.inject(sack(10, &[(11, 14)]));
+    let mut sent = taken(&mut s);
+    assert_eq!(sent.first(), Some(&10));
+    assert_eq!(info(&s).slow_start_threshold, Some(10_000));
+    for to in 15..=30 {
+        s.inject(sack(10, &[(11, to)]));
+        sent.extend(taken(&mut s));
+        // Of what has been delivered the half, in whole segments; and the first repetition.
+        let delivered = to - 11;
+        let in_flight = info(&s).in_flight;
+        if in_flight > 10_000 {
+            assert_eq!(sent.len() as u32, (delivered / 2).max(1), "after {delivered}");
+        }
+        // In flight: twenty, less what has arrived, and what was sent.
+        assert_eq!(in_flight, (20 - 1 - delivered) * 1000 + sent.len() as u32 * 1000);
+    }
+    assert_eq!(info(&s).in_flight / 1000, 10);
+    covers!("PRR-1", "PRR-2", "PRR-5", "PRR-9", "PRR-10", "PRR-13");
+}
+
+#[test]
+fn prr_1_a_mark_comes_down_in_proportion_too() {
+    let config = |config: &mut carrick_core::ConnectionConfig| config.ecn = EcnPolicy::Ask;
+    let mut s = builder().config(config).build();
+    s.connect();
+    s.expect(seg().syn().ece().cwr().seq(0));
+    s.advance(100.ms());
+    s.inject(seg().syn().ece().seq(0).ack(1));
+    s.expect(seg().seq(1).ack(1));
+    write(&mut s, 0, 40);
+    assert_eq!(taken(&mut s).len(), 10);
+    s.advance(100.ms());
+    let mut sent = 0;
+    for n in 1..=7 {
+        s.inject(ack(n).ece());
+        sent += taken(&mut s).len();
+        assert_eq!(sent as u32, n / 2, "{}", s.transcript());
+    }
+    assert_eq!((info(&s).congestion_window, info(&s).in_flight), (5000, 6000));
+    covers!("PRR-1");
+}
+
+#[test]
+fn prr_2_what_was_reported_before_does_not_count_as_in_flight() {
+    let mut s = over(builder(), 100.ms());
+    write(&mut s, 0, 60);
+    assert_eq!(taken(&mut s).len(), 10);
+    s.advance(100.ms());
+    // Two reported, and the repair begins with the third and fourth: RecoverFS is twelve less the first two.
+    s.inject(sack(0, &[(6, 8)]));
+    let limited = taken(&mut s).len() as u32;
+    assert_eq!(limited, 2);
+    s.inject(sack(0, &[(6, 10)]));
+    let sent = taken(&mut s);
+    // Lost are six, under way the two new ones: below the threshold of five what was delivered may leave.
+    assert_eq!(sent, [0, 1]);
+    covers!("PRR-2");
+}
+
+#[test]
+fn prr_4_an_ack_that_delivers_nothing_sends_nothing_and_the_last_one_ends_it() {
+    let mut s = twenty(builder());
+    s.advance(100.ms());
+    s.inject(sack(10, &[(11, 14)]));
+    assert_eq!(taken(&mut s), [10]);
+    for n in 0..10 {
+        s.inject(sack(10, &[(11, 14)]).window(60_000 + n));
+    }
+    s.expect_nothing();
+    s.inject(ack(30));
+    assert_eq!(info(&s).recovery, RecoveryState::Open);
+    covers!("PRR-4");
+}
+
+#[test]
+fn prr_6_and_7_after_a_large_loss_one_more_for_each_ack_that_tells_of_no_other() {
+    let mut s = twenty(builder());
+    s.advance(100.ms());
+    // Sixteen of twenty are lost. Below the threshold what was delivered may leave: four.
+    s.inject(sack(10, &[(26, 30)]));
+    assert_eq!(taken(&mut s), [10, 11, 12, 13]);
+    s.advance(100.ms());
+    // Each repetition that arrives in order makes room for itself and one more, as far as ten in flight.
+    let mut sent = Vec::new();
+    for n in 11..=14 {
+        s.inject(sack(n, &[(26, 30)]));
+        let new = taken(&mut s);
+        assert_eq!(new.len(), 2, "{}", s.transcript());
+        sent.extend(new);
+    }
+    assert_eq!(info(&s).in_flight, 8000);
+    s.advance(100.ms());
+    for n in 15..=20 {
+        s.inject(sack(n, &[(26, 30)]));
+        sent.extend(taken(&mut s));
+        assert!(info(&s).in_flight <= 10_000);
+    }
+    assert_eq!(info(&s).in_flight, 10_000);
+    covers!("PRR-6", "PRR-7");
+}
+
+#[test]
+fn prr_8_the_first_repetition_always_leaves() {
+    let mut s = out(builder(), 10, 20);
+    s.advance(100.ms());
+    // Limited transmit has filled what proportion would leave.
+    s.inject(sack(0, &[(1, 2)]));
+    s.inject(sack(0, &[(1, 3)]));
+    assert_eq!(taken(&mut s), [10, 11]);
+    s.inject(sack(0, &[(1, 4)]));
+    assert_eq!(taken(&mut s), [0]);
+    covers!("PRR-8");
+}
+
+#[test]
+fn prr_11_at_the_end_the_window_is_the_threshold_and_a_timeout_leaves_a_segment() {
+    let mut s = twenty(builder());
+    s.advance(100.ms());
+    s.inject(sack(10, &[(11, 30)]));
+    let sent = taken(&mut s);
+    assert_eq!(sent.len(), 10, "{sent:?}");
+    let mut cut = twenty(builder());
+    cut.advance(100.ms());
+    cut.inject(sack(10, &[(11, 30)]));
+    taken(&mut cut);
+    s.inject(ack(30));
+    taken(&mut s);
+    assert_eq!(info(&s).congestion_window, 10_000);
+    assert_eq!(info(&s).recovery, RecoveryState::Open);
+    // Without SACK NewReno may still lower it (RFC 6582 §3.2), and a timeout does.
+    while info(&cut).timeouts == 0 {
+        cut.advance_to_next_timer();
+    }
+    assert_eq!(info(&cut).congestion_window, 1000);
+    covers!("PRR-11");
+}
+
+#[test]
+fn prr_3_and_12_without_sack_a_duplicate_stands_for_a_segment_and_all_of_them_for_the_flight() {
+    let mut s = out(plain(), 10, 400);
+    s.advance(100.ms());
+    let mut sent = Vec::new();
+    for _ in 0..10_000 {
+        s.inject(ack(0));
+        sent.extend(taken(&mut s));
+    }
+    s.advance(100.ms());
+    sent.extend(taken(&mut s));
+    // Two by limited transmit, the repetition, and half of what can have arrived besides.
+    assert_eq!(sent, [10, 11, 0, 12, 13, 14]);
+    // An advance is less by what duplicates stood for.
+    s.inject(ack(10));
+    assert!(taken(&mut s).len() <= 3, "{}", s.transcript());
+    covers!("PRR-3", "PRR-12", "T-CCX-2");
+}
