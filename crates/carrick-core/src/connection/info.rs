@@ -145,6 +145,7 @@ impl Connection {
     pub fn tcp_info(&self) -> Option<TcpInfo> {
         let State::Open(open) = &self.state else { return None };
         let (snd, rcv) = (&open.snd, &open.rcv);
+        let tally = snd.tally();
         let send_mss = open.segment_size(self.tuple.local, self.path.mtu, 0);
         Some(TcpInfo {
             state: self.state(),
@@ -176,16 +177,16 @@ impl Connection {
             bytes_acknowledged: self.to_send.taken(),
             bytes_received: rcv.text_received(),
             delivered: snd.delivered(),
-            bytes_retransmitted: snd.tally.bytes_again,
+            bytes_retransmitted: tally.bytes_again,
             retransmitted: self.sent_again,
             segments_sent: self.segments_sent,
             segments_received: self.segments_received,
-            duplicate_reports: snd.tally.duplicates,
-            reorderings: snd.tally.reorderings,
-            reordering_distance: snd.tally.overtaken,
-            delivery_rate: snd.tally.rate.per_second(),
-            delivery_rate_app_limited: snd.tally.rate.app_limited,
-            pacing_rate: snd.pacing_rate(open.segment_size(self.tuple.local, self.path.mtu, 0).into()),
+            duplicate_reports: tally.duplicates,
+            reorderings: tally.reorderings,
+            reordering_distance: tally.overtaken,
+            delivery_rate: snd.rate.per_second(),
+            delivery_rate_app_limited: snd.rate.is_app_limited(),
+            pacing_rate: snd.pacing_rate(send_mss.into()),
             timeouts: snd.retries,
             window_probes: snd.probes,
             keep_alive_probes: self.keep_alive_probes,

@@ -33,29 +33,37 @@ pub(crate) struct Snapshot {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DeliveryRate {
     bytes: u32,
-    micros: u32,
-    pub(crate) app_limited: bool,
+    /// Twice the time in microseconds, and one more if the application was the limit.
+    time: u32,
 }
 
 impl DeliveryRate {
     /// Takes a newer one, unless it is less because the application was slower.
     pub(crate) fn update(&mut self, sample: &RateSample) {
-        let Ok(micros) = u32::try_from(nanos(sample.interval) / 1000) else { return };
+        let Ok(twice) = u32::try_from((nanos(sample.interval) / 1000).saturating_mul(2)) else { return };
         let new = Self {
             bytes: u32::try_from(sample.delivered).unwrap_or(u32::MAX),
-            micros,
-            app_limited: sample.app_limited,
+            time: twice | u32::from(sample.app_limited),
         };
-        let less = u64::from(new.bytes).saturating_mul(self.micros.into())
-            < u64::from(self.bytes).saturating_mul(micros.into());
-        if micros > 0 && !(new.app_limited && less) {
+        let less = u64::from(new.bytes).saturating_mul(self.micros().into())
+            < u64::from(self.bytes).saturating_mul(new.micros().into());
+        if new.micros() > 0 && !(sample.app_limited && less) {
             *self = new;
         }
     }
 
     /// Bytes per second.
     pub(crate) fn per_second(&self) -> Option<u64> {
-        u64::from(self.bytes).saturating_mul(1_000_000).checked_div(self.micros.into())
+        u64::from(self.bytes).saturating_mul(1_000_000).checked_div(self.micros().into())
+    }
+
+    /// Whether it is the application's rather than the path's.
+    pub(crate) const fn is_app_limited(&self) -> bool {
+        self.time & 1 == 1
+    }
+
+    const fn micros(&self) -> u32 {
+        self.time >> 1
     }
 }
 

@@ -109,10 +109,12 @@ impl Sender {
                 recovery.board.on_reneging();
             }
         }
-        let reordered = delivery.overtaken > 0;
-        self.reordering.seen |= reordered;
-        self.tally.reorderings = self.tally.reorderings.wrapping_add(reordered.into());
-        self.tally.overtaken = self.tally.overtaken.max(delivery.overtaken);
+        if delivery.overtaken > 0 {
+            self.reordering.seen = true;
+            let tally = self.tally.get_or_insert_default();
+            tally.reorderings = tally.reorderings.wrapping_add(1);
+            tally.overtaken = tally.overtaken.max(delivery.overtaken);
+        }
 
         let mut news = News::default();
         let was = recovery.episode;
@@ -262,7 +264,8 @@ impl Sender {
         let known = self.reordering.dsack;
         if duplicate.is_some() {
             self.reordering.dsack = true;
-            self.tally.duplicates = self.tally.duplicates.wrapping_add(1);
+            let tally = self.tally.get_or_insert_default();
+            tally.duplicates = tally.duplicates.wrapping_add(1);
             if recovery.board.una >= recovery.widened {
                 self.reordering.widen();
                 recovery.widened = recovery.board.nxt.max(recovery.board.una.saturating_add(1));
@@ -498,7 +501,7 @@ impl Sender {
         let outstanding = self.nxt.distance_from(self.una);
         let controller = self.congestion.get_mut();
         if let Some(sample) = &sample {
-            self.tally.rate.update(sample);
+            self.rate.update(sample);
             controller.on_sample(sample);
         }
         if let Some(timeout) = news.spurious.filter(|_| !(ack.ece && self.ecn.on)) {

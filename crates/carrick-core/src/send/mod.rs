@@ -70,7 +70,10 @@ pub(crate) struct Sender {
     /// Bytes delivered when there was no `recovery` last, and when that began, in milliseconds modulo 2^32.
     delivered: u64,
     idle_since: u32,
-    pub(crate) tally: Tally,
+    /// The last rate that was measured, but for one that the application alone made less.
+    pub(crate) rate: DeliveryRate,
+    /// Exists once there is something in it.
+    tally: Option<Box<Tally>>,
     /// Whether SACK was agreed on.
     pub(crate) sack: bool,
     /// The end of the last segment that was not full; SND.UNA, once that is acknowledged.
@@ -86,7 +89,7 @@ pub(crate) struct Sender {
     fault: Option<crate::Fault>,
 }
 
-/// What happened since the connection was made, for whoever asks. Counts are modulo 2^32.
+/// What was amiss since the connection was made, for whoever asks. Counts are modulo 2^32.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     /// Bytes sent again.
@@ -97,8 +100,6 @@ pub(crate) struct Tally {
     pub(crate) reorderings: u32,
     /// Most bytes from the beginning of what was overtaken to the end of what had come before it.
     pub(crate) overtaken: u32,
-    /// The last rate that was measured, but for one that the application alone made less.
-    pub(crate) rate: DeliveryRate,
 }
 
 /// What is to be sent against the rules, once.
@@ -139,7 +140,8 @@ impl Sender {
             reordering: Reordering::new(),
             delivered: 0,
             idle_since: 0,
-            tally: Tally::default(),
+            rate: DeliveryRate::default(),
+            tally: None,
             sack: false,
             small: una,
             ecn: Response::new(iss),
@@ -188,6 +190,11 @@ impl Sender {
     /// Bytes that have been sent again and are believed to be in flight.
     pub(crate) fn resent(&self) -> u32 {
         self.recovery.as_ref().map_or(0, |recovery| recovery.board.resent())
+    }
+
+    /// What was amiss so far.
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally.as_deref().copied().unwrap_or_default()
     }
 
     /// Bytes that the peer has, in order or not, since the connection was made.
@@ -285,7 +292,10 @@ impl Sender {
         let start = recovery.board.una.saturating_add(sent.seq.distance_from(self.una).into());
         let beyond = recovery.board.nxt;
         let old = beyond.saturating_sub(start).min(len.into());
-        self.tally.bytes_again = self.tally.bytes_again.saturating_add(old);
+        if old > 0 {
+            let tally = self.tally.get_or_insert_default();
+            tally.bytes_again = tally.bytes_again.saturating_add(old);
+        }
         recovery.board.on_sent(start, start.saturating_add(len.into()), now, mss);
         if sent.fin {
             recovery.board.fin = Some(start.saturating_add(len.into()));
@@ -390,12 +400,13 @@ impl Sender {
 
     /// How much more recovery may need, if `len` bytes are in flight.
     pub(crate) fn most_memory(&self, len: usize, mss: usize) -> usize {
-        Recovery::most_memory(len, mss).saturating_sub(self.memory())
+        Recovery::most_memory(len, mss).saturating_add(size_of::<Tally>()).saturating_sub(self.memory())
     }
 
     /// Bytes of heap memory that recovery holds.
     pub(crate) fn memory(&self) -> usize {
-        self.recovery.as_ref().map_or(0, |recovery| recovery.memory())
+        let tally = self.tally.as_ref().map_or(0, |_| size_of::<Tally>());
+        self.recovery.as_ref().map_or(tally, |recovery| recovery.memory().saturating_add(tally))
     }
 
     /// The retransmission timer has expired (RFC 6298 §5.4-5.6): the first segment is sent again, and what else was lost
@@ -490,6 +501,7 @@ impl Sender {
             reordering,
             delivered: _,
             idle_since,
+            rate: _,
             tally: _,
             sack,
             small,

@@ -17,7 +17,8 @@ fn timed_out(builder: Builder, segments: u32, more: usize) -> Scene {
 
 #[test]
 fn frto_1_and_6_only_the_first_segment_and_no_doubt_the_second_time() {
-    let mut s = timed_out(plain(), 10, 20);
+    // Over IPv6, where no path is suspected to swallow packets as small as these.
+    let mut s = timed_out(plain().v6(), 10, 20);
     s.advance_to_next_timer();
     expect_segments(&mut s, [0]);
     s.expect_nothing();
@@ -191,7 +192,7 @@ fn frto_9_an_echo_older_than_the_first_repetition_tells_at_once() {
         assert_eq!(info(&s).recovery, expected, "{back}: {}", s.transcript());
     }
     // A fast retransmission as well, and its reduction is taken back.
-    for (back, window) in [(1, 9880), (0, 4940)] {
+    for (back, threshold) in [(1, None), (0, Some(4940))] {
         let mut s = over(stamped(true), 100.ms());
         s.send(pattern(0, 9880));
         stamp(&mut s);
@@ -201,7 +202,7 @@ fn frto_9_an_echo_older_than_the_first_repetition_tells_at_once() {
         let again = stamp(&mut s);
         s.advance(10.ms());
         s.inject(seg().seq(1).ack(989 + 3 * 988).ts(val, again - back));
-        assert_eq!(info(&s).congestion_window, window, "{}", s.transcript());
+        assert_eq!(info(&s).slow_start_threshold, threshold, "{}", s.transcript());
     }
     // All is acknowledged, and this peer has never reported a duplicate: it may be one that answers with what came last.
     let mut s = over(stamped(true), 100.ms());

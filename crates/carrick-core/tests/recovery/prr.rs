@@ -65,7 +65,7 @@ fn prr_1_a_mark_comes_down_in_proportion_too() {
         sent += taken(&mut s).len();
         assert_eq!(sent as u32, n / 2, "{}", s.transcript());
     }
-    assert_eq!((info(&s).congestion_window, info(&s).in_flight), (5000, 6000));
+    assert_eq!((info(&s).slow_start_threshold, info(&s).in_flight), (Some(5000), 6000));
     covers!("PRR-1");
 }
 
