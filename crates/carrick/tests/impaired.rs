@@ -290,9 +290,12 @@ async fn streams_fill_a_bottleneck() {
     let began = Instant::now();
     both_ways(c.accepted, c.connected, LEN).await;
     let share = LEN as f64 * 8.0 / 100e6 / began.elapsed().as_secs_f64();
-    assert!((0.9..1448.0 / 1500.0).contains(&share), "{share} of the rate");
+    // The beginning included, when windows and buffers grow.
+    assert!((0.8..1448.0 / 1500.0).contains(&share), "{share} of the rate");
     for way in [control.outward(), control.inward()] {
-        assert!(way.gone() == 0 && way.longest_wait > 10 * MS && way.longest_wait < 100 * MS, "{way:?}");
+        // The queue fills, and overflows as slow start ends at most.
+        assert!(way.gone() * 20 < way.sent, "{way:?}");
+        assert!(way.longest_wait > 10 * MS && way.longest_wait < 150 * MS, "{way:?}");
     }
 }
 

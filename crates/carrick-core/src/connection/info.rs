@@ -114,7 +114,8 @@ pub struct TcpInfo {
     /// How far they did at most: bytes from the first of what came late to the last of what was there before it; 0 if none did.
     pub reordering_distance: u32,
     /// How fast the peer got what we sent, in bytes per second (draft-ietf-ccwg-bbr §4.1), measured with every acknowledgment; a rate that
-    /// is less because the application was slower does not count. None before the first measurement.
+    /// is less because the application was slower does not count. None before the first measurement, and while nothing is
+    /// in flight.
     pub delivery_rate: Option<u64>,
     /// Whether that rate is the application's rather than the path's.
     pub delivery_rate_app_limited: bool,
@@ -176,7 +177,7 @@ impl Connection {
             unread: self.received.len(),
             bytes_acknowledged: self.to_send.taken(),
             bytes_received: rcv.text_received(),
-            delivered: snd.delivered(),
+            delivered: snd.delivered(self.to_send.taken()),
             bytes_retransmitted: tally.bytes_again,
             retransmitted: self.sent_again,
             segments_sent: self.segments_sent,
@@ -184,8 +185,8 @@ impl Connection {
             duplicate_reports: tally.duplicates,
             reorderings: tally.reorderings,
             reordering_distance: tally.overtaken,
-            delivery_rate: snd.rate.per_second(),
-            delivery_rate_app_limited: snd.rate.is_app_limited(),
+            delivery_rate: snd.delivery_rate().per_second(),
+            delivery_rate_app_limited: snd.delivery_rate().is_app_limited(),
             pacing_rate: snd.pacing_rate(send_mss.into()),
             timeouts: snd.retries,
             window_probes: snd.probes,

@@ -359,7 +359,7 @@ impl Connection {
                 let sent = Sendable { seq: plan.seq, len, fin };
                 // What nothing was under way before it may have waited for the device.
                 let first = !open.snd.outstanding() && (len > 0 || fin);
-                if open.snd.on_sent(sent, plan.mss.into(), plan.now) || first {
+                if open.snd.on_sent(sent, plan.mss.into(), plan.now, self.to_send.taken()) || first {
                     self.timers.restart_retransmission();
                 }
                 if open.rcv.edge.before(plan.edge) {

@@ -17,7 +17,7 @@ use board::Board;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 use prr::Prr;
-use rate::Meter;
+use rate::{DeliveryRate, Meter};
 
 /// So many duplicates in a row mean that the first segment is lost (RFC 5681 §3.2), so many segments SACKed that there is
 /// no need to wait for reordering (RFC 8985 §6.2).
@@ -47,6 +47,8 @@ pub(crate) struct Recovery {
     pub(crate) sampled: bool,
     /// A round trip ends when this is acknowledged.
     pub(crate) round: u64,
+    /// The last rate that was measured.
+    pub(crate) rate: DeliveryRate,
     /// Most bytes in flight in this round trip and the last one.
     pub(crate) peak: [u32; 2],
     /// When the next packet's turn is.
@@ -139,6 +141,7 @@ impl Recovery {
             widened: 0,
             sampled: true,
             round: 0,
+            rate: DeliveryRate::default(),
             peak: [0; 2],
             pace: Instant::ZERO,
             turn: None,
@@ -228,6 +231,7 @@ impl Recovery {
             widened,
             sampled,
             round,
+            rate: _,
             peak,
             pace,
             turn: _,

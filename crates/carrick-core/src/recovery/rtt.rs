@@ -16,8 +16,8 @@ const INITIAL_RTO: Duration = Duration::from_secs(1);
 const RTO_AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
 /// The least that the ceiling may be (§2.5).
 const LEAST_CEILING: Duration = Duration::from_secs(60);
-/// For so long the least round trip is believed, in milliseconds: five minutes, as in Linux.
-const LEAST_HOLDS: u32 = 300_000;
+/// For so long the least round trip is believed, in seconds: five minutes, as in Linux.
+const LEAST_HOLDS: u16 = 300;
 /// After so many timeouts in a row the next sample is the first of another path (§5).
 const FORGET_AFTER: u8 = 4;
 
@@ -30,9 +30,9 @@ pub(crate) struct Rtt {
     rto: u32,
     min_rto: u32,
     max_rto: u32,
-    /// The least sample of the last minutes (RFC 8985 §6.2), and when it was taken, in milliseconds modulo 2^32.
+    /// The least sample of the last minutes (RFC 8985 §6.2), and when it was taken, in seconds modulo 2^16.
     least: u32,
-    least_at: u32,
+    least_at: u16,
     /// How often the timeout has been doubled since the last sample or progress.
     backoff: u8,
     /// A timeout was none: what was known before it counts as much as the next sample (RFC 4015 §3.1).
@@ -111,9 +111,9 @@ impl Rtt {
     pub(crate) fn sample(&mut self, rtt: Duration, per_round_trip: u32, now: Instant) {
         // A peer that holds on for days must not overflow the arithmetic; beyond the ceiling all is one.
         let rtt = micros(rtt).clamp(1, self.max_rto);
-        let millis = crate::connection::handshake::ts_clock(now, 0);
-        if rtt <= self.least || millis.wrapping_sub(self.least_at) > LEAST_HOLDS {
-            (self.least, self.least_at) = (rtt, millis);
+        let seconds = u16::try_from(now.as_millis() / 1000 % (1 << 16)).unwrap_or(0);
+        if rtt <= self.least || seconds.wrapping_sub(self.least_at) > LEAST_HOLDS {
+            (self.least, self.least_at) = (rtt, seconds);
         }
         if core::mem::take(&mut self.doubted) && self.srtt > 0 {
             (self.srtt, self.rttvar) = (self.srtt.max(rtt), self.rttvar.max(rtt / 2));

@@ -69,7 +69,6 @@ impl Sender {
         let acked = if advanced { ack.seq.distance_from(self.una) } else { 0 };
         let Some(mut recovery) = self.recovery.take() else { return false };
         let restart = self.take_ack(&mut recovery, ack, acked);
-        self.delivered = recovery.board.meter.delivered;
         if advanced && !self.outstanding() {
             self.idle_since = ts_clock(ack.now, 0);
         }
@@ -501,7 +500,7 @@ impl Sender {
         let outstanding = self.nxt.distance_from(self.una);
         let controller = self.congestion.get_mut();
         if let Some(sample) = &sample {
-            self.rate.update(sample);
+            recovery.rate.update(sample);
             controller.on_sample(sample);
         }
         if let Some(timeout) = news.spurious.filter(|_| !(ack.ece && self.ecn.on)) {

@@ -67,11 +67,8 @@ pub(crate) struct Sender {
     /// What became of what was sent, while that matters.
     recovery: Option<Box<Recovery>>,
     reordering: Reordering,
-    /// Bytes delivered when there was no `recovery` last, and when that began, in milliseconds modulo 2^32.
-    delivered: u64,
+    /// When all was acknowledged last, in milliseconds modulo 2^32.
     idle_since: u32,
-    /// The last rate that was measured, but for one that the application alone made less.
-    pub(crate) rate: DeliveryRate,
     /// Exists once there is something in it.
     tally: Option<Box<Tally>>,
     /// Whether SACK was agreed on.
@@ -138,9 +135,7 @@ impl Sender {
             paced: config.pacing,
             recovery: None,
             reordering: Reordering::new(),
-            delivered: 0,
             idle_since: 0,
-            rate: DeliveryRate::default(),
             tally: None,
             sack: false,
             small: una,
@@ -197,9 +192,14 @@ impl Sender {
         self.tally.as_deref().copied().unwrap_or_default()
     }
 
-    /// Bytes that the peer has, in order or not, since the connection was made.
-    pub(crate) fn delivered(&self) -> u64 {
-        self.recovery.as_ref().map_or(self.delivered, |recovery| recovery.board.meter.delivered)
+    /// The last rate that was measured while something was in flight, but for one that the application alone made less.
+    pub(crate) fn delivery_rate(&self) -> DeliveryRate {
+        self.recovery.as_ref().map_or_else(DeliveryRate::default, |recovery| recovery.rate)
+    }
+
+    /// Bytes that the peer has, in order or not, since the connection was made; `acked` of them are acknowledged.
+    pub(crate) fn delivered(&self, acked: u64) -> u64 {
+        self.recovery.as_ref().map_or(acked, |recovery| recovery.board.meter.delivered)
     }
 
     /// Bytes that are lost and to be sent again.
@@ -270,9 +270,9 @@ impl Sender {
         }
     }
 
-    /// A segment has left, or several of `mss` bytes each. True if it was what stands first, sent again: the
+    /// A segment has left, or several of `mss` bytes each, after `acked` bytes have been acknowledged. True if it was what stands first, sent again: the
     /// retransmission timer then counts from here (RFC 6298 §5), but for recovery's own rule (RFC 6582 §4).
-    pub(crate) fn on_sent(&mut self, sent: Sendable, mss: u32, now: Instant) -> bool {
+    pub(crate) fn on_sent(&mut self, sent: Sendable, mss: u32, now: Instant, acked: u64) -> bool {
         let len = u32::try_from(sent.len).unwrap_or(0).saturating_add(sent.fin.into());
         let end = sent.seq + len;
         if end == sent.seq {
@@ -285,7 +285,7 @@ impl Sender {
             self.restart(now);
         }
         if self.recovery.is_none() {
-            self.recovery = Some(Recovery::new(self.delivered, now).into());
+            self.recovery = Some(Recovery::new(acked, now).into());
         }
         let (rate, pto) = (self.pacing_rate(mss), self.probe_timeout(mss, sent.len));
         let Some(recovery) = &mut self.recovery else { return false };
@@ -337,7 +337,7 @@ impl Sender {
     fn restart(&mut self, now: Instant) {
         let idle = ts_clock(now, 0).wrapping_sub(self.idle_since);
         let idle = Duration::from_millis(idle.into());
-        if self.delivered > 0 && idle > self.rtt.rto() {
+        if self.nxt != self.iss + 1 && idle > self.rtt.rto() {
             self.congestion.get_mut().on_restart(now, idle);
         }
     }
@@ -499,9 +499,7 @@ impl Sender {
             paced,
             recovery,
             reordering,
-            delivered: _,
             idle_since,
-            rate: _,
             tally: _,
             sack,
             small,
@@ -558,7 +556,7 @@ mod tests {
         for gibibytes in 0..9u32 {
             for _ in 0..2 {
                 let now = Instant::ZERO;
-                snd.on_sent(Sendable { seq: snd.nxt, len: 1 << 29, fin: false }, 1460, now);
+                snd.on_sent(Sendable { seq: snd.nxt, len: 1 << 29, fin: false }, 1460, now, 0);
                 let seq = snd.nxt;
                 let (blocks, echo) = (carrick_wire::SackBlocks::default(), None);
                 let ack = Ack {

