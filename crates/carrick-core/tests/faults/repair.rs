@@ -178,7 +178,7 @@ pub(super) fn a_probe_heeds_the_window(builder: Builder) {
 pub(super) fn a_loss_lowers_the_window(builder: Builder) {
     let mut s = with_sack(builder);
     s.inject(sack(0, 1, 4));
-    assert_eq!(info(&s).congestion_window, 5000);
+    assert_eq!(info(&s).slow_start_threshold, Some(5000));
 }
 
 pub(super) fn a_lost_tail_is_asked_for(builder: Builder) {
