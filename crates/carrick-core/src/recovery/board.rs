@@ -118,7 +118,8 @@ pub(crate) struct Delivery {
     pub(crate) repaired: u32,
     /// Of that, what had arrived before it was sent again.
     pub(crate) needless: u32,
-    /// The latest sent of it: when, its end, whether it was sent more than once, and what was known then.
+    /// The latest sent of it: when, its place among all that was sent, whether it was sent more than once, and what was known
+    /// then.
     pub(super) newest: Option<(Instant, (u64, u64), bool, Snapshot)>,
     /// When the first of what it cumulatively acknowledges was sent, if that was sent once.
     pub(crate) oldest: Option<Instant>,
@@ -300,12 +301,14 @@ impl Board {
         if sent.fate != Fate::Fresh || sent.mss != new.mss {
             return false;
         }
-        let together = sent.at == new.at
+        // What left in between is older than this, and newer than what the range holds.
+        let together = sent.serial.saturating_add(1) == new.serial
+            && sent.at == new.at
             && sent.snapshot.delivered == new.snapshot.delivered
             && len < LONGEST
             && len.checked_rem(sent.mss.into()) == Some(0);
         if together {
-            sent.end = new.end;
+            (sent.end, sent.serial) = (new.end, new.serial);
             return true;
         }
         // Of what fills no segment, and goes without waiting for more, there may be much: no range for each.
@@ -545,9 +548,14 @@ impl Board {
         self.fresh = self.una;
     }
 
+    /// Where the first of what is lost and not sent again begins.
+    pub(crate) fn lost_start(&self) -> Option<u64> {
+        self.lost.first().copied()
+    }
+
     /// The first of what is lost and not sent again, as long as it lies in a row.
     pub(crate) fn first_lost(&self) -> Option<(u64, u64)> {
-        let start = *self.lost.first()?;
+        let start = self.lost_start()?;
         let mut end = start;
         for (_, sent) in self.ranges.range(start..).take_while(|(_, sent)| sent.fate == Fate::Lost) {
             end = sent.end;

@@ -98,7 +98,7 @@ impl Meter {
         self.app_limited = self.delivered.saturating_add(in_flight.into()).max(1);
     }
 
-    /// What the acknowledgment that delivered this tells; `lost` bytes are newly lost.
+    /// What the acknowledgment that delivered this tells; `newly_lost` bytes are newly lost, `in_flight` are under way after it.
     pub(crate) fn sample(
         &mut self,
         delivery: &Delivery,

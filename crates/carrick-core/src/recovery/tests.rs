@@ -110,6 +110,25 @@ fn rack_6_of_what_left_together_the_highest_counts_and_a_later_call_more_than_a_
     covers!("RACK-6");
 }
 
+/// Seen: what left at one time was one range although something had been sent again in between, and so what was sent after the
+/// repetition counted as sent before it.
+#[test]
+fn rack_6_what_leaves_after_a_repetition_is_newer_also_at_the_same_time() {
+    let mut board = sent(2, 0);
+    board.lose_first(10);
+    board.on_sent(0, 10, at(0), 10);
+    board.on_sent(20, 30, at(0), 10);
+    sack(&mut board, 0, 10, at(100));
+    assert_eq!(board.detect(at(100), Duration::ZERO, Instant::NEVER).bytes, 10);
+    assert!(board.is_lost(10) && !board.is_lost(20));
+    // What leaves without anything in between is one range.
+    let mut board = sent(1, 0);
+    (1..=3).for_each(|n| board.on_sent(10 * n, 10 * n + 10, at(5), 10));
+    sack(&mut board, 30, 40, at(100));
+    assert_eq!(board.detect(at(100), Duration::ZERO, Instant::NEVER).bytes, 30);
+    covers!("RACK-6");
+}
+
 #[test]
 fn rack_7_only_what_was_sent_once_tells_of_reordering() {
     let mut board = sent(3, 0);

@@ -211,7 +211,7 @@ impl Sender {
     /// first copy can have arrived.
     pub(crate) fn covers_lost(&self, ack: SeqNum) -> bool {
         let first = self.recovery.as_ref().and_then(|recovery| {
-            let (start, _) = recovery.board.first_lost()?;
+            let start = recovery.board.lost_start()?;
             u32::try_from(start.saturating_sub(recovery.board.una)).ok()
         });
         first.is_some_and(|offset| ack.after(self.una + offset))
@@ -270,8 +270,9 @@ impl Sender {
         }
     }
 
-    /// A segment has left, or several of `mss` bytes each, after `acked` bytes have been acknowledged. True if it was what stands first, sent again: the
-    /// retransmission timer then counts from here (RFC 6298 §5), but for recovery's own rule (RFC 6582 §4).
+    /// A segment has left, or several of `mss` bytes each, after `acked` bytes have been acknowledged. True if it was what
+    /// stands first, sent again: the retransmission timer then counts from here (RFC 6298 §5), but for recovery's own rule
+    /// (RFC 6582 §4).
     pub(crate) fn on_sent(&mut self, sent: Sendable, mss: u32, now: Instant, acked: u64) -> bool {
         let len = u32::try_from(sent.len).unwrap_or(0).saturating_add(sent.fin.into());
         let end = sent.seq + len;
