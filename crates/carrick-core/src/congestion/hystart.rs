@@ -143,6 +143,22 @@ mod tests {
         covers!("HSPP-3", "HSPP-4", "HSPP-5");
     }
 
+    /// Not only the next round, whose first samples would be the first to be longer.
+    #[test]
+    fn hspp_3_a_queue_at_the_end_of_a_round_is_seen_in_that_round() {
+        let mut start = HyStart::new();
+        round(&mut start, 20_000, 8);
+        assert_eq!(round(&mut start, 20_000, 8), Pace::Full);
+        let longer = Some(Duration::from_micros(24_000));
+        for _ in 0..7 {
+            assert_eq!(start.on_ack(false, longer), Pace::Full);
+        }
+        assert_eq!(start.on_ack(false, longer), Pace::Quarter);
+        // The round before is still all of it: its least is 20 ms.
+        assert_eq!(round(&mut start, 23_999, 8), Pace::Full, "shorter than the baseline");
+        covers!("HSPP-3");
+    }
+
     #[test]
     fn hspp_1_a_round_without_samples_is_no_measure() {
         let mut start = HyStart::new();

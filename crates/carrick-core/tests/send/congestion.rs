@@ -6,6 +6,7 @@ use carrick_covers::covers;
 use carrick_sim::{Scene, Span, seg};
 use std::hash::Hasher;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// How many bytes leave now.
 fn burst(s: &mut Scene) -> u32 {
@@ -87,9 +88,32 @@ impl Controller for Fixed {
         self.note(format!("timeout {in_flight} {first}"));
     }
 
+    fn on_restart(&mut self, _: Instant, idle: Duration) {
+        self.note(format!("restart {idle:?}"));
+    }
+
     fn digest(&self, state: &mut dyn Hasher) {
         state.write_u32(self.0);
     }
+}
+
+/// RFC 5681 §4.1: a pause longer than a retransmission timeout, counted from when all was acknowledged.
+#[test]
+fn a_pause_is_told_before_what_is_sent_after_it() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let fixed = Fixed(3000, Arc::clone(&told));
+    let mut s = Scene::builder().mss(1000).config(|c| c.congestion = Some(Box::new(fixed))).established();
+    let mut next = 1;
+    for pause in [0, 200, 201, 5000] {
+        s.advance(pause.ms());
+        s.send([1; 1000]);
+        assert_eq!(burst(&mut s), 1000);
+        next += 1000;
+        s.inject(seg().seq(1).ack(next));
+    }
+    let told = told.lock().unwrap();
+    let restarts: Vec<_> = told.iter().filter(|what| what.starts_with("restart")).collect();
+    assert_eq!(restarts, ["restart 201ms", "restart 5s"], "{told:?}");
 }
 
 #[test]
