@@ -237,6 +237,7 @@ impl Board {
     }
 
     /// Makes `at` a border between ranges.
+    #[cold]
     fn cut(&mut self, at: u64) {
         let found = self.ranges.range(..at).next_back().map(|(start, sent)| (*start, sent.end));
         let Some((start, _)) = found.filter(|(_, end)| *end > at) else { return };
@@ -339,7 +340,9 @@ impl Board {
             if start >= una {
                 break;
             }
-            self.cut(una);
+            if end > una {
+                self.cut(una);
+            }
             let Some(sent) = self.take(start) else { break };
             let sent = Sent { end: end.min(una), ..sent };
             if core::mem::take(&mut first) && !sent.again && sent.fate != Fate::Sacked {
@@ -356,6 +359,7 @@ impl Board {
     }
 
     /// The peer has the numbers from `left` to `right`, which lie between `una` and `nxt`.
+    #[cold]
     pub(crate) fn on_sack(&mut self, left: u64, right: u64, cause: &Cause, delivery: &mut Delivery) {
         let mut at = left;
         while at < right {
@@ -377,6 +381,7 @@ impl Board {
     }
 
     /// The range at `start` has arrived.
+    #[cold]
     fn sack(&mut self, start: u64, cause: &Cause, delivery: &mut Delivery) {
         let Some(sent) = self.take(start) else { return };
         self.deliver(start, &sent, cause, delivery);
@@ -473,6 +478,7 @@ impl Board {
         detected
     }
 
+    #[cold]
     fn lose(&mut self, start: u64) {
         if let Some(sent) = self.ranges.get(&start) {
             self.meter.on_lost(bytes(start, sent.end));
@@ -523,6 +529,7 @@ impl Board {
     }
 
     /// The peer has dropped what it said to have (RFC 2018 §8): that is lost.
+    #[cold]
     pub(crate) fn on_reneging(&mut self) {
         let gone = |(start, sent): (&u64, &Sent)| (sent.fate == Fate::Sacked).then_some(*start);
         let gone: alloc::vec::Vec<u64> = self.ranges.iter().filter_map(gone).collect();

@@ -307,6 +307,7 @@ impl Sender {
     }
 
     /// F-RTO (RFC 5682 §2.1, with SACK §3.1): true if the timeout was none.
+    #[cold]
     fn check_timeout(&self, recovery: &mut Recovery, ack: &Ack, advanced: bool, delivery: &Delivery) -> bool {
         let again = recovery.board.first_is_resent();
         let gullible = fault!(self, FrtoGullible);
@@ -337,6 +338,7 @@ impl Sender {
 
     /// The repair was needless: what it thought lost is under way. Whether it began with a timeout, if the controller knows
     /// of it.
+    #[cold]
     fn take_back(&mut self, recovery: &mut Recovery) -> Option<bool> {
         let Undo { timeout, told, .. } = recovery.undo.take()?;
         recovery.board.forgive();
@@ -450,6 +452,7 @@ impl Sender {
         detected
     }
 
+    #[cold]
     fn begin_repair(
         &mut self,
         recovery: &mut Recovery,
@@ -518,6 +521,7 @@ impl Sender {
     }
 
     /// What may be in flight while the window comes down (RFC 9937 §6.2).
+    #[cold]
     fn proportion(&self, recovery: &mut Recovery, delivered: u32, safe: bool, smss: u32) {
         let pipe = recovery.pipe();
         let ssthresh = self.congestion.get().window();
