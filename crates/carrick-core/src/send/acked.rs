@@ -123,6 +123,10 @@ impl Sender {
         if self.is_spurious(recovery, ack, advanced, &delivery) {
             news.spurious = self.take_back(recovery);
         }
+        if recovery.probe == Probe::Due && (advanced || recovery.board.sacked() > 0) {
+            // What it would have asked for has come before the device has taken it.
+            recovery.probe = Probe::None;
+        }
         self.check_probe(recovery, ack, advanced, now);
         let partial = advanced && self.check_end(recovery, ack.smss, &mut news);
         let detected = self.find_losses(recovery, ack, advanced, now, delivered, &mut news);
