@@ -310,8 +310,7 @@ impl Sender {
             }
         }
         if again && let Some(undo) = &mut recovery.undo {
-            undo.first.get_or_insert(now);
-            undo.bytes = undo.bytes.saturating_add(len);
+            undo.on_sent_again(start, start.saturating_add(len.into()), now);
         }
         if recovery.probe == Probe::Due {
             recovery.probe = Probe::Sent { end: recovery.board.nxt, again };
@@ -437,9 +436,9 @@ impl Sender {
         // F-RTO can tell nothing of what was sent again before (RFC 5682 §2.1, §3.1).
         let doubt = if recovery.is_repairing() { Frto::Off } else { Frto::First };
         let repeated = matches!(recovery.episode, Some(Episode { kind: Kind::Timeout(_), .. }));
-        let undo = recovery.undo.filter(|_| repeated);
+        let undo = recovery.undo.take().filter(|_| repeated);
         recovery.begin(Kind::Timeout(doubt), now, 0, true);
-        recovery.undo = undo.or(recovery.undo);
+        recovery.undo = undo.or(recovery.undo.take());
     }
 
     /// Text in flight was too big for the path, which is no sign of congestion: it is sent again from SND.UNA on
