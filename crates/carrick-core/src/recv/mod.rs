@@ -423,7 +423,8 @@ impl Receiver {
     }
 
     /// The blocks to report, if SACK was agreed on: a duplicate, then the block that it lies in if it is above
-    /// RCV.NXT, then the rest, most recent first (RFC 2018 §4, RFC 2883 §4).
+    /// RCV.NXT, then the rest, most recent first (RFC 2018 §4, RFC 2883 §4). A FIN right behind a block belongs to it, as it
+    /// does in Linux; one that came alone is not reported, since to send it again costs no text.
     pub(crate) fn sack_blocks(&self) -> SackBlocks {
         let mut blocks = SackBlocks::default();
         let Some(disorder) = self.disorder.as_ref().filter(|_| self.sack) else { return blocks };
@@ -433,7 +434,7 @@ impl Receiver {
             self.offset_of(block.left())
         });
         disorder.ranges.sack_blocks(around, &mut blocks, |start, end| {
-            SackBlock::new(self.seq_of(start), self.seq_of(end))
+            SackBlock::new(self.seq_of(start), self.seq_of(end) + u32::from(self.fin == Some(end)))
         });
         blocks
     }
