@@ -244,6 +244,15 @@ impl Sender {
         board.and_then(|board| board.sacked().checked_div(board.sacked_segments())).unwrap_or(0)
     }
 
+    /// A full segment that asked for a tail (RFC 8985 §7.3) has not been answered, and nothing else has arrived.
+    pub(crate) fn has_asked_in_vain(&self, smss: u32) -> bool {
+        let Some(recovery) = &self.recovery else { return false };
+        let board = &recovery.board;
+        let full =
+            board.last_segment().is_some_and(|start| board.nxt.saturating_sub(start) >= u64::from(smss));
+        full && matches!(recovery.probe, Probe::Sent { .. }) && board.sacked() == 0
+    }
+
     /// What timed out was too big for the path, which tells nothing of its rate: control begins anew.
     pub(crate) fn on_too_big(&mut self, config: &ConnectionConfig, smss: u32) {
         self.congestion = Congestion::new(config.congestion.as_deref());
