@@ -1,9 +1,10 @@
 //! A connection that sends, and a peer that says anything about what has arrived: acknowledgments with any blocks,
-//! windows, echoes of congestion, time. After each step what is in flight is no more than what is outstanding, and
+//! windows, echoes of congestion, time; and a router that says how large packets may be. After each step what is in flight is no more than what is outstanding, and
 //! while something is in flight and the window open a deadline exists; in a second there are few.
 
 use carrick_core::{EcnPolicy, RecoveryState, TcpState};
-use carrick_sim::{Scene, Seg, pattern, seg};
+use carrick_sim::{Packet, Scene, Seg, pattern, seg};
+use carrick_wire::icmp::{Envelope, emit_packet_too_big};
 use std::time::Duration;
 
 /// What happens next. All numbers are taken modulo what makes sense.
@@ -18,18 +19,25 @@ pub enum Op {
     Echo(u8),
     Wait(u16),
     Finish,
+    /// The last packet with text was too big: so many bytes.
+    TooBig(u16),
+    /// All is acknowledged, and then nothing happens for so many seconds.
+    Rest(u16),
 }
 
 /// Deadlines in a second that are more than any rule asks for.
 const MOST: u32 = 3000;
 
-/// Plays them, with or without SACK; whether a repair was seen, a timeout, and something reported.
+/// Plays them, with or without SACK; whether a repair was seen, a timeout, something reported, a smaller size, and text
+/// after a rest.
 ///
 /// # Panics
 ///
 /// If the core does, or one of its oracles finds something.
-pub fn play(sack: bool, ops: &[Op]) -> [bool; 3] {
-    let mut seen = [false; 3];
+pub fn play(sack: bool, ops: &[Op]) -> [bool; 5] {
+    let mut seen = [false; 5];
+    let mut last = None;
+    let mut rested = false;
     let builder = Scene::builder().mss(1000).sack(sack).config(|config| config.ecn = EcnPolicy::Ask);
     let mut s = builder.build();
     s.connect();
@@ -64,15 +72,16 @@ pub fn play(sack: bool, ops: &[Op]) -> [bool; 3] {
                 s.inject(seg().seq(1).ack(una).window(window));
             }
             Op::Echo(n) => s.inject(say(seg().ack(ack((*n >> 1) as i8))).ece()),
-            Op::Wait(millis) => {
-                let end = s.now() + Duration::from_millis(u64::from(*millis) % 1000);
-                let mut served = 0;
-                while s.host().poll_timeout().is_some_and(|at| at <= end) {
-                    s.advance_to_next_timer();
-                    served += 1;
-                    assert!(served < MOST, "{served} deadlines in a second\n{}", s.transcript());
+            Op::Wait(millis) => wait(&mut s, Duration::from_millis(u64::from(*millis) % 1000)),
+            Op::Rest(seconds) => {
+                s.inject(say(seg().ack(una + out)));
+                wait(&mut s, Duration::from_secs(u64::from(*seconds) % 900));
+                rested |= before.unsent == 0;
+            }
+            Op::TooBig(mtu) => {
+                if let Some(packet) = &last {
+                    s.inject_packet(&too_big(&s, packet, u32::from(*mtu) % 1600));
                 }
-                s.advance(end.since(s.now()));
             }
             Op::Finish if !finished => {
                 s.finish();
@@ -80,7 +89,12 @@ pub fn play(sack: bool, ops: &[Op]) -> [bool; 3] {
             }
             Op::Finish => {}
         }
-        while s.take().is_some() {}
+        while let Some(packet) = s.take() {
+            if packet.segment().is_some_and(|segment| !segment.payload.is_empty()) {
+                seen[4] |= rested;
+                last = Some(packet);
+            }
+        }
         let Some(now) = s.connection().and_then(|connection| connection.tcp_info()) else { break };
         let out = now.unacknowledged - now.unsent + 1;
         assert!(now.in_flight as usize <= out, "{} of {out}\n{}", now.in_flight, s.transcript());
@@ -88,6 +102,7 @@ pub fn play(sack: bool, ops: &[Op]) -> [bool; 3] {
         seen[0] |= now.recovery == RecoveryState::Recovery;
         seen[1] |= now.timeouts > 0;
         seen[2] |= now.sacked > 0;
+        seen[3] |= now.path_mtu < 1500;
         if now.in_flight > 0 && now.send_window > 0 {
             assert!(s.host().poll_timeout().is_some(), "no deadline\n{}", s.transcript());
         }
@@ -95,9 +110,32 @@ pub fn play(sack: bool, ops: &[Op]) -> [bool; 3] {
     seen
 }
 
+fn wait(s: &mut Scene, time: Duration) {
+    let end = s.now() + time;
+    let mut served = 0;
+    while s.host().poll_timeout().is_some_and(|at| at <= end) {
+        s.advance_to_next_timer();
+        served += 1;
+        assert!(served < MOST, "{served} deadlines in {time:?}\n{}", s.transcript());
+        if s.state() == TcpState::Closed {
+            break;
+        }
+    }
+    s.advance(end.since(s.now()));
+}
+
+/// A router says that of `packet`.
+fn too_big(s: &Scene, packet: &Packet, mtu: u32) -> Packet {
+    let to = Envelope { src: s.remote().ip(), dst: s.local().ip(), hop_limit: 64 };
+    let mut bytes = vec![0; 1500];
+    let len = emit_packet_too_big(&mut bytes, to, mtu, &packet.bytes).expect("there is room");
+    bytes.truncate(len);
+    Packet::new(bytes)
+}
+
 /// Reads them off bytes.
-pub fn run(data: &[u8]) -> [bool; 3] {
-    let Some((first, rest)) = data.split_first() else { return [false; 3] };
+pub fn run(data: &[u8]) -> [bool; 5] {
+    let Some((first, rest)) = data.split_first() else { return [false; 5] };
     let ops: Vec<Op> = rest
         .chunks_exact(8)
         .take(400)
@@ -105,6 +143,8 @@ pub fn run(data: &[u8]) -> [bool; 3] {
             let word = u16::from_le_bytes([c[1], c[2]]);
             let signed = |n: usize| c[n] as i8;
             match c[0] % 16 {
+                _ if c[0] >= 248 => Op::Rest(word),
+                _ if c[0] >= 240 => Op::TooBig(word),
                 0..=3 => Op::Write(word),
                 4..=5 => Op::Ack(signed(1)),
                 6..=9 => Op::Sack(

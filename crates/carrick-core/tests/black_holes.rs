@@ -54,3 +54,37 @@ fn losses_alone_make_packets_no_smaller() {
         }
     }
 }
+
+/// A probe of a full segment that nobody answers is a sign as well, where the next timeout is far away.
+#[test]
+fn pmtu_15_the_first_byte_comes_within_3_s_also_at_half_a_second() {
+    for v6 in [false, true] {
+        for (rtt, most) in [(200.ms(), 1200.ms()), (300.ms(), 1700.ms()), (500.ms(), 3.secs())] {
+            let mut network = network(v6, rtt, Some(100_000));
+            network.there.mtu = Some(PathMtu::silent(1400));
+            let report = network.run(60.secs()).unwrap();
+            let flow = &report.flows[0];
+            let first = flow.first_byte.unwrap() - flow.connected.unwrap();
+            println!("{v6} {rtt:?}: the first byte after {first:?}");
+            assert!(first <= most, "{v6} {rtt:?}: the first byte after {first:?}");
+            assert!(flow.completed.is_some(), "{v6} {rtt:?}");
+        }
+    }
+    covers!("PMTU-15");
+}
+
+/// It is the beginning of a connection that is hard to tell from a black hole: 250 of them for each path.
+#[test]
+fn losses_alone_make_packets_of_new_connections_no_smaller() {
+    for (rtt, loss) in [(20.ms(), 50_000), (200.ms(), 50_000), (500.ms(), 50_000), (200.ms(), 100_000)] {
+        let mut network = network(false, rtt, Some(20_000));
+        (network.there.loss, network.back.loss) = (loss, loss);
+        let flow = network.flows[0].clone();
+        network.flows = (0..250u64).map(|n| Flow { at: (5 * n).secs(), ..flow.clone() }).collect();
+        let report = network.run(1400.secs()).unwrap();
+        let small =
+            report.flows.iter().filter(|flow| flow.samples.iter().any(|sample| sample.path_mtu < 1500));
+        println!("{rtt:?} {loss}: {} of 250", small.clone().count());
+        assert_eq!(small.count(), 0, "{rtt:?}: of 250 connections with {loss} of a million lost");
+    }
+}

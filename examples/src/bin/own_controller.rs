@@ -2,14 +2,14 @@
 //!
 //! It goes by delay, as TCP Vegas does: what it has in flight beyond what the path itself holds waits in queues, and it
 //! keeps two to four segments waiting, where those that go by losses fill the queue. Each controller sends the same over
-//! the same link, with a round trip of 10 ms.
+//! the same link: 50 Mbit/s, a round trip of 10 ms, and a queue of twice what is under way then.
 //!
 //! ```text
 //! cargo run -p carrick-examples --bin own_controller
 //! ```
 
 use carrick::congestion::{Acked, Controller, Cubic, Instant, NewReno};
-use carrick::device::impaired::{LinkConfig, stacks};
+use carrick::device::impaired::{Bottleneck, LinkConfig, QueueLimit, stacks};
 use carrick::{TcpListener, TcpSocket};
 use std::hash::{Hash, Hasher};
 use std::io;
@@ -17,6 +17,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const BYTES: usize = 2 << 20;
+/// Bits per second.
+const RATE: u64 = 50_000_000;
+const ROUND_TRIP: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Debug, Default, Hash)]
 struct Vegas {
@@ -76,7 +79,9 @@ impl Controller for Vegas {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
-    let link = LinkConfig::delayed(Duration::from_millis(5));
+    let queue = QueueLimit::bdp(RATE, ROUND_TRIP, 2.0);
+    let bottleneck = Some(Bottleneck { queue, ..Bottleneck::new(RATE) });
+    let link = LinkConfig { bottleneck, ..LinkConfig::delayed(ROUND_TRIP / 2) };
     println!("{:10} {:>10} {:>12} {:>8}", "controller", "seconds", "round trip", "window");
     let all: [(&str, Box<dyn Controller>); 3] = [
         ("CUBIC", Box::<Cubic>::default()),

@@ -15,7 +15,8 @@
 //! later the size is that of the link again, for paths get better too.
 //!
 //! Where the errors themselves get lost, large segments vanish without a word. After some timeouts of full
-//! segments, two if none has ever got through, the size falls to one that has proved good, and then by half for each further timeout. A peer that is
+//! segments, two if none has ever got through, or one that comes late and after a probe of the tail, the size falls to one that
+//! has proved good, and then by half for each further timeout. A peer that is
 //! silent for other reasons looks alike, so this is a suspicion: it ends with the smallest size in vain, and with an
 //! acknowledgment of large segments; and where those had gone through before, a minute after they did not.
 
@@ -33,6 +34,9 @@ use core::time::Duration;
 const SUSPICIOUS: u8 = 3;
 /// The same for a size that has never got through: small ones, those of the handshake at least, have.
 const SUSPICIOUS_UNPROVED: u8 = 2;
+/// For a size that has never got through a full segment in vain that asked for a tail is as good as a timeout, where the
+/// next one is so far away: there nothing but the size is likely to be silent for so long, and waiting hurts most.
+const FAR: Duration = Duration::from_secs(1);
 /// The same while the peer says to have others like it.
 const SUSPICIOUS_BESIDE: u8 = 6;
 /// The size that is tried then, where none has proved good (RFC 4821 §7.7).
@@ -346,13 +350,14 @@ impl Connection {
         self.path.tidy();
     }
 
-    /// The retransmission timer has expired.
-    pub(super) fn path_timeout(&mut self, now: Instant) {
+    /// The retransmission timer has expired, `asked` with a full segment for the tail before.
+    pub(super) fn path_timeout(&mut self, now: Instant, asked: bool) {
         let State::Open(open) = &self.state else { return };
         let mss = open.segment_size(self.tuple.local, self.path.mtu, 0);
         let full = open.snd.nxt.distance_from(open.snd.una) >= u32::from(mss);
         let unproved = self.path.acked < self.path.sent.min(self.path.mtu);
-        let enough = if unproved { SUSPICIOUS_UNPROVED } else { SUSPICIOUS };
+        let soon = u8::from(asked && open.snd.rtt.rto() >= FAR);
+        let enough = if unproved { SUSPICIOUS_UNPROVED.saturating_sub(soon) } else { SUSPICIOUS };
         // Where packets arrive that are larger than what would be tried, it is not the size: mostly.
         let fall_back = if self.is_v6() { LEAST_V6 } else { FALL_BACK_V4 };
         let large = u32::from(open.segment_size(self.tuple.local, fall_back, 0));

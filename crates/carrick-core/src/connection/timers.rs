@@ -128,6 +128,7 @@ impl Connection {
     }
 
     fn retransmission_timeout(&mut self, cx: &Cx) {
+        let mut asked = false;
         let (retries, limit) = match &mut self.state {
             State::SynSent(opening) | State::SynReceived(opening, _) => {
                 let Opening { retries, rtt, due, .. } = opening;
@@ -144,6 +145,7 @@ impl Connection {
                 }
                 let smss = open.segment_size(self.tuple.local, self.path.mtu, 0);
                 open.snd.note_idleness(self.to_send.len());
+                asked = open.snd.has_asked_in_vain(smss.into());
                 open.snd.on_timeout(cx.now, smss.into());
                 if fault!(self.config, NoBackoff) {
                     open.snd.rtt.sample(open.snd.rtt.srtt().unwrap_or_default(), 1, cx.now);
@@ -153,7 +155,7 @@ impl Connection {
             State::TimeWait(_) | State::Closed(_) => return,
         };
         self.unanswered(retries, limit);
-        self.path_timeout(cx.now);
+        self.path_timeout(cx.now, asked);
     }
 
     fn persist_timeout(&mut self) {

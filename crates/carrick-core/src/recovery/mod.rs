@@ -13,6 +13,7 @@ pub(crate) mod rtt;
 mod tests;
 
 use crate::Instant;
+use alloc::vec::Vec;
 use board::Board;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
@@ -22,6 +23,8 @@ use rate::{DeliveryRate, Meter};
 /// So many duplicates in a row mean that the first segment is lost (RFC 5681 §3.2), so many segments SACKed that there is
 /// no need to wait for reordering (RFC 8985 §6.2).
 pub(crate) const THRESHOLD: u8 = 3;
+/// So many places are remembered at which something was sent again.
+const MOST_REPEATED: usize = 256;
 /// For so many recoveries a wider reordering window is kept (RFC 8985 §6.2).
 const PERSIST: u8 = 16;
 
@@ -96,10 +99,10 @@ pub(crate) enum Frto {
 }
 
 /// What may show that repetitions were needless.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Undo {
-    /// What was SND.UNA when the repair began: nothing below was sent again.
-    pub(crate) from: u64,
+    /// Where they are, but for what has been reported: in the order of sending, what lies in a row as one.
+    pub(crate) repeated: Vec<(u64, u64)>,
     /// When the first of them left.
     pub(crate) first: Option<Instant>,
     /// Bytes sent again that may have been needed.
@@ -124,6 +127,44 @@ pub(crate) enum Probe {
         end: u64,
         again: bool,
     },
+}
+
+impl Undo {
+    /// The numbers from `start` to `end` have been sent again.
+    pub(crate) fn on_sent_again(&mut self, start: u64, end: u64, now: Instant) {
+        self.first.get_or_insert(now);
+        self.bytes = self.bytes.saturating_add(u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX));
+        let many = self.repeated.len() >= MOST_REPEATED;
+        match self.repeated.last_mut() {
+            Some((_, last)) if *last == start => *last = end,
+            // What lies in between counts as sent again, too.
+            Some((first, last)) if many => (*first, *last) = (start.min(*first), end.max(*last)),
+            _ => self.repeated.push((start, end)),
+        }
+    }
+
+    /// The peer reports the numbers from `start` to `end` as come twice: how many of them had been sent again, and have not
+    /// been reported.
+    pub(crate) fn on_duplicate(&mut self, start: u64, end: u64) -> u32 {
+        let mut known = 0;
+        let mut at = 0;
+        while let Some(&(first, last)) = self.repeated.get(at) {
+            let (from, to) = (first.max(start), last.min(end));
+            if from >= to {
+                at = at.saturating_add(1);
+                continue;
+            }
+            known = to.saturating_sub(from).saturating_add(known);
+            let rest = [(first, from), (to, last)].into_iter().filter(|(from, to)| from < to);
+            let left = self.repeated.len();
+            // Reports of crumbs take no memory: what there is no room for is forgotten.
+            let rest = rest.take(self.repeated.capacity().saturating_sub(left).saturating_add(1));
+            self.repeated.splice(at..=at, rest);
+            // What is left of it lies outside.
+            at = at.saturating_add(1).saturating_add(self.repeated.len()).saturating_sub(left);
+        }
+        u32::try_from(known).unwrap_or(u32::MAX)
+    }
 }
 
 impl Recovery {
@@ -200,8 +241,9 @@ impl Recovery {
         self.episode = Some(Episode { kind, point: nxt, prr, began, window, repaired: 0, partial: false });
         if kind != Kind::Echo {
             let timeout = matches!(kind, Kind::Timeout(_));
+            let repeated = Vec::new();
             self.undo =
-                Some(Undo { from: una, first: None, bytes: 0, reports: 0, timeout, told, until: None });
+                Some(Undo { repeated, first: None, bytes: 0, reports: 0, timeout, told, until: None });
             self.probe = Probe::None;
             self.pto = None;
         }
@@ -209,12 +251,17 @@ impl Recovery {
 
     /// What that can come to with `len` bytes in flight, in segments of `mss`.
     pub(crate) fn most_memory(len: usize, mss: usize) -> usize {
-        size_of::<Self>().saturating_add(Board::most_memory(len, mss))
+        // A timer may repeat the first some times.
+        let repeated = len.checked_div(mss).unwrap_or(0).saturating_add(16).min(MOST_REPEATED);
+        let repeated = repeated.saturating_mul(2).saturating_mul(size_of::<(u64, u64)>());
+        size_of::<Self>().saturating_add(Board::most_memory(len, mss)).saturating_add(repeated)
     }
 
     /// Bytes of heap memory.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<Self>().saturating_add(self.board.memory())
+        let repeated = self.undo.as_ref().map_or(0, |undo| undo.repeated.capacity());
+        let repeated = repeated.saturating_mul(size_of::<(u64, u64)>());
+        size_of::<Self>().saturating_add(self.board.memory()).saturating_add(repeated)
     }
 
     pub(crate) fn digest(&self, now: Instant, state: &mut impl Hasher) {
@@ -244,9 +291,11 @@ impl Recovery {
         recover.map(|recover| una.wrapping_sub(recover)).hash(state);
         (duplicates, duplicate_bytes, peak, sampled).hash(state);
         (widened.saturating_sub(una), round.saturating_sub(una)).hash(state);
-        if let Some(Undo { from, first, bytes, reports, timeout, told, until }) = undo {
-            (una.wrapping_sub(*from), first.map(|at| now.since(at)), bytes, reports, timeout, told)
-                .hash(state);
+        if let Some(Undo { repeated, first, bytes, reports, timeout, told, until }) = undo {
+            (first.map(|at| now.since(at)), bytes, reports, timeout, told).hash(state);
+            for (start, end) in repeated {
+                (una.wrapping_sub(*start), end.wrapping_sub(*start)).hash(state);
+            }
             until.map(|until| until.wrapping_sub(una)).hash(state);
         }
         match probe {

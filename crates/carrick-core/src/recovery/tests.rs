@@ -318,6 +318,47 @@ fn rack_4_the_least_round_trip_is_that_of_the_last_minutes() {
     covers!("RACK-4");
 }
 
+proptest! {
+    /// Bytes count as often as they were sent again, and no crumbs of reports make it grow.
+    #[test]
+    fn t_ccx_5_reports_count_where_something_was_sent_again(
+        ops in prop::collection::vec((any::<bool>(), 0u64..300, 1u64..40), 1..120),
+    ) {
+        let (mut recovery, mut model) = (Recovery::new(0, Instant::ZERO), vec![0u32; 400]);
+        recovery.begin(Kind::Loss, Instant::ZERO, 0, true);
+        let undo = recovery.undo.as_mut().expect("it has begun");
+        let mut full = false;
+        for (again, start, len) in ops {
+            let bytes = model[start as usize..(start + len) as usize].iter_mut();
+            let capacity = undo.repeated.capacity();
+            if again {
+                undo.on_sent_again(start, start + len, Instant::ZERO);
+                bytes.for_each(|byte| *byte += 1);
+            } else {
+                // Once for each time that it was sent again, but for what there was no room to remember.
+                let counted = bytes.map(core::mem::take).sum::<u32>();
+                let known = undo.on_duplicate(start, start + len);
+                prop_assert!(known == counted || full && known < counted);
+                prop_assert_eq!(undo.repeated.capacity(), capacity);
+                full |= undo.repeated.len() == capacity;
+            }
+        }
+    }
+}
+
+#[test]
+fn t_ccx_5_what_is_sent_again_in_many_places_takes_bounded_memory() {
+    let mut recovery = Recovery::new(0, Instant::ZERO);
+    recovery.begin(Kind::Loss, Instant::ZERO, 0, true);
+    let undo = recovery.undo.as_mut().expect("it has begun");
+    for n in 0..10_000 {
+        undo.on_sent_again(20 * n, 20 * n + 10, Instant::ZERO);
+    }
+    assert_eq!((undo.repeated.len(), undo.bytes), (MOST_REPEATED, 100_000));
+    assert_eq!(undo.on_duplicate(0, 10), 10);
+    assert!(recovery.memory() <= Recovery::most_memory(200_000, 10));
+}
+
 #[test]
 fn frto_11_after_a_timeout_that_was_none_the_next_sample_counts_in_full() {
     for (sample, srtt, rttvar) in [(300, 300, 150), (80, 102, 50)] {

@@ -31,6 +31,9 @@ use tuning::Tuning;
 /// After so long without a segment TS.Recent says nothing any more (RFC 7323 §5.5).
 const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
 
+/// A number comes around again after 2^32 bytes, with a window of less than 2^30 on both sides: what was current so many
+/// bytes ago is newer than whatever had such a number then.
+const LAP: u64 = 1 << 30;
 /// No shorter than any retransmission timeout that is left at its default.
 const IDLE: Duration = Duration::from_secs(120);
 /// Most duplicates of one batch that are reported (RFC 2883 §4): each needs an ACK of its own.
@@ -86,6 +89,8 @@ struct Disorder {
     ranges: Ranges,
     /// In the order of arrival, each to be reported once (RFC 2883 §4).
     duplicates: Vec<SackBlock>,
+    /// TS.Recent before a hole was filled, and the stream's number of RCV.NXT then. Kept as long as there are holes.
+    passed: Option<(u32, u64)>,
 }
 
 impl Receiver {
@@ -130,7 +135,7 @@ impl Receiver {
 
     pub(crate) fn memory(&self) -> usize {
         self.disorder.as_ref().map_or(0, |disorder| {
-            let Disorder { ranges, duplicates } = &**disorder;
+            let Disorder { ranges, duplicates, passed: _ } = &**disorder;
             let duplicates = duplicates.capacity().saturating_mul(size_of::<SackBlock>());
             let ranges = if ranges.is_empty() { 0 } else { ranges.memory() };
             size_of::<Disorder>().saturating_add(duplicates).saturating_add(ranges)
@@ -147,10 +152,7 @@ impl Receiver {
 
     /// An orderly connection holds nothing for disorder.
     fn tidy(&mut self) {
-        let idle = |disorder: &Disorder| disorder.ranges.is_empty() && disorder.duplicates.is_empty();
-        if self.disorder.as_ref().is_some_and(|disorder| idle(disorder)) {
-            self.disorder = None;
-        }
+        self.disorder.take_if(|disorder| disorder.ranges.is_empty() && disorder.duplicates.is_empty());
     }
 
     /// Whether a segment of length `len` at `seq` is acceptable.
@@ -164,19 +166,40 @@ impl Receiver {
     }
 
     /// PAWS (RFC 7323 §5.3 R1). A TS.Recent that is too old itself says nothing.
+    ///
+    /// What fills a hole may have overtaken text that left before it. That is no older than what was TS.Recent when the hole
+    /// was there, "and the Timestamps option must not result in discarding this data" (§5.2).
     pub(crate) fn check_timestamp(&self, segment: &Segment<'_>, now: Instant) -> Result<(), DiscardReason> {
-        let recent = self.ts_recent.filter(|(_, at)| now.since(*at) < TS_RECENT_LIFE);
-        check_timestamp(self.ts_recent.is_some(), recent.map(|(recent, _)| recent), segment)
+        let recent =
+            self.ts_recent.filter(|(_, at)| now.since(*at) < TS_RECENT_LIFE).map(|(recent, _)| recent);
+        let checked = check_timestamp(self.ts_recent.is_some(), recent, segment);
+        let overtaken = || {
+            let (passed, at) = self.disorder.as_ref()?.passed?;
+            let age = recent?.wrapping_sub(segment.options.timestamps?.val);
+            let near = self.offset.saturating_sub(at) < LAP;
+            (near && age <= recent?.wrapping_sub(passed)).then_some(())
+        };
+        if checked == Err(DiscardReason::OldTimestamp) {
+            overtaken().ok_or(DiscardReason::OldTimestamp)
+        } else {
+            checked
+        }
     }
 
     /// RFC 7323 §4.3, for a segment that passed every check.
     pub(crate) fn note_timestamp(&mut self, val: u32, seq: SeqNum, now: Instant) {
-        if let Some((recent, at)) = &mut self.ts_recent {
-            let stale = now.since(*at) >= TS_RECENT_LIFE;
-            if (stale || !is_before(val, *recent)) && seq.at_or_before(self.last_ack_sent) {
-                (*recent, *at) = (val, now);
+        let Some((recent, at)) = &mut self.ts_recent else { return };
+        let stale = now.since(*at) >= TS_RECENT_LIFE;
+        if seq.after(self.last_ack_sent) || !stale && is_before(val, *recent) {
+            return;
+        }
+        if let Some(Disorder { ranges, passed, .. }) = self.disorder.as_deref_mut() {
+            passed.take_if(|(_, at)| stale || self.offset.saturating_sub(*at) >= LAP);
+            if !stale && !ranges.is_empty() && passed.is_none() {
+                *passed = Some((*recent, self.offset));
             }
         }
+        (*recent, *at) = (val, now);
     }
 
     /// The stream's number for a sequence number near the window.
@@ -400,7 +423,8 @@ impl Receiver {
     }
 
     /// The blocks to report, if SACK was agreed on: a duplicate, then the block that it lies in if it is above
-    /// RCV.NXT, then the rest, most recent first (RFC 2018 §4, RFC 2883 §4).
+    /// RCV.NXT, then the rest, most recent first (RFC 2018 §4, RFC 2883 §4). A FIN right behind a block belongs to it, as it
+    /// does in Linux; one that came alone is not reported, since to send it again costs no text.
     pub(crate) fn sack_blocks(&self) -> SackBlocks {
         let mut blocks = SackBlocks::default();
         let Some(disorder) = self.disorder.as_ref().filter(|_| self.sack) else { return blocks };
@@ -410,7 +434,7 @@ impl Receiver {
             self.offset_of(block.left())
         });
         disorder.ranges.sack_blocks(around, &mut blocks, |start, end| {
-            SackBlock::new(self.seq_of(start), self.seq_of(end))
+            SackBlock::new(self.seq_of(start), self.seq_of(end) + u32::from(self.fin == Some(end)))
         });
         blocks
     }
@@ -443,6 +467,8 @@ impl Receiver {
                 state.write_u32(block.left().distance_from(*irs));
                 state.write_u32(block.right().distance_from(*irs));
             }
+            // How much was received since then matters to no two states that a search could tell apart.
+            state.write_u64(disorder.passed.map_or(u64::MAX, |(passed, _)| passed.into()));
         }
         core::hash::Hash::hash(acks, state);
         tuning.digest(state);

@@ -250,9 +250,8 @@ impl Sender {
         self.ecn.on_advance(una);
         self.retries = 0;
         self.answer_probe();
-        if recovery.undo.is_some_and(|undo| undo.until.is_some_and(|until| recovery.board.una >= until)) {
-            recovery.undo = None;
-        }
+        let una = recovery.board.una;
+        recovery.undo.take_if(|undo| undo.until.is_some_and(|until| una >= until));
     }
 
     /// Whether what was sent again since the repair began had arrived before.
@@ -291,18 +290,18 @@ impl Sender {
                     return true;
                 }
             }
-            // The peer reports duplicates (RFC 2883; RFC 3708 in the bounds of one repair).
-            let back = u32::try_from(una.saturating_sub(undo.from)).unwrap_or(u32::MAX);
-            let ours = |&(left, right): &(SeqNum, SeqNum)| {
-                fault!(self, ForeignDuplicates)
-                    || left.at_or_after(self.una - back) && left.before(right) && right.at_or_before(self.nxt)
-            };
-            if let Some((left, right)) = duplicate.filter(ours) {
-                let len = right.distance_from(left);
+            // The peer reports duplicates (RFC 2883; RFC 3708, of what this repair has sent again).
+            if let Some((left, right)) = duplicate.filter(|(left, right)| left.before(*right)) {
+                let number = |seq: SeqNum| una.saturating_add_signed(i64::from(seq - self.una));
+                let len = if fault!(self, ForeignDuplicates) {
+                    right.distance_from(left)
+                } else {
+                    undo.on_duplicate(number(left), number(right))
+                };
                 let known = len.min(undo.reports);
                 undo.reports = undo.reports.saturating_sub(known);
                 undo.bytes = undo.bytes.saturating_sub(len.saturating_sub(known));
-                if undo.bytes == 0 {
+                if len > 0 && undo.bytes == 0 {
                     return true;
                 }
             }
@@ -404,7 +403,7 @@ impl Sender {
                 news.recovered = Some(episode.repaired);
             }
             // Reports of duplicates follow within a round trip.
-            recovery.undo = recovery.undo.filter(|undo| undo.first.is_some());
+            recovery.undo.take_if(|undo| undo.first.is_none());
             if let Some(undo) = &mut recovery.undo {
                 undo.until = Some(nxt.max(una.saturating_add(1)));
             }

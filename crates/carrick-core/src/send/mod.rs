@@ -244,6 +244,15 @@ impl Sender {
         board.and_then(|board| board.sacked().checked_div(board.sacked_segments())).unwrap_or(0)
     }
 
+    /// A full segment that asked for a tail (RFC 8985 §7.3) has not been answered, and nothing else has arrived.
+    pub(crate) fn has_asked_in_vain(&self, smss: u32) -> bool {
+        let Some(recovery) = &self.recovery else { return false };
+        let board = &recovery.board;
+        let full =
+            board.last_segment().is_some_and(|start| board.nxt.saturating_sub(start) >= u64::from(smss));
+        full && matches!(recovery.probe, Probe::Sent { .. }) && board.sacked() == 0
+    }
+
     /// What timed out was too big for the path, which tells nothing of its rate: control begins anew.
     pub(crate) fn on_too_big(&mut self, config: &ConnectionConfig, smss: u32) {
         self.congestion = Congestion::new(config.congestion.as_deref());
@@ -310,8 +319,7 @@ impl Sender {
             }
         }
         if again && let Some(undo) = &mut recovery.undo {
-            undo.first.get_or_insert(now);
-            undo.bytes = undo.bytes.saturating_add(len);
+            undo.on_sent_again(start, start.saturating_add(len.into()), now);
         }
         if recovery.probe == Probe::Due {
             recovery.probe = Probe::Sent { end: recovery.board.nxt, again };
@@ -437,9 +445,9 @@ impl Sender {
         // F-RTO can tell nothing of what was sent again before (RFC 5682 §2.1, §3.1).
         let doubt = if recovery.is_repairing() { Frto::Off } else { Frto::First };
         let repeated = matches!(recovery.episode, Some(Episode { kind: Kind::Timeout(_), .. }));
-        let undo = recovery.undo.filter(|_| repeated);
+        let undo = recovery.undo.take().filter(|_| repeated);
         recovery.begin(Kind::Timeout(doubt), now, 0, true);
-        recovery.undo = undo.or(recovery.undo);
+        recovery.undo = undo.or(recovery.undo.take());
     }
 
     /// Text in flight was too big for the path, which is no sign of congestion: it is sent again from SND.UNA on

@@ -19,6 +19,7 @@ mod half_open_window;
 mod islands_joined;
 mod looking_at_packets;
 mod no_room_at_all;
+mod overtaken_by_a_repetition;
 mod parked_and_late;
 mod parked_and_taken_back;
 mod patience_without_waiting;

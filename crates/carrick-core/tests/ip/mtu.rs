@@ -117,6 +117,62 @@ fn pmtu_4_pmtu_5_icv_6_floors() {
     covers!("PMTU-4", "PMTU-5", "ICV-6");
 }
 
+/// The peer's MSS, or a router's word, or both, at the least that is taken of them: how many packets a megabyte is.
+#[test]
+fn t_snd_5_a_megabyte_is_a_bounded_number_of_packets_at_any_floor() {
+    const MEGABYTE: u64 = 1_000_000;
+    // The least text of a full packet, by our own settings: MSS-5, and ICV-6 with 40 bytes of headers.
+    for (v6, mss, floor, least) in [
+        (false, Some(1), None, 48),
+        (true, Some(1), None, 48),
+        (false, None, Some(552), 512),
+        (false, None, Some(0), 88),
+        (true, None, Some(0), 1220),
+        (false, Some(1), Some(0), 48),
+    ] {
+        let mut builder = builder(v6);
+        if let Some(mss) = mss {
+            builder = builder.mss(mss);
+        }
+        builder = builder.endpoint(|endpoint| endpoint.min_path_mtu = floor.unwrap_or(552));
+        let mut s = builder.established();
+        let mut written = 0;
+        let (mut packets, mut acked) = (0u64, 1u32);
+        while u64::from(acked) <= MEGABYTE {
+            let more = (MEGABYTE - written).min(20_000);
+            written += s.try_send(&pattern(written, more as usize)).unwrap_or(0) as u64;
+            let Some(first) = s.take() else {
+                // It is another packet's turn later.
+                assert!(s.advance_to_next_timer().is_some(), "stalled at {acked}, {v6} {mss:?} {floor:?}");
+                continue;
+            };
+            let others: Vec<_> = std::iter::from_fn(|| s.take()).collect();
+            packets += 1 + others.len() as u64;
+            if floor.is_some() && path_mtu(&s) == 1500 {
+                // It is silent until the size that it says is believed, if need be for the segment's timeout.
+                let said = if v6 { 1280 } else { 20 };
+                s.inject_bytes(too_big(&s, said, &first.bytes));
+                if path_mtu(&s) == 1500 {
+                    s.advance_to_next_timer();
+                }
+                assert!(path_mtu(&s) < 1500);
+                continue;
+            }
+            for packet in [first].iter().chain(&others) {
+                let segment = packet.segment().unwrap();
+                let end = segment.tcp.seq + segment.payload.len() as u32;
+                acked = acked.max(end.distance_from(carrick_wire::SeqNum::new(1_000_000)));
+            }
+            s.inject(seg().seq(1).ack(acked));
+        }
+        // The last of each piece that was written may be short, and the first flight went out twice.
+        let most = MEGABYTE / least + written / 20_000 + 20;
+        println!("{packets} packets, {v6} {mss:?} {floor:?}: at most {most}");
+        assert!(packets <= most, "{packets} packets, {v6} {mss:?} {floor:?}: at most {most}");
+    }
+    covers!("T-SND-5");
+}
+
 #[test]
 fn t_icm_4_pmtu_6_nothing_raises_it() {
     for v6 in [false, true] {

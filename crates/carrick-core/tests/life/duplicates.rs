@@ -97,6 +97,30 @@ fn nothing_is_reported_that_has_not_come() {
     s.expect(seg().seq(1).ack(101).sack(&[]));
 }
 
+/// The right edge is the number after the last of the block (RFC 2018 §3), and a FIN has a number.
+#[test]
+fn sack_4_a_block_over_the_last_text_reaches_over_the_fin_behind_it() {
+    let mut s = scene();
+    s.inject(seg().fin().seq(201).ack(1).len(100));
+    s.expect(seg().seq(1).ack(1).sack(&[(201, 302)]));
+    // With more text before it, and a hole between.
+    s.inject(seg().seq(51).ack(1).len(50));
+    s.expect(seg().seq(1).ack(1).sack(&[(51, 101), (201, 302)]));
+    s.inject(seg().seq(101).ack(1).len(100));
+    s.expect(seg().seq(1).ack(1).sack(&[(51, 302)]));
+    s.inject(seg().seq(1).ack(1).len(50));
+    s.expect(seg().seq(1).ack(302).sack(&[]));
+    // A FIN that came before the text in front of it counts once that is there.
+    let mut s = scene();
+    s.inject(seg().fin().seq(301).ack(1));
+    s.expect(seg().seq(1).ack(1).sack(&[]));
+    s.inject(seg().seq(201).ack(1).len(50));
+    s.expect(seg().seq(1).ack(1).sack(&[(201, 251)]));
+    s.inject(seg().seq(251).ack(1).len(50));
+    s.expect(seg().seq(1).ack(1).sack(&[(201, 302)]));
+    covers!("SACK-4");
+}
+
 #[test]
 fn sack_2_and_3_the_newest_first_and_as_many_as_fit() {
     let mut s = scene();

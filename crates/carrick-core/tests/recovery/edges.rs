@@ -111,3 +111,32 @@ fn t_ccx_5_reports_of_what_was_not_sent_again_undo_nothing() {
     assert_eq!(info(&s).slow_start_threshold, None, "{}", s.transcript());
     covers!("T-CCX-5");
 }
+
+/// Of the flight that is repaired, and each a thousand times; but only two segments were sent again.
+#[test]
+fn t_ccx_5_a_storm_of_reports_of_what_was_sent_once_undoes_nothing() {
+    let mut s = out(builder(), 10, 20);
+    s.advance(100.ms());
+    s.inject(sack(0, &[(1, 3), (4, 10)]));
+    let sent = taken(&mut s);
+    assert!(sent.contains(&0), "{sent:?}");
+    s.inject(sack(3, &[(4, 10)]));
+    s.inject(ack(10));
+    assert_eq!(info(&s).retransmitted, 2);
+    let reduced = info(&s).slow_start_threshold;
+    assert!(reduced.is_some());
+    for n in 0..1000 {
+        for segment in [1, 2, 4, 5, 6, 7, 8, 9] {
+            s.inject(sack(10, &[(segment, segment + 1)]));
+        }
+        // Half of one is not all of both, however often it is told.
+        s.inject(ack(10).sack(&[(start(0), start(0) + 500)]));
+        assert_eq!(info(&s).slow_start_threshold, reduced, "{n}");
+        while s.take().is_some() {}
+    }
+    s.inject(sack(10, &[(3, 4)]));
+    assert_eq!(info(&s).slow_start_threshold, reduced);
+    s.inject(ack(10).sack(&[(start(0) + 500, start(1))]));
+    assert_eq!(info(&s).slow_start_threshold, None, "all of it was needless");
+    covers!("T-CCX-5");
+}

@@ -17,6 +17,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<u8>().prop_map(Op::Echo),
         4 => any::<u16>().prop_map(Op::Wait),
         1 => Just(Op::Finish),
+        1 => any::<u16>().prop_map(Op::TooBig),
+        1 => prop_oneof![0u16..20, any::<u16>()].prop_map(Op::Rest),
     ]
 }
 
@@ -30,7 +32,7 @@ proptest! {
 /// Else it would look at nothing.
 #[test]
 fn random_bytes_come_to_repairs_and_timeouts() {
-    let mut seen = [0; 3];
+    let mut seen = [0; 5];
     for n in 0..300u64 {
         let bytes = pattern(n * 2000, 1601);
         for (count, came) in seen.iter_mut().zip(run(&bytes)) {

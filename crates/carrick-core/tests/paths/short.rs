@@ -1,0 +1,42 @@
+//! Flows that are over before there is anything to control: as soon as slow start allows.
+
+use super::*;
+use carrick_sim::Span;
+
+/// What may be sent before anything has been acknowledged (RFC 6928).
+const INITIAL_WINDOW: u64 = 14_480;
+
+/// The least time in which so many bytes arrive: a round trip for the handshake, one for each time that the window doubles
+/// until it fills the path, the way there, and the bits of what is sent last.
+fn least(bytes: u64, rate: u64, rtt: Duration) -> Duration {
+    let time_of = |text: u64| Duration::from_secs_f64(text as f64 * PACKET / TEXT * 8.0 / rate as f64);
+    let (mut took, mut left, mut window) = (rtt, bytes, INITIAL_WINDOW);
+    while left > window && time_of(window) < rtt {
+        took += rtt;
+        left -= window;
+        window *= 2;
+    }
+    took + rtt / 2 + time_of(left)
+}
+
+/// At 50 Mbit/s and 1 ms the queue has room for four packets, and at 10 ms and 100 Mbit/s slow start overruns it by half of
+/// what there is to send: those are not clean.
+#[test]
+fn short_flows_take_a_tenth_more_than_the_least_at_most() {
+    let paths = [(100, 1), (50, 5), (100, 5), (50, 10), (50, 20), (100, 20), (20, 40), (50, 40), (100, 40)];
+    for (megabits, rtt) in paths.into_iter().chain([(20, 100), (50, 100), (100, 100)]) {
+        for bytes in [10_000, 100_000, 1_000_000] {
+            let mut network = path(megabits, rtt.ms());
+            network.flows = vec![cubic(Flow::of(bytes))];
+            let report = run(&network, 60.secs());
+            let least = least(bytes, megabits * MEGABIT, rtt.ms());
+            let took = report.flows[0].completed.expect("it is complete");
+            let ratio = took.as_secs_f64() / least.as_secs_f64();
+            let what =
+                format!("{bytes} bytes at {megabits} Mbit/s, {rtt} ms: {took:?}, {ratio:.3} of the least");
+            println!("{what}");
+            assert!(ratio <= 1.1, "{what}");
+            assert_eq!(needless(&report), 0, "{what}, and bytes sent in vain");
+        }
+    }
+}
