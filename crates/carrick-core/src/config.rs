@@ -357,8 +357,10 @@ pub struct ConnectionConfig {
     /// true. Without it a window leaves in bursts, which shallow queues drop, and controllers that live by their
     /// [`pacing_rate`](Controller::pacing_rate) do not work.
     pub pacing: bool,
-    /// Least retransmission timeout. RFC 6298 asks for 1 s; the default is 200 ms, as in Linux, because the
-    /// variance term already covers the peer's delayed acknowledgement.
+    /// Least retransmission timeout beyond the smoothed round trip: the least that four times its variation counts, at least
+    /// 1 ms (RFC 6298 §2.3, where the clock's granularity stands; it bounds the timeout before the first measurement too).
+    /// Default 200 ms, as in Linux: an acknowledgement that the peer delays is then in time on a path of any length. With
+    /// 1 s the timeout is never less than RFC 6298 §2.4 asks for.
     pub min_rto: Duration,
     /// Greatest retransmission timeout, at least 60 s (RFC 6298 §2.5). Default 120 s.
     pub max_rto: Duration,
