@@ -346,6 +346,10 @@ pub struct ConnectionConfig {
     pub window_scale: bool,
     /// Offer timestamps (RFC 7323 §3). Default true.
     pub timestamps: bool,
+    /// Take segments without the timestamps that were agreed on, as Linux does. Default false: they are dropped (RFC 7323
+    /// §3.2, SHOULD), and a peer whose timestamps get lost on the way, for devices there are that remove them, is heard no
+    /// more. The price is PAWS (§5): such a segment may be 2^32 bytes old.
+    pub tolerate_missing_timestamps: bool,
     /// Offer selective acknowledgements (RFC 2018). Default true.
     pub sack: bool,
     /// Explicit congestion notification (RFC 3168). Default: where the peer asks for it.
@@ -440,6 +444,7 @@ impl Default for ConnectionConfig {
             push_bursts: false,
             window_scale: true,
             timestamps: true,
+            tolerate_missing_timestamps: false,
             sack: true,
             ecn: EcnPolicy::default(),
             nodelay: false,

@@ -200,6 +200,7 @@ impl Connection {
             Ok(()) => Ok(()),
             Err(DiscardReason::OldTimestamp) if fault!(self.config, PawsOff) => Ok(()),
             Err(DiscardReason::OldTimestamp) => self.challenge(cx.now, DiscardReason::OldTimestamp),
+            Err(_) if self.config.tolerate_missing_timestamps => Ok(()),
             Err(missing) => Err(Outcome::Discarded(missing)),
         }
     }

@@ -108,6 +108,7 @@ impl Options {
             receive_buffer: self.receive_buffer.map_or(base.receive_buffer, |buffer| buffer / 2),
             nodelay: self.no_delay,
             push_bursts: true,
+            tolerate_missing_timestamps: true,
             max_segment: self.max_segment.and_then(NonZeroU16::new),
             keep_alive: self.keep_alive_config(),
             user_timeout: some_time(self.user_timeout),
