@@ -69,6 +69,7 @@ impl Connection {
             self.note_waiting(cx.now);
         }
         if let State::Open(open) = &mut self.state {
+            open.snd.restart(cx.now);
             open.snd.note_idleness(self.to_send.len());
         }
         self.to_send.push(data.get(..taken).unwrap_or_default());

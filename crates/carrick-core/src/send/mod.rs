@@ -282,9 +282,7 @@ impl Sender {
         self.forced = Forced::Nothing;
         self.ecn.cwr &= !self.is_new_text(&sent);
         let again = sent.seq.before(self.nxt);
-        if !self.outstanding() {
-            self.restart(now);
-        }
+        self.restart(now);
         if self.recovery.is_none() {
             self.recovery = Some(Recovery::new(acked, now).into());
         }
@@ -334,12 +332,16 @@ impl Sender {
         again && sent.seq == self.una && !impatient
     }
 
-    /// Something is sent with nothing in flight: after a pause the window may be too large (RFC 5681 §4.1, RFC 7661).
-    fn restart(&mut self, now: Instant) {
-        let idle = ts_clock(now, 0).wrapping_sub(self.idle_since);
-        let idle = Duration::from_millis(idle.into());
-        if self.nxt != self.iss + 1 && idle > self.rtt.rto() {
+    /// Something is to be sent, perhaps with nothing in flight: after a pause the window may be too large (RFC 5681 §4.1,
+    /// RFC 7661).
+    pub(crate) fn restart(&mut self, now: Instant) {
+        if self.outstanding() || self.nxt == self.iss + 1 {
+            return;
+        }
+        let idle = Duration::from_millis(ts_clock(now, 0).wrapping_sub(self.idle_since).into());
+        if idle > self.rtt.rto() {
             self.congestion.get_mut().on_restart(now, idle);
+            self.idle_since = ts_clock(now, 0);
         }
     }
 
