@@ -147,7 +147,9 @@ impl Connection {
             self.timers.set(timers::Timer::Room, cx.now + ROOM_RETRY);
         }
         self.wants_room |= taken < len;
-        if let State::Open(open) = &mut self.state {
+        if taken == 0
+            && let State::Open(open) = &mut self.state
+        {
             open.snd.note_limit(self.to_send.len(), self.wants_room, cx.now);
         }
         taken
