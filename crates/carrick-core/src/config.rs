@@ -330,8 +330,9 @@ pub struct ConnectionConfig {
     pub tune_receive_buffer: bool,
     /// Most bytes written and not acknowledged yet. At least one segment. Default 16 MiB.
     pub send_buffer: u32,
-    /// Take no more of that than twice the congestion window, but 128 KiB at least; where memory is scarce, less. If not,
-    /// writes are taken until `send_buffer` is full. Default true.
+    /// Take no more of that than twice what can be under way, which is the smaller of the congestion window and the largest
+    /// window that the peer has offered, but 128 KiB at least; where memory is scarce, less. If not, writes are taken until
+    /// `send_buffer` is full. Default true.
     pub tune_send_buffer: bool,
     /// Most bytes written and not sent yet, at least 1: writers wait beyond that although the send buffer has room, so
     /// that what is to go out next is decided late (as Linux's `TCP_NOTSENT_LOWAT`). Default none: `send_buffer` alone.

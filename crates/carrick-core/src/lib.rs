@@ -23,7 +23,8 @@
 //! same seed and the same inputs give the same bytes.
 //!
 //! Implements RFC 9293 with RFC 6298, 7323 (timestamps, PAWS, window scale), 2018 and 2883 (blocks and duplicates),
-//! 3168, 5482, 5681, 6056, 6191, 6528, 7661, 9406, 9438 and the answers of RFC 5961, over RFC 791/1122 and RFC 8200 with ICMP and ICMPv6.
+//! 3042, 3168, 3522, 4015, 5482, 5681, 5682, 6056, 6191, 6528, 6582, 7661, 8985, 9406, 9438, 9937 and the answers of
+//! RFC 5961, over RFC 791/1122 and RFC 8200 with ICMP and ICMPv6.
 //! Cryptography is not its business: whoever can see the packets can forge them.
 #![no_std]
 #![forbid(unsafe_code)]

@@ -154,3 +154,22 @@ fn a_capture_has_each_packet_once_and_a_writer_that_fails_is_heard_of() {
     }
     assert_eq!(network.capture(60.secs(), Full).unwrap_err().kind(), io::ErrorKind::StorageFull);
 }
+
+/// However much comes at once, and whether or not a read takes all there is.
+#[test]
+fn a_slow_receiver_reads_no_more_than_it_may() {
+    for reads in [2_000_u32, 100_000] {
+        let bottleneck = Some(Bottleneck::new(10_000_000));
+        let link = LinkConfig { bottleneck, ..LinkConfig::delayed(10.ms()) };
+        let flows = vec![Flow { reads: Some(reads), ..Flow::endless() }];
+        let network = Network { flows, sample: 100.ms(), ..Network::new(7, link) };
+        let flow = network.run(10.secs()).unwrap().flows.remove(0);
+        assert!(flow.delivered <= 100 * u64::from(reads), "{} of {reads}", flow.delivered);
+        // What the path carries, or what is read.
+        let least = (98 * u64::from(reads)).min(9_000_000 / 8 * 9);
+        assert!(flow.delivered >= least, "{} of {reads}", flow.delivered);
+        let samples: Vec<_> = flow.samples.iter().map(|sample| sample.delivered).collect();
+        let most = samples.windows(2).map(|two| two[1] - two[0]).max().unwrap();
+        assert!(most <= 2 * u64::from(reads), "{most} in 100 ms");
+    }
+}

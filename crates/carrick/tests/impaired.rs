@@ -279,6 +279,32 @@ async fn a_rate_is_exact_though_packets_come_in_heaps() {
     }
 }
 
+/// Seen: whoever takes packets out slept until the next would have come by the old settings.
+#[tokio::test(start_paused = true)]
+async fn a_link_that_becomes_shorter_is_noticed_at_once() {
+    let slow = LinkConfig {
+        bottleneck: Some(Bottleneck::new(100_000)),
+        loss: 1_000_000,
+        ..LinkConfig::delayed(20 * Duration::from_secs(1))
+    };
+    let good = LinkConfig { loss: 0, ..LinkConfig::delayed(Duration::ZERO) };
+    let (left, right) = pair(&good, 1);
+    let control = left.control();
+    let mut c = over(left, right).await;
+    let set = |link: &LinkConfig| {
+        control.set_outward(link.clone());
+        control.set_inward(link.clone());
+    };
+    set(&slow);
+    write_pattern(&mut c.accepted, 10_000).await.unwrap();
+    c.accepted.shutdown().await.unwrap();
+    tokio::time::sleep(300 * MS).await;
+    set(&LinkConfig { delay: Duration::ZERO, loss: 0, ..slow });
+    let began = Instant::now();
+    assert_eq!(read_pattern(&mut c.connected).await.unwrap(), 10_000);
+    assert!(began.elapsed() < 3 * Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
 /// 100 Mbit/s and 20 ms, with a queue of 1,000 packets.
 async fn fill(ways: usize, len: u64, least: f64) {
     let bottleneck = Some(Bottleneck::new(100_000_000));

@@ -29,6 +29,8 @@ const MOST: usize = 16_384;
 const CRUMBS: usize = 8;
 /// Longest range that text is added to.
 const LONGEST: u64 = 1 << 20;
+/// Lost ranges that are looked at for one packet.
+const MOST_AT_ONCE: usize = 64;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Board {
@@ -237,6 +239,7 @@ impl Board {
     }
 
     /// Makes `at` a border between ranges.
+    #[cold]
     fn cut(&mut self, at: u64) {
         let found = self.ranges.range(..at).next_back().map(|(start, sent)| (*start, sent.end));
         let Some((start, _)) = found.filter(|(_, end)| *end > at) else { return };
@@ -308,7 +311,7 @@ impl Board {
             && len < LONGEST
             && len.checked_rem(sent.mss.into()) == Some(0);
         if together {
-            (sent.end, sent.serial) = (new.end, new.serial);
+            (sent.end, sent.serial, sent.snapshot) = (new.end, new.serial, new.snapshot);
             return true;
         }
         // Of what fills no segment, and goes without waiting for more, there may be much: no range for each.
@@ -339,13 +342,19 @@ impl Board {
             if start >= una {
                 break;
             }
-            self.cut(una);
+            if end > una {
+                self.cut(una);
+            }
             let Some(sent) = self.take(start) else { break };
             let sent = Sent { end: end.min(una), ..sent };
             if core::mem::take(&mut first) && !sent.again && sent.fate != Fate::Sacked {
                 delivery.oldest = Some(sent.at);
             }
             delivery.ambiguous |= sent.again;
+            // Only what comes in order is told of by the echo (RFC 7323 §4.3).
+            if sent.fate == Fate::Resent && cause.is_older(sent.at) {
+                delivery.needless = delivery.needless.saturating_add(bytes(start, sent.end));
+            }
             if sent.fate != Fate::Sacked {
                 self.deliver(start, &sent, cause, delivery);
             }
@@ -356,6 +365,7 @@ impl Board {
     }
 
     /// The peer has the numbers from `left` to `right`, which lie between `una` and `nxt`.
+    #[cold]
     pub(crate) fn on_sack(&mut self, left: u64, right: u64, cause: &Cause, delivery: &mut Delivery) {
         let mut at = left;
         while at < right {
@@ -377,6 +387,7 @@ impl Board {
     }
 
     /// The range at `start` has arrived.
+    #[cold]
     fn sack(&mut self, start: u64, cause: &Cause, delivery: &mut Delivery) {
         let Some(sent) = self.take(start) else { return };
         self.deliver(start, &sent, cause, delivery);
@@ -421,11 +432,8 @@ impl Board {
         self.fack = self.fack.max(sent.end);
         let rtt = cause.now.since(sent.at);
         // What was sent more than once may have arrived before it was sent again.
-        let older = sent.again && cause.is_older(sent.at);
-        let doubtful = older || sent.again && cause.min_rtt.is_some_and(|least| rtt < least);
-        if older && sent.fate == Fate::Resent {
-            delivery.needless = delivery.needless.saturating_add(len);
-        }
+        let early = cause.min_rtt.is_some_and(|least| rtt < least);
+        let doubtful = sent.again && (early || cause.is_older(sent.at));
         if !doubtful && self.newest.is_none_or(|newest| newest < (sent.serial, sent.end)) {
             self.newest = Some((sent.serial, sent.end));
             self.rtt = rtt;
@@ -473,6 +481,7 @@ impl Board {
         detected
     }
 
+    #[cold]
     fn lose(&mut self, start: u64) {
         if let Some(sent) = self.ranges.get(&start) {
             self.meter.on_lost(bytes(start, sent.end));
@@ -523,13 +532,15 @@ impl Board {
     }
 
     /// The peer has dropped what it said to have (RFC 2018 §8): that is lost.
+    #[cold]
     pub(crate) fn on_reneging(&mut self) {
         let gone = |(start, sent): (&u64, &Sent)| (sent.fate == Fate::Sacked).then_some(*start);
         let gone: alloc::vec::Vec<u64> = self.ranges.iter().filter_map(gone).collect();
         for start in gone {
             if let Some(sent) = self.take(start) {
-                // Its segments are not known any more.
-                self.put(start, Sent { fate: Fate::Lost, again: true, mss: 1, ..sent });
+                // Where its segments began is not known any more, but how many they were.
+                let mss = bytes(start, sent.end).div_ceil(sent.mss.max(1)).max(1);
+                self.put(start, Sent { fate: Fate::Lost, again: true, mss, ..sent });
             }
         }
     }
@@ -553,11 +564,12 @@ impl Board {
         self.lost.first().copied()
     }
 
-    /// The first of what is lost and not sent again, as long as it lies in a row.
+    /// The first of what is lost and not sent again, as far as it lies in a row and one packet may carry it.
     pub(crate) fn first_lost(&self) -> Option<(u64, u64)> {
         let start = self.lost_start()?;
         let mut end = start;
-        for (_, sent) in self.ranges.range(start..).take_while(|(_, sent)| sent.fate == Fate::Lost) {
+        let lost = self.ranges.range(start..).take_while(|(_, sent)| sent.fate == Fate::Lost);
+        for (_, sent) in lost.take(MOST_AT_ONCE) {
             end = sent.end;
             if end.saturating_sub(start) >= u64::from(u16::MAX) {
                 break;

@@ -129,6 +129,63 @@ fn rack_6_what_leaves_after_a_repetition_is_newer_also_at_the_same_time() {
     covers!("RACK-6");
 }
 
+/// A repetition that is SACKed while another is missing comes with the echo of what came in order before both.
+#[test]
+fn rack_3_an_echo_tells_nothing_of_what_is_not_acknowledged_in_order() {
+    let mut board = sent(4, 1);
+    sack(&mut board, 10, 20, at(100));
+    sack(&mut board, 30, 40, at(101));
+    board.detect(at(200), Duration::ZERO, Instant::NEVER);
+    board.on_sent(0, 10, at(200), 10);
+    board.on_sent(20, 30, at(200), 10);
+    // The first repetition is lost, the second arrives.
+    let echoes = Cause { echo: Some(0), ..cause(at(300)) };
+    let mut delivery = board.delivery();
+    board.on_sack(10, 40, &echoes, &mut delivery);
+    assert_eq!((delivery.repaired, delivery.needless), (10, 0));
+    // The original was late after all.
+    let mut delivery = board.delivery();
+    board.on_ack(40, &echoes, &mut delivery);
+    assert_eq!((delivery.repaired, delivery.needless), (10, 10));
+    covers!("RACK-3");
+}
+
+#[test]
+fn rate_1_a_burst_counts_as_in_flight_when_its_last_left() {
+    let mut board = board();
+    for i in 0..10 {
+        board.on_sent(100 * i, 100 * i + 100, at(0), 10);
+    }
+    let mut delivery = board.delivery();
+    board.on_ack(1000, &cause(at(50)), &mut delivery);
+    let sample = board.meter.sample(&delivery, at(50), None, 0, 0).expect("something was delivered");
+    assert_eq!((sample.tx_in_flight, sample.delivered), (1000, 1000));
+}
+
+/// What the peer has dropped is cut no finer than it was sent, and found as fast.
+#[test]
+fn t_snd_3_blocks_after_reneging_make_no_crumbs() {
+    let mut board = board();
+    board.on_sent(0, 146_000, at(0), 1460);
+    sack(&mut board, 1460, 146_000, at(100));
+    board.on_ack(1460, &cause(at(101)), &mut Delivery::default());
+    assert!(board.has_reneged());
+    board.on_reneging();
+    for i in 0..30_000 {
+        sack(&mut board, 1461 + 2 * i, 1462 + 2 * i, at(102));
+    }
+    assert!(board.memory() <= Board::most_memory(146_000, 1460), "{}", board.memory());
+    board.check();
+    // Small segments are no reason to walk far.
+    let mut board = self::board();
+    for i in 0..1000 {
+        board.on_sent(10 * i, 10 * i + 10, at(i), 10);
+    }
+    board.lose_all();
+    assert!(board.first_lost().is_some_and(|(start, end)| start == 0 && (10..=1000).contains(&end)));
+    covers!("T-SND-3");
+}
+
 #[test]
 fn rack_7_only_what_was_sent_once_tells_of_reordering() {
     let mut board = sent(3, 0);

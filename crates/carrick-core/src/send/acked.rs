@@ -123,6 +123,10 @@ impl Sender {
         if self.is_spurious(recovery, ack, advanced, &delivery) {
             news.spurious = self.take_back(recovery);
         }
+        if recovery.probe == Probe::Due && (advanced || recovery.board.sacked() > 0) {
+            // What it would have asked for has come before the device has taken it.
+            recovery.probe = Probe::None;
+        }
         self.check_probe(recovery, ack, advanced, now);
         let partial = advanced && self.check_end(recovery, ack.smss, &mut news);
         let detected = self.find_losses(recovery, ack, advanced, now, delivered, &mut news);
@@ -307,6 +311,7 @@ impl Sender {
     }
 
     /// F-RTO (RFC 5682 §2.1, with SACK §3.1): true if the timeout was none.
+    #[cold]
     fn check_timeout(&self, recovery: &mut Recovery, ack: &Ack, advanced: bool, delivery: &Delivery) -> bool {
         let again = recovery.board.first_is_resent();
         let gullible = fault!(self, FrtoGullible);
@@ -337,6 +342,7 @@ impl Sender {
 
     /// The repair was needless: what it thought lost is under way. Whether it began with a timeout, if the controller knows
     /// of it.
+    #[cold]
     fn take_back(&mut self, recovery: &mut Recovery) -> Option<bool> {
         let Undo { timeout, told, .. } = recovery.undo.take()?;
         recovery.board.forgive();
@@ -450,6 +456,7 @@ impl Sender {
         detected
     }
 
+    #[cold]
     fn begin_repair(
         &mut self,
         recovery: &mut Recovery,
@@ -518,6 +525,7 @@ impl Sender {
     }
 
     /// What may be in flight while the window comes down (RFC 9937 §6.2).
+    #[cold]
     fn proportion(&self, recovery: &mut Recovery, delivered: u32, safe: bool, smss: u32) {
         let pipe = recovery.pipe();
         let ssthresh = self.congestion.get().window();

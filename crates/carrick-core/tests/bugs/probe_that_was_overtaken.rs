@@ -17,9 +17,13 @@ struct Stalled {
 
 impl Stalled {
     fn new() -> Self {
+        Self::with(TcpOptions::default())
+    }
+
+    fn with(options: TcpOptions) -> Self {
         let (mut node, _) = Node::listening(config(), ListenConfig::default());
         let now = start();
-        let iss = node.handshake(now, addr(CLIENT), addr(HTTP), TcpOptions::default()).unwrap();
+        let iss = node.handshake(now, addr(CLIENT), addr(HTTP), options).unwrap();
         let (_, id) = node.opened[0];
         let connection = node.cells.remove(&id).unwrap();
         Self { node, iss, connection, now }
@@ -109,6 +113,21 @@ fn the_cork_holds() {
     let cx = s.cx();
     s.connection.handle_timeout(&cx);
     assert_eq!(s.drain(), [10]);
+}
+
+/// The probe of a tail loss (RFC 8985 §7) was not taken back.
+#[test]
+fn the_cork_holds_what_a_tail_probe_would_have_carried() {
+    let mut s = Stalled::with(options(None, None, true, Some(1000)));
+    s.write(10);
+    assert_eq!(s.drain(), [10]);
+    s.expire();
+    assert_eq!(s.connection.tcp_info().unwrap().timeouts, 0, "it is the probe that is due");
+    let cx = s.cx();
+    s.connection.set_cork(&cx, true);
+    s.write(10);
+    s.ack(10, 60_000);
+    assert_eq!(s.drain(), []);
 }
 
 /// What the timeout asked for stays due while only some of it is acknowledged.

@@ -95,7 +95,10 @@ impl State {
                 self.enter(config, turn.now);
                 return Verdict::Pass;
             }
-            After::Schedule => self.drop_next = control_law(config, self.drop_next, self.count),
+            After::Schedule if ok_to_drop => {
+                self.drop_next = control_law(config, self.drop_next, self.count);
+            }
+            After::Schedule => {}
         }
         let hit = |this: &mut Self, after: After| {
             if turn.capable && config.ecn {

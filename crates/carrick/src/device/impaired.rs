@@ -336,7 +336,7 @@ impl LinkControl {
     /// link.set_outward(LinkConfig { loss: 50_000, ..LinkConfig::default() }); // 5 %
     /// ```
     pub fn set_outward(&self, config: LinkConfig) {
-        self.0.outward.state.lock().link.set(config);
+        self.0.outward.set(config);
     }
 
     /// Changes what happens to packets that are received from now on.
@@ -350,7 +350,7 @@ impl LinkControl {
     /// link.set_inward(LinkConfig { reorder: 50_000, ..LinkConfig::default() }); // 5 %
     /// ```
     pub fn set_inward(&self, config: LinkConfig) {
-        self.0.inward.state.lock().link.set(config);
+        self.0.inward.set(config);
     }
 
     /// What has happened to packets that were sent.
@@ -538,6 +538,17 @@ impl Way {
             taker.wake();
         }
         answers
+    }
+
+    /// What is under way may now arrive sooner.
+    fn set(&self, config: LinkConfig) {
+        let mut state = self.state.lock();
+        state.link.set(config);
+        let taker = state.taker.take();
+        drop(state);
+        if let Some(taker) = taker {
+            taker.wake();
+        }
     }
 
     fn note_refused(&self) {

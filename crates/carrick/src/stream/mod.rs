@@ -77,7 +77,9 @@ impl TcpStream {
     /// # Errors
     /// What the resolver said, or the last address's: [`ConnectionRefused`](io::ErrorKind::ConnectionRefused),
     /// [`TimedOut`](io::ErrorKind::TimedOut), [`HostUnreachable`](io::ErrorKind::HostUnreachable) and so on
-    /// for an attempt that failed, [`InvalidInput`](io::ErrorKind::InvalidInput) for an address that nobody can
+    /// for an attempt that failed, where nobody answered because the device took nothing what
+    /// [`Stack::device_status`] says instead of `TimedOut` ([`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable)),
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for an address that nobody can
     /// connect to, [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if the stack has no address of that
     /// family, [`AddrInUse`](io::ErrorKind::AddrInUse) if no local port is free,
     /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) at the stack's limits,
