@@ -347,6 +347,10 @@ pub struct ConnectionConfig {
     pub window_scale: bool,
     /// Offer timestamps (RFC 7323 §3). Default true.
     pub timestamps: bool,
+    /// Take segments without the timestamps that were agreed on, as Linux does. Default false: they are dropped (RFC 7323
+    /// §3.2, SHOULD), and a peer whose timestamps get lost on the way, for devices there are that remove them, is heard no
+    /// more. The price is PAWS (§5): such a segment may be 2^32 bytes old.
+    pub tolerate_missing_timestamps: bool,
     /// Offer selective acknowledgements (RFC 2018). Default true.
     pub sack: bool,
     /// Explicit congestion notification (RFC 3168). Default: where the peer asks for it.
@@ -358,8 +362,10 @@ pub struct ConnectionConfig {
     /// true. Without it a window leaves in bursts, which shallow queues drop, and controllers that live by their
     /// [`pacing_rate`](Controller::pacing_rate) do not work.
     pub pacing: bool,
-    /// Least retransmission timeout. RFC 6298 asks for 1 s; the default is 200 ms, as in Linux, because the
-    /// variance term already covers the peer's delayed acknowledgement.
+    /// Least retransmission timeout beyond the smoothed round trip: the least that four times its variation counts, at least
+    /// 1 ms (RFC 6298 §2.3, where the clock's granularity stands; it bounds the timeout before the first measurement too).
+    /// Default 200 ms, as in Linux: an acknowledgement that the peer delays is then in time on a path of any length. With
+    /// 1 s the timeout is never less than RFC 6298 §2.4 asks for.
     pub min_rto: Duration,
     /// Greatest retransmission timeout, at least 60 s (RFC 6298 §2.5). Default 120 s.
     pub max_rto: Duration,
@@ -439,6 +445,7 @@ impl Default for ConnectionConfig {
             push_bursts: false,
             window_scale: true,
             timestamps: true,
+            tolerate_missing_timestamps: false,
             sack: true,
             ecn: EcnPolicy::default(),
             nodelay: false,

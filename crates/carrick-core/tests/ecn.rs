@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const SMSS: usize = 1000;
+/// 200 ms beyond a round trip that took no time, which counts as a microsecond.
+const RTO: Duration = Duration::from_micros(200_001);
 const POLICIES: [EcnPolicy; 3] = [EcnPolicy::Off, EcnPolicy::Accept, EcnPolicy::Ask];
 
 const fn start(segment: u32) -> u32 {
@@ -376,12 +378,12 @@ fn ecn_9_at_one_segment_new_text_waits_for_the_timer() {
     for n in 5..8 {
         s.send(pattern(1000 * u64::from(n), SMSS));
         s.expect_nothing();
-        assert_eq!(s.advance_to_next_timer(), Some(200.ms()));
+        assert_eq!(s.advance_to_next_timer(), Some(RTO));
         s.expect(new(n).cwr());
         s.inject(ack(n + 1).ece());
     }
     // With nothing to send the wait just ends.
-    assert_eq!(s.advance_to_next_timer(), Some(200.ms()));
+    assert_eq!(s.advance_to_next_timer(), Some(RTO));
     s.expect_nothing();
     assert_eq!(s.advance_to_next_timer(), None);
     s.send(pattern(8000, SMSS));
@@ -408,7 +410,7 @@ fn ecn_9_a_loss_during_the_wait_is_a_timeout() {
     s.inject(seg().seq(1).ack(4501).ece());
     s.send(pattern(5000, 500));
     s.expect_nothing();
-    assert_eq!(s.advance_to_next_timer(), Some(200.ms()));
+    assert_eq!(s.advance_to_next_timer(), Some(RTO));
     s.expect(seg().seq(4501).ack(1).len(1000).ecn(Ecn::NotEct));
     s.expect_nothing();
 }

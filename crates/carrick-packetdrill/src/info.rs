@@ -73,6 +73,10 @@ fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
+fn long_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
@@ -87,7 +91,7 @@ pub fn tcp_info(cell: Option<&Cell>, listening: bool, now: Instant) -> Vec<u8> {
         None => TcpState::Closed,
     };
     to.byte(0, state_number(state));
-    let Some((cell, info)) = cell.and_then(|cell| Some((cell, cell.connection.tcp_info()?))) else {
+    let Some((cell, info)) = cell.and_then(|cell| Some((cell, cell.connection.tcp_info_at(now)?))) else {
         return to.0.to_vec();
     };
     let mss = u32::from(info.send_mss).max(1);
@@ -127,6 +131,9 @@ pub fn tcp_info(cell: Option<&Cell>, listening: bool, now: Instant) -> Vec<u8> {
     to.word(144, u32::try_from(info.unsent).unwrap_or(u32::MAX));
     to.word(148, info.min_rtt.map_or(u32::MAX, micros));
     to.long(160, info.delivery_rate.unwrap_or(0));
+    to.long(168, long_micros(info.busy_time));
+    to.long(176, long_micros(info.rwnd_limited));
+    to.long(184, long_micros(info.sndbuf_limited));
     // The SYN counts too.
     to.word(192, u32::try_from(info.delivered.div_ceil(mss.into()) + 1).unwrap_or(u32::MAX));
     let under_way = info.unacknowledged.saturating_sub(info.unsent) as u64;

@@ -16,6 +16,7 @@
 //! public suites, and what came of it, is in `docs/conformance.md`.
 
 pub mod abi;
+pub mod controller;
 pub mod errno;
 pub mod flags;
 pub mod info;

@@ -79,6 +79,8 @@ pub struct Settings {
     pub most_receive: u32,
     /// The name of the congestion controller.
     pub congestion: String,
+    /// `tcp_slow_start_after_idle`.
+    pub restarts: bool,
     /// Default of TCP_KEEPIDLE, in seconds.
     pub keep_alive_time: u32,
     /// Default of TCP_KEEPINTVL, in seconds.
@@ -133,6 +135,7 @@ impl Settings {
             most_send: clamp(source.number("core.wmem_max", 212_992)),
             most_receive: clamp(source.number("core.rmem_max", 212_992)),
             congestion: flags.congestion.clone().unwrap_or(named),
+            restarts: source.flag("ipv4.tcp_slow_start_after_idle"),
             keep_alive_time: clamp(source.number("ipv4.tcp_keepalive_time", 7200)),
             keep_alive_interval: clamp(source.number("ipv4.tcp_keepalive_intvl", 75)),
             keep_alive_probes: source.byte("ipv4.tcp_keepalive_probes", 9),

@@ -1,7 +1,7 @@
 //! What a connection can tell of itself, as Linux's `TCP_INFO` does.
 
 use super::{Connection, State};
-use crate::{ConnectionError, TcpState};
+use crate::{ConnectionError, Instant, TcpState};
 use core::time::Duration;
 
 /// What a sender is repairing, as Linux tells the states of its congestion avoidance apart.
@@ -22,8 +22,7 @@ pub enum RecoveryState {
 
 /// How a connection is doing: [`Connection::tcp_info`].
 ///
-/// Everything in it is known; what this stack does not keep, such as how long the peer's window was the limit, is not there.
-/// Counts are since the connection was made, without what a listener did of the handshake.
+/// Everything in it is known; what this stack does not keep is not there. Counts are since the connection was made, without what a listener did of the handshake.
 ///
 /// # Examples
 /// ```
@@ -130,10 +129,18 @@ pub struct TcpInfo {
     pub keep_alive_probes: u8,
     /// What the network has said of our segments without ending the connection.
     pub soft_error: Option<ConnectionError>,
+    /// How long something was to be sent or under way, in all, to a millisecond and up to 49 days.
+    pub busy_time: Duration,
+    /// Of that, how long the peer's window was what kept text from being sent.
+    pub rwnd_limited: Duration,
+    /// Of that, how long all that was written had been sent, and more waited for room in the send buffer
+    /// ([`ConnectionConfig::send_buffer`](crate::ConnectionConfig::send_buffer)).
+    pub sndbuf_limited: Duration,
 }
 
 impl Connection {
-    /// How the connection is doing; none before it is established and after it is over, TIME-WAIT included.
+    /// How the connection is doing, as of the last call that told it the time; none before it is established and after it is
+    /// over, TIME-WAIT included.
     ///
     /// # Examples
     /// ```
@@ -144,7 +151,26 @@ impl Connection {
     /// ```
     #[must_use]
     pub fn tcp_info(&self) -> Option<TcpInfo> {
+        self.tcp_info_at(self.clock)
+    }
+
+    /// The same, its [`busy_time`](TcpInfo::busy_time) and parts of that counted up to `now`.
+    ///
+    /// # Examples
+    /// ```
+    /// # carrick_sim::Scene::established().with("", |connection, cx| {
+    /// use std::time::Duration;
+    ///
+    /// connection.send(cx, b"nobody answers")?;
+    /// let later = cx.now + Duration::from_millis(70);
+    /// assert_eq!(connection.tcp_info_at(later).map(|info| info.busy_time), Some(Duration::from_millis(70)));
+    /// # Ok::<(), carrick_core::SendError>(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn tcp_info_at(&self, now: Instant) -> Option<TcpInfo> {
         let State::Open(open) = &self.state else { return None };
+        let [busy_time, rwnd_limited, sndbuf_limited] = open.snd.busy_times(now.max(self.clock));
         let (snd, rcv) = (&open.snd, &open.rcv);
         let tally = snd.tally();
         let send_mss = open.segment_size(self.tuple.local, self.path.mtu, 0);
@@ -192,6 +218,9 @@ impl Connection {
             window_probes: snd.probes,
             keep_alive_probes: self.keep_alive_probes,
             soft_error: self.soft_error,
+            busy_time,
+            rwnd_limited,
+            sndbuf_limited,
         })
     }
 }

@@ -22,7 +22,7 @@ use crate::recv::tuning::News;
 use crate::recv::{Refused, Taken};
 use crate::state::{Next, Phase};
 use crate::{ConnectionError, Cx, DiscardReason, Event, Instant, Outcome, Segment};
-use carrick_wire::TcpFlags;
+use carrick_wire::{SeqNum, TcpFlags};
 
 /// Whether the steps go on.
 type Step = Result<(), Outcome>;
@@ -200,6 +200,7 @@ impl Connection {
             Ok(()) => Ok(()),
             Err(DiscardReason::OldTimestamp) if fault!(self.config, PawsOff) => Ok(()),
             Err(DiscardReason::OldTimestamp) => self.challenge(cx.now, DiscardReason::OldTimestamp),
+            Err(_) if self.config.tolerate_missing_timestamps => Ok(()),
             Err(missing) => Err(Outcome::Discarded(missing)),
         }
     }
@@ -346,8 +347,11 @@ impl Connection {
         if self.released && new_text && !fault!(self.config, LateTextTaken) {
             // The application will never read it: half-duplex close (RFC 9293 §3.6.1, SHLD-3). The reset has the
             // number after all that we sent: if our FIN is on its way, the peer will have taken it by then, and a
-            // reset with the segment's ACK number would be too old to be believed.
+            // reset with the segment's ACK number would be too old to be believed. Where that has timed out the peer tells
+            // that it has not come: then it is answered as by a connection that is gone (§3.10.7.1), with what it believes.
             let reset = Last::reset(open);
+            let unheard = Last { flags: TcpFlags::RST, seq: segment.ack, ack: SeqNum::new(0), ..reset };
+            let reset = if open.snd.retries > 0 { unheard } else { reset };
             self.end(Some(ConnectionError::Aborted), Some(reset));
             return Ok(());
         }

@@ -69,6 +69,7 @@ impl Connection {
             self.note_waiting(cx.now);
         }
         if let State::Open(open) = &mut self.state {
+            open.snd.restart(cx.now);
             open.snd.note_idleness(self.to_send.len());
         }
         self.to_send.push(data.get(..taken).unwrap_or_default());
@@ -146,6 +147,11 @@ impl Connection {
             self.timers.set(timers::Timer::Room, cx.now + ROOM_RETRY);
         }
         self.wants_room |= taken < len;
+        if taken == 0
+            && let State::Open(open) = &mut self.state
+        {
+            open.snd.note_limit(self.to_send.len(), self.wants_room, cx.now);
+        }
         taken
     }
 

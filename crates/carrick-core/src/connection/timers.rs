@@ -292,6 +292,7 @@ impl Connection {
         }
         let terms = self.terms();
         if let State::Open(open) = &mut self.state {
+            open.snd.note_limit(queued, self.wants_room, now);
             let rto_at = self.timers.get(Timer::Retransmit);
             if open.snd.has_recovery() {
                 let smss = open.segment_size(self.tuple.local, self.path.mtu, 0);

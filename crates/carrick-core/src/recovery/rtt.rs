@@ -1,14 +1,15 @@
 //! Round-trip time and retransmission timeout (RFC 6298).
 //!
 //! Samples are the caller's business, Karn's rule included (§3): it hands over only what can be trusted.
-//! The timeout stays within the configured floor and ceiling, and stays backed off until a new sample
-//! comes (§5). With timestamps there are many samples in a round trip, and each weighs less (RFC 7323 §4.2).
+//! The timeout is the smoothed round trip and at least the configured floor on top of it, up to the ceiling, and stays
+//! backed off until a new sample comes (§5). With timestamps there are many samples in a round trip, and each weighs less
+//! (RFC 7323 §4.2).
 
 use crate::Instant;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
-/// Clock granularity G (RFC 6298 §2): what the variance term is at least.
+/// Clock granularity G (RFC 6298 §2) of a driver whose timers tick in milliseconds: what the floor is at least.
 const GRANULARITY: Duration = Duration::from_millis(1);
 /// The timeout before the first sample (§2.1).
 const INITIAL_RTO: Duration = Duration::from_secs(1);
@@ -28,6 +29,8 @@ pub(crate) struct Rtt {
     srtt: u32,
     rttvar: u32,
     rto: u32,
+    /// What the variance term is at least: where G is (§2.3), so that the timeout leaves the peer time to answer on a path of
+    /// any length.
     min_rto: u32,
     max_rto: u32,
     /// The least sample of the last minutes (RFC 8985 §6.2), and when it was taken, in seconds modulo 2^16.
@@ -96,7 +99,7 @@ impl Rtt {
         self.backoff
     }
 
-    /// The floor is for the timeout itself, so doubling starts from there.
+    /// Before the first sample the floor is for the timeout itself.
     fn backed_off(&self) -> u32 {
         let factor = 1u32.checked_shl(u32::from(self.backoff)).unwrap_or(u32::MAX);
         self.rto.max(self.min_rto).saturating_mul(factor).min(self.max_rto)
@@ -128,7 +131,7 @@ impl Rtt {
             self.rttvar = weigh(self.rttvar, self.srtt.abs_diff(rtt), samples.saturating_mul(4));
             self.srtt = weigh(self.srtt, rtt, samples.saturating_mul(8)).max(1);
         }
-        self.rto = self.srtt.saturating_add(self.rttvar.saturating_mul(4).max(micros(GRANULARITY)));
+        self.rto = self.srtt.saturating_add(self.rttvar.saturating_mul(4).max(self.min_rto));
         self.backoff = 0;
     }
 
@@ -194,12 +197,18 @@ mod tests {
     }
 
     #[test]
-    fn rto_4_the_variance_term_never_falls_below_the_granularity() {
-        let mut rtt = rtt();
-        for _ in 0..1000 {
-            rtt.sample(Duration::from_secs(2), 1, Instant::ZERO);
+    fn rto_4_the_variance_term_never_falls_below_the_floor_nor_the_granularity() {
+        let least = |floor: Duration, trip: Duration| {
+            let mut rtt = Rtt::new(floor, Duration::from_secs(120));
+            for _ in 0..1000 {
+                rtt.sample(trip, 1, Instant::ZERO);
+            }
+            rtt.rto()
+        };
+        for trip in [ms(1), ms(20), ms(600), ms(2000)] {
+            assert_eq!(least(ms(200), trip), trip + ms(200));
+            assert_eq!(least(Duration::ZERO, trip), trip + GRANULARITY);
         }
-        assert_eq!(rtt.rto(), Duration::from_secs(2) + GRANULARITY);
         carrick_covers::covers!("RTO-4");
     }
 

@@ -16,6 +16,7 @@
 //! Invariant: una <= nxt, una <= small <= nxt; with una < nxt there is a `recovery`, whose board says the same.
 
 mod acked;
+mod limit;
 mod pace;
 mod sendable;
 
@@ -31,6 +32,7 @@ use alloc::boxed::Box;
 use carrick_wire::{SeqNum, Window, WindowScale};
 use core::hash::Hash;
 use core::time::Duration;
+use limit::Limit;
 pub(crate) use sendable::{Sendable, Terms};
 
 /// How long text that does not fill a segment is held while corked, as Linux does.
@@ -82,12 +84,15 @@ pub(crate) struct Sender {
     pub(crate) retries: u8,
     /// SND.UNA is still near ISS, below which nothing was ever sent.
     young: bool,
+    /// What it waits for, and how long it has been busy: see `limit`.
+    limit: Limit,
+    busy: u32,
     #[cfg(carrick_faults)]
     fault: Option<crate::Fault>,
 }
 
 /// What was amiss since the connection was made, for whoever asks. Counts are modulo 2^32.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Tally {
     /// Bytes sent again.
     pub(crate) bytes_again: u64,
@@ -97,6 +102,9 @@ pub(crate) struct Tally {
     pub(crate) reorderings: u32,
     /// Most bytes from the beginning of what was overtaken to the end of what had come before it.
     pub(crate) overtaken: u32,
+    /// Milliseconds for want of a window, and of room for the application: see `limit`.
+    no_window: u32,
+    no_room: u32,
 }
 
 /// What is to be sent against the rules, once.
@@ -143,6 +151,8 @@ impl Sender {
             born: 0,
             retries: 0,
             young: true,
+            limit: Limit::Idle,
+            busy: 0,
             #[cfg(carrick_faults)]
             fault: config.fault,
         }
@@ -291,9 +301,7 @@ impl Sender {
         self.forced = Forced::Nothing;
         self.ecn.cwr &= !self.is_new_text(&sent);
         let again = sent.seq.before(self.nxt);
-        if !self.outstanding() {
-            self.restart(now);
-        }
+        self.restart(now);
         if self.recovery.is_none() {
             self.recovery = Some(Recovery::new(acked, now).into());
         }
@@ -342,12 +350,16 @@ impl Sender {
         again && sent.seq == self.una && !impatient
     }
 
-    /// Something is sent with nothing in flight: after a pause the window may be too large (RFC 5681 §4.1, RFC 7661).
-    fn restart(&mut self, now: Instant) {
-        let idle = ts_clock(now, 0).wrapping_sub(self.idle_since);
-        let idle = Duration::from_millis(idle.into());
-        if self.nxt != self.iss + 1 && idle > self.rtt.rto() {
+    /// Something is to be sent, perhaps with nothing in flight: after a pause the window may be too large (RFC 5681 §4.1,
+    /// RFC 7661).
+    pub(crate) fn restart(&mut self, now: Instant) {
+        if self.outstanding() || self.nxt == self.iss + 1 {
+            return;
+        }
+        let idle = Duration::from_millis(ts_clock(now, 0).wrapping_sub(self.idle_since).into());
+        if idle > self.rtt.rto() {
             self.congestion.get_mut().on_restart(now, idle);
+            self.idle_since = ts_clock(now, 0);
         }
     }
 
@@ -516,6 +528,8 @@ impl Sender {
             born: _,
             retries,
             young,
+            limit: _,
+            busy: _,
             #[cfg(carrick_faults)]
                 fault: _,
         } = self;

@@ -35,14 +35,14 @@ fn a_syn_that_left_once_measures() {
     let mut s = Scene::connecting();
     s.advance(5.ms());
     s.inject(seg().syn().seq(0).ack(1));
-    assert_eq!(timeout(&mut s), 200.ms());
+    assert_eq!(timeout(&mut s), 205.ms());
 }
 
 /// Nor does a SYN,ACK that left twice, for the timer or for a SYN that came again.
 #[test]
 fn a_syn_ack_is_measured_if_it_left_once() {
     for (by_timer, by_syn, expected) in
-        [(false, false, 200.ms()), (false, true, 1.secs()), (true, false, 3.secs()), (true, true, 3.secs())]
+        [(false, false, 205.ms()), (false, true, 1.secs()), (true, false, 3.secs()), (true, true, 3.secs())]
     {
         let mut s = Scene::listening();
         s.inject(seg().syn().seq(0));

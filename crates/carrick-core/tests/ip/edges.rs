@@ -29,7 +29,7 @@ fn what_is_known_of_a_path_is_counted_as_memory_until_it_is_forgotten() {
         s.send([2]);
         acknowledge(&mut s);
         // The counts of what was sent again stay.
-        assert_eq!(memory(&s) > 24, known, "after another {wait:?}");
+        assert_eq!(memory(&s) > 32, known, "after another {wait:?}");
     }
 }
 

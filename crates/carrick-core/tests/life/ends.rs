@@ -127,6 +127,37 @@ fn shld_3_what_nobody_reads_is_answered_with_a_reset() {
     covers!("SHLD-3", "MAY-1");
 }
 
+/// What was sent behind the close has timed out: a peer that still acknowledges nothing of it has not got it, and believes
+/// no reset with a number beyond it (RFC 5961 §3.2).
+#[test]
+fn shld_3_the_reset_has_the_number_that_the_peer_awaits() {
+    for (acknowledged, late) in [(0, 1), (3, 4)] {
+        let mut s = Scene::established();
+        s.send(b"one");
+        s.expect(seg().seq(1).ack(1).len(3));
+        s.inject(seg().seq(1).ack(1 + acknowledged));
+        s.close();
+        s.take();
+        for _ in 0..2 {
+            assert!(s.advance_to_next_timer().is_some());
+            while s.take().is_some() {}
+        }
+        s.inject(seg().seq(1).ack(1 + acknowledged).data(b"late"));
+        s.expect(seg().rst().seq(late));
+        assert_eq!(s.state(), TcpState::Closed);
+    }
+    // It has got the text at last; of the FIN behind that nobody knows.
+    let mut s = Scene::established();
+    s.send(b"one");
+    s.expect(seg().seq(1).ack(1).len(3));
+    s.close();
+    s.take();
+    s.advance_to_next_timer();
+    while s.take().is_some() {}
+    s.inject(seg().seq(1).ack(4).data(b"late"));
+    s.expect(seg().rst().seq(5).ack(1));
+}
+
 #[test]
 fn linger_zero_resets() {
     let mut s = Scene::established();

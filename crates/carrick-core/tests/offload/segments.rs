@@ -35,7 +35,7 @@ fn ack(segment: u32) -> Seg {
 #[test]
 fn rto_8_what_is_timed_is_a_segment() {
     for offload in [Offload::Whole, Offload::Cut] {
-        let mut s = builder(offload).connecting();
+        let mut s = builder(offload).config(|config| config.min_rto = 1.ms()).connecting();
         s.advance(100.ms());
         s.inject(seg().syn().seq(0).ack(1));
         s.send(pattern(0, 10_000));

@@ -79,6 +79,26 @@ fn ts_3_a_segment_that_lacks_them_is_dropped_and_the_connection_lives() {
     covers!("TS-3");
 }
 
+/// What has none proves nothing, and changes nothing that those that have one are measured by.
+#[test]
+fn segments_that_lack_them_are_taken_where_that_is_wanted() {
+    let mut s = with().config(|config| config.tolerate_missing_timestamps = true).established();
+    s.advance(10.ms());
+    s.inject(seg().seq(1).ack(1).len(5));
+    s.expect(seg().seq(1).ack(6));
+    s.advance(10.ms());
+    s.inject(seg().seq(6).ack(1).len(5).no_ts());
+    s.expect(seg().seq(1).ack(11));
+    assert_eq!(s.read().len(), 10);
+    // A number out of the window is no better for it.
+    s.inject(seg().seq(1).ack(1).len(5).no_ts());
+    s.expect(seg().seq(1).ack(11));
+    assert_eq!(s.read().len(), 0);
+    s.inject(seg().fin().seq(11).ack(1).no_ts());
+    s.expect(seg().seq(1).ack(12));
+    assert_eq!(s.state(), TcpState::CloseWait);
+}
+
 #[test]
 fn ts_4_where_they_were_not_agreed_on_the_option_means_nothing() {
     let mut s = Scene::established();

@@ -11,7 +11,7 @@ fn rack_1_without_sack_nothing_is_found_by_time() {
         s.inject(sack(1, &[(2, to)]).window(60_000 + to as u16));
     }
     s.expect_nothing();
-    assert_eq!(s.advance_to_next_timer(), Some(290.ms()));
+    assert_eq!(s.advance_to_next_timer(), Some(300.ms()));
     expect_segments(&mut s, [1]);
     covers!("RACK-1");
 }

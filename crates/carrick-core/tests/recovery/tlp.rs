@@ -16,11 +16,11 @@ fn tlp_2_no_probe_where_something_was_reported_or_is_repaired() {
     assert_eq!(s.advance_to_next_timer(), Some(25.ms()));
     expect_segments(&mut s, [1]);
     let waited = s.advance_to_next_timer();
-    assert_eq!(waited, Some(1.secs()));
+    assert_eq!(waited, Some(1100.ms()));
     assert_eq!(info(&s).recovery, RecoveryState::Loss);
     // Nor without SACK.
     let mut s = out(patient(plain()), 4, 0);
-    assert_eq!(s.advance_to_next_timer(), Some(1.secs()));
+    assert_eq!(s.advance_to_next_timer(), Some(1100.ms()));
     covers!("TLP-2");
 }
 

@@ -252,14 +252,14 @@ fn the_timer_does_not_start_anew_for_later_segments_that_are_sent_again() {
     for n in 0..3 {
         s.expect(seg().seq(1 + 1000 * n).ack(1).len(1000));
     }
-    assert_eq!(s.advance_to_next_timer(), Some(200.ms()));
+    assert_eq!(s.advance_to_next_timer(), Some(200_001.us()));
     s.expect(seg().seq(1).ack(1).len(1000));
     s.inject(seg().seq(1).ack(1001).window(1000));
     s.expect(seg().seq(1001).ack(1).len(1000));
     s.advance(100.ms());
     s.inject(seg().seq(1).ack(1001).window(2000));
     s.expect(seg().seq(2001).ack(1).len(1000));
-    assert_eq!(s.advance_to_next_timer(), Some(300.ms()));
+    assert_eq!(s.advance_to_next_timer(), Some(300_002.us()));
     s.expect(seg().seq(1001).ack(1).len(1000));
 }
 

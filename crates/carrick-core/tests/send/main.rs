@@ -4,6 +4,7 @@ mod basics;
 mod congestion;
 mod edges;
 mod fast;
+mod limits;
 mod long;
 mod nagle;
 mod push;

@@ -1,10 +1,10 @@
 //! Socket options.
 
 use super::{Fd, Role, Sockets, some_time};
+use crate::controller::controller;
 use crate::errno::{Errno, Result};
 use crate::info;
 use crate::sysctl::Settings;
-use carrick_core::congestion::{Controller, NewReno};
 use carrick_core::{Connection, ConnectionConfig, Cx, KeepAlive};
 use std::num::{NonZeroU8, NonZeroU16};
 use std::time::Duration;
@@ -108,6 +108,7 @@ impl Options {
             receive_buffer: self.receive_buffer.map_or(base.receive_buffer, |buffer| buffer / 2),
             nodelay: self.no_delay,
             push_bursts: true,
+            tolerate_missing_timestamps: true,
             max_segment: self.max_segment.and_then(NonZeroU16::new),
             keep_alive: self.keep_alive_config(),
             user_timeout: some_time(self.user_timeout),
@@ -116,7 +117,7 @@ impl Options {
             dscp: self.tos >> 2,
             hop_limit: self.ttl.or(base.hop_limit),
             fin_wait_2: self.fin_wait_2(settings),
-            congestion: controller(&self.congestion),
+            congestion: Some(controller(&self.congestion, settings.restarts)),
             ..base.clone()
         }
     }
@@ -141,11 +142,6 @@ impl Options {
     fn core_linger(&self) -> Option<Duration> {
         self.linger.filter(Duration::is_zero)
     }
-}
-
-fn controller(name: &str) -> Option<Box<dyn Controller>> {
-    // CUBIC is the default.
-    (name == "reno").then(|| Box::new(NewReno::default()) as Box<dyn Controller>)
 }
 
 /// An option's value as the application gave it.

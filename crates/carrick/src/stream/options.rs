@@ -446,7 +446,8 @@ impl TcpStream {
     /// # }
     /// ```
     pub fn tcp_info(&self) -> io::Result<TcpInfo> {
-        let mut info = self.look(Connection::tcp_info)?.ok_or_else(not_connected)?;
+        let now = self.stack.now();
+        let mut info = self.look(|connection| connection.tcp_info_at(now))?.ok_or_else(not_connected)?;
         info.soft_error = info.soft_error.or_else(|| self.stack.outlet.outages.soft_error());
         Ok(info)
     }
