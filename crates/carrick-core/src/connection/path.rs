@@ -17,7 +17,8 @@
 //! Where the errors themselves get lost, large segments vanish without a word. After some timeouts of full
 //! segments, two if none has ever got through, the size falls to one that has proved good, and then by half for each further timeout. A peer that is
 //! silent for other reasons looks alike, so this is a suspicion: it ends with the smallest size in vain, and with an
-//! acknowledgment of large segments; and where those had gone through before, a minute after they did not.
+//! acknowledgment of large segments; and where those had gone through before, with the first of a small one: then a large one
+//! has another chance, and if it has not used it after two timeouts, the size is what was suspected.
 
 use super::{Connection, Opening, State};
 use crate::endpoint::path_mtu::{LEAST_V6, LIFETIME, SAFE_V4};
@@ -27,7 +28,6 @@ use crate::{ConnectionError, Cx, DiscardReason, IcmpError, IcmpErrorKind, Instan
 use alloc::boxed::Box;
 use carrick_wire::SeqNum;
 use core::hash::{Hash, Hasher};
-use core::time::Duration;
 
 /// After so many timeouts of a full segment in a row its size is suspected (R1, RFC 9293 §3.8.3).
 const SUSPICIOUS: u8 = 3;
@@ -37,8 +37,6 @@ const SUSPICIOUS_UNPROVED: u8 = 2;
 const SUSPICIOUS_BESIDE: u8 = 6;
 /// The size that is tried then, where none has proved good (RFC 4821 §7.7).
 const FALL_BACK_V4: u16 = 1024;
-/// How long a size that had proved good is suspected.
-const DOUBT: Duration = Duration::from_secs(60);
 
 /// Sizes of packets to the peer, in bytes.
 #[derive(Clone, Debug)]
@@ -76,8 +74,8 @@ struct Suspended {
     mtu: u16,
     acked: u16,
     raise_at: Option<Instant>,
-    /// How long a smaller size is to hold.
-    lifetime: Duration,
+    /// Packets as large had been acknowledged.
+    proved: bool,
 }
 
 impl Path {
@@ -133,7 +131,7 @@ impl Path {
         (held.map(|(mtu, seq)| (mtu, seq.distance_from(iss))), raise_at.map(|at| at.since(now))).hash(state);
         overtaken.map(|(end, size)| (end.distance_from(iss), size)).hash(state);
         suspended
-            .map(|was| (was.mtu, was.acked, was.raise_at.map(|at| at.since(now)), was.lifetime))
+            .map(|was| (was.mtu, was.acked, was.raise_at.map(|at| at.since(now)), was.proved))
             .hash(state);
     }
 }
@@ -333,10 +331,19 @@ impl Connection {
         let State::Open(open) = &mut self.state else { return };
         let Some(rare) = &mut self.path.rare else { return };
         rare.one_segment = false;
-        if rare.suspended.take().is_some_and(|was| was.acked < was.mtu) {
+        let mut chance = false;
+        match rare.suspended.take() {
+            // The peer was silent: that was seldom for the size, and a large segment tells.
+            Some(Suspended { mtu, raise_at, proved: true, .. }) => {
+                (self.path.mtu, rare.raise_at) = (mtu, raise_at);
+                chance = true;
+            }
             // It was the size, and no congestion.
-            let smss = open.segment_size(self.tuple.local, self.path.mtu, 0);
-            open.snd.on_too_big(&self.config, smss.into());
+            Some(_) => {
+                let smss = open.segment_size(self.tuple.local, self.path.mtu, 0);
+                open.snd.on_too_big(&self.config, smss.into());
+            }
+            None => {}
         }
         rare.overtaken.take_if(|(end, _)| una.at_or_after(*end));
         if let Some((_, size)) = rare.watched.take_if(|(end, _)| una.at_or_after(*end)) {
@@ -344,6 +351,9 @@ impl Connection {
         }
         rare.held.take_if(|(_, seq)| una.after(*seq));
         self.path.tidy();
+        if chance {
+            self.size_changed();
+        }
     }
 
     /// The retransmission timer has expired.
@@ -384,12 +394,9 @@ impl Connection {
         let lower = if lower < size { lower } else { size / 2 }.max(floor);
         if lower < size {
             let Rare { raise_at, suspended, .. } = *self.path.rare();
-            let suspended = suspended.unwrap_or_else(|| {
-                let lifetime = if acked >= sent && raise_at.is_none() { DOUBT } else { LIFETIME };
-                Suspended { mtu, acked, raise_at, lifetime }
-            });
+            let suspended = suspended.unwrap_or(Suspended { mtu, acked, raise_at, proved: acked >= sent });
             self.path.acked = acked.min(lower);
-            self.path.lower(lower, now + suspended.lifetime);
+            self.path.lower(lower, now + LIFETIME);
             self.path.rare().suspended = Some(suspended);
         } else {
             self.path.restore();
