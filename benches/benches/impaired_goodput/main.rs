@@ -11,7 +11,6 @@
 //! the same way. It needs `/dev/net/tun` and makes user and network namespaces of its own.
 
 mod ends;
-mod meter;
 mod paths;
 mod report;
 mod splice;

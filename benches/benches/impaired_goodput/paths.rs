@@ -78,6 +78,14 @@ pub(crate) fn all() -> Vec<Path> {
             (it.aqm, it.queue) = (Aqm::CoDel(CoDel { ecn, ..CoDel::default() }), QueueLimit::Packets(1000));
         })
     };
+    // When and for how long, in milliseconds.
+    let dark = |name, what, times: &[(u64, u64)]| {
+        let times =
+            times.iter().map(|&(at, length)| Duration::from_millis(at)..Duration::from_millis(at + length));
+        let times: Vec<_> = times.collect();
+        let left = 1.0 - times.iter().map(|dark| (dark.end - dark.start).as_secs_f64()).sum::<f64>() / 15.0;
+        path(name, what, usual, 15).there(|it| it.blackouts = Blackouts::At(times)).of_capacity(left)
+    };
     vec![
         path("clean-20ms", "", (100, 20, 1.0), 8),
         path("clean-1ms", "", (100, 1, 1.0), 8),
@@ -99,12 +107,8 @@ pub(crate) fn all() -> Vec<Path> {
         path("policer", "policed to 20 Mbit/s, 64 KiB at once", usual, 12)
             .there(|it| it.policer = Some(Policer { rate: 20 * MEGABIT, burst: 64 << 10 }))
             .of_capacity(20.0 / 50.0),
-        path("blackout", "dark for 1 s after 4 s", usual, 10)
-            .there(|it| {
-                let (first, length) = (Duration::from_secs(4), Duration::from_secs(1));
-                it.blackouts = Blackouts::Every { first, period: Duration::from_secs(3600), length };
-            })
-            .of_capacity(0.9),
+        dark("blackout", "dark for 1 s after 4 s", &[(4000, 1000)]),
+        dark("blackouts", "dark for 0.5 s, 0.75 s and 1.25 s", &[(3000, 500), (6000, 750), (9000, 1250)]),
         codel("codel", "CoDel", false),
         Path { ecn: true, ..codel("ecn", "CoDel that marks", true) },
         path("duplicates", "2 % come twice", usual, 10).there(|it| it.duplicate = 20_000),

@@ -1,9 +1,9 @@
 //! The link between two devices: what one sends goes through an [`Impaired`] that is around the other.
 
-use crate::meter::{Arrived, Segment, Sent};
 use bytes::Bytes;
 use carrick::device::impaired::Impaired;
 use carrick::device::{Capabilities, Collected, Device, Inbox, Packet};
+use carrick_benches::meter::{Arrived, Segment, Sent};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::future::Future;
