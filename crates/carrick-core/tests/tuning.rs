@@ -75,6 +75,19 @@ fn a_slow_reader_is_offered_little() {
     assert!(sender <= 512 << 10, "{sender}");
 }
 
+/// What slow start has made of the congestion window is no reason to hold what the peer has no room for.
+#[test]
+fn a_small_window_of_the_peer_is_held_twice() {
+    let mut narrow = flow();
+    narrow.receiver.receive_buffer = 256 << 10;
+    narrow.receiver.tune_receive_buffer = false;
+    let flow = run(LinkConfig::delayed(5.ms()), narrow, 5.secs());
+    let used = goodput(&flow, 1.secs()) * 10e-3 / 8.0;
+    assert!(used >= 0.95 * 256e3, "{used} bytes in a round trip");
+    let [sender, ..] = most(&flow);
+    assert!(sender <= 640 << 10, "{sender}");
+}
+
 /// A path that becomes ten times as long is not taken for a slow one.
 #[test]
 fn the_window_follows_a_path_that_becomes_slower_to_answer() {

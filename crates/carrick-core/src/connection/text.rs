@@ -110,15 +110,15 @@ impl Connection {
         open.snd.most_memory(self.to_send.len().saturating_add(more), mss.into())
     }
 
-    /// Most bytes written and not acknowledged, at present: twice the congestion window, so that the application can
-    /// write the next one while one is under way; where memory is scarce less of that, or none.
+    /// Most bytes written and not acknowledged, at present: twice what can be under way, so that the application can
+    /// write the next window while one is; where memory is scarce less of that, or none.
     pub(super) fn send_limit(&self, pressure: Pressure) -> u32 {
         let most = self.config.send_buffer;
         if !self.config.tune_send_buffer {
             return most;
         }
         let window = match &self.state {
-            State::Open(open) => open.snd.congestion.get().window(),
+            State::Open(open) => open.snd.congestion.get().window().min(open.snd.max_wnd),
             _ => 0,
         };
         let wanted = match pressure {

@@ -1,8 +1,8 @@
 //! How fast it goes: the window is spread over the round trip rather than sent as a burst (RFC 7661 §4.4.2,
 //! RFC 9406 §4.3).
 //!
-//! What may be sent within the next millisecond may be sent now: timers are no finer, and where the window is as good as
-//! sent within a millisecond nothing waits. Who comes late may make up for ten segments, or for a millisecond where that is
+//! What may be sent within the next millisecond may be sent now, for timers are no finer: where a round trip takes no
+//! longer nothing waits, and nothing is reckoned. Who comes late may make up for ten segments, or for a millisecond where that is
 //! more: so a connection may begin with its initial window at once. Nothing waits before the first round trip is measured,
 //! nor do probes and what a timeout sends again.
 
@@ -27,10 +27,11 @@ impl Sender {
         if let Some(rate) = controller.pacing_rate() {
             return Some(rate.max(1));
         }
+        let srtt = self.rtt.srtt().filter(|srtt| *srtt > SLACK)?;
         let window = u64::from(controller.window().max(mss));
         let slow_start = controller.threshold().is_none_or(|threshold| window < u64::from(threshold));
         let tenths = if slow_start { 20_u64 } else { 12 };
-        let micros = u64::try_from(self.rtt.srtt()?.as_micros()).unwrap_or(u64::MAX).max(1);
+        let micros = u64::try_from(srtt.as_micros()).unwrap_or(u64::MAX).max(1);
         let spread = u128::from(window).saturating_mul(u128::from(tenths).saturating_mul(100_000));
         let rate = spread.checked_div(micros.into()).unwrap_or(0);
         let wrong = if fault!(self, PaceWrong) { 1000 } else { 1 };
