@@ -7,6 +7,7 @@
 
 pub mod bare;
 pub mod cpu;
+pub mod meter;
 pub mod options;
 pub mod plots;
 pub mod service;

@@ -2,7 +2,7 @@
 
 use carrick_core::ConnectionConfig;
 use carrick_covers::covers;
-use carrick_sim::{Bottleneck, Flow, LinkConfig, Network, PathMtu, QueueLimit, Span};
+use carrick_sim::{Blackouts, Bottleneck, Flow, LinkConfig, Network, PathMtu, QueueLimit, Span};
 use std::time::Duration;
 
 const RATE: u64 = 10_000_000;
@@ -86,5 +86,19 @@ fn losses_alone_make_packets_of_new_connections_no_smaller() {
             report.flows.iter().filter(|flow| flow.samples.iter().any(|sample| sample.path_mtu < 1500));
         println!("{rtt:?} {loss}: {} of 250", small.clone().count());
         assert_eq!(small.count(), 0, "{rtt:?}: of 250 connections with {loss} of a million lost");
+    }
+}
+
+/// Seen beside the kernel: after some time in the dark segments were 1,024 bytes long for a minute, though thousands of full ones
+/// had gone through.
+#[test]
+fn a_path_that_was_dark_carries_full_segments_again() {
+    for length in [3.secs(), 8.secs()] {
+        let mut network = network(false, 40.ms(), None);
+        network.there.blackouts = Blackouts::Every { first: 2.secs(), period: 3600.secs(), length };
+        let report = network.run(2.secs() + length * 3).unwrap();
+        let samples = &report.flows[0].samples;
+        assert!(samples.iter().any(|sample| sample.path_mtu == 1024), "{length:?}: the size was suspected");
+        assert_eq!(samples.last().unwrap().path_mtu, 1500, "{length:?}");
     }
 }

@@ -18,7 +18,8 @@
 //! segments, two if none has ever got through, or one that comes late and after a probe of the tail, the size falls to one that
 //! has proved good, and then by half for each further timeout. A peer that is
 //! silent for other reasons looks alike, so this is a suspicion: it ends with the smallest size in vain, and with an
-//! acknowledgment of large segments; and where those had gone through before, a minute after they did not.
+//! acknowledgment of large segments; and where those had gone through before, with the first of a small one: then a large one
+//! has another chance, and if it has not used it after two timeouts, the size is what was suspected.
 
 use super::{Connection, Opening, State};
 use crate::endpoint::path_mtu::{LEAST_V6, LIFETIME, SAFE_V4};
@@ -41,8 +42,6 @@ const FAR: Duration = Duration::from_secs(1);
 const SUSPICIOUS_BESIDE: u8 = 6;
 /// The size that is tried then, where none has proved good (RFC 4821 §7.7).
 const FALL_BACK_V4: u16 = 1024;
-/// How long a size that had proved good is suspected.
-const DOUBT: Duration = Duration::from_secs(60);
 
 /// Sizes of packets to the peer, in bytes.
 #[derive(Clone, Debug)]
@@ -80,8 +79,8 @@ struct Suspended {
     mtu: u16,
     acked: u16,
     raise_at: Option<Instant>,
-    /// How long a smaller size is to hold.
-    lifetime: Duration,
+    /// Packets as large had been acknowledged.
+    proved: bool,
 }
 
 impl Path {
@@ -137,7 +136,7 @@ impl Path {
         (held.map(|(mtu, seq)| (mtu, seq.distance_from(iss))), raise_at.map(|at| at.since(now))).hash(state);
         overtaken.map(|(end, size)| (end.distance_from(iss), size)).hash(state);
         suspended
-            .map(|was| (was.mtu, was.acked, was.raise_at.map(|at| at.since(now)), was.lifetime))
+            .map(|was| (was.mtu, was.acked, was.raise_at.map(|at| at.since(now)), was.proved))
             .hash(state);
     }
 }
@@ -337,10 +336,19 @@ impl Connection {
         let State::Open(open) = &mut self.state else { return };
         let Some(rare) = &mut self.path.rare else { return };
         rare.one_segment = false;
-        if rare.suspended.take().is_some_and(|was| was.acked < was.mtu) {
+        let mut chance = false;
+        match rare.suspended.take() {
+            // The peer was silent: that was seldom for the size, and a large segment tells.
+            Some(Suspended { mtu, raise_at, proved: true, .. }) => {
+                (self.path.mtu, rare.raise_at) = (mtu, raise_at);
+                chance = true;
+            }
             // It was the size, and no congestion.
-            let smss = open.segment_size(self.tuple.local, self.path.mtu, 0);
-            open.snd.on_too_big(&self.config, smss.into());
+            Some(_) => {
+                let smss = open.segment_size(self.tuple.local, self.path.mtu, 0);
+                open.snd.on_too_big(&self.config, smss.into());
+            }
+            None => {}
         }
         rare.overtaken.take_if(|(end, _)| una.at_or_after(*end));
         if let Some((_, size)) = rare.watched.take_if(|(end, _)| una.at_or_after(*end)) {
@@ -348,6 +356,9 @@ impl Connection {
         }
         rare.held.take_if(|(_, seq)| una.after(*seq));
         self.path.tidy();
+        if chance {
+            self.size_changed();
+        }
     }
 
     /// The retransmission timer has expired, `asked` with a full segment for the tail before.
@@ -389,12 +400,9 @@ impl Connection {
         let lower = if lower < size { lower } else { size / 2 }.max(floor);
         if lower < size {
             let Rare { raise_at, suspended, .. } = *self.path.rare();
-            let suspended = suspended.unwrap_or_else(|| {
-                let lifetime = if acked >= sent && raise_at.is_none() { DOUBT } else { LIFETIME };
-                Suspended { mtu, acked, raise_at, lifetime }
-            });
+            let suspended = suspended.unwrap_or(Suspended { mtu, acked, raise_at, proved: acked >= sent });
             self.path.acked = acked.min(lower);
-            self.path.lower(lower, now + suspended.lifetime);
+            self.path.lower(lower, now + LIFETIME);
             self.path.rare().suspended = Some(suspended);
         } else {
             self.path.restore();

@@ -372,7 +372,8 @@ impl Connection {
                 self.timers.stop(Timer::DelayedAck);
                 // An ACK that was due anyway asks for no answer: the probe is still to come.
                 self.keep_alive_due &= len == 0 && plan.seq != open.snd.nxt - 1;
-                self.acks_due = self.acks_due.saturating_sub(1);
+                // What came at once may have left more ranges than one ACK tells of.
+                self.acks_due = self.acks_due.saturating_sub(1).max(open.rcv.has_untold().into());
                 self.has_read = false;
                 let text = plan.segment_size.map_or(len, |size| len.min(usize::from(size.get())));
                 let size = u16::try_from(plan.header_len.saturating_add(text)).unwrap_or(u16::MAX);

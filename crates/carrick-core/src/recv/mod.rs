@@ -266,12 +266,28 @@ impl Receiver {
     pub(crate) fn on_ack_sent(&mut self, answering: bool) {
         self.last_ack_sent = self.nxt;
         self.acks.on_sent(answering && self.offset > 0);
-        if self.owes_duplicate() {
-            if let Some(disorder) = &mut self.disorder {
+        let (duplicate, room) = (self.owes_duplicate(), self.room_for_ranges());
+        if let Some(disorder) = &mut self.disorder {
+            disorder.ranges.on_told(room);
+            if duplicate {
                 disorder.duplicates.remove(0);
+                self.tidy();
             }
-            self.tidy();
         }
+    }
+
+    /// So many ranges an ACK tells of for certain, next to timestamps, or to a duplicate and the block around it.
+    fn room_for_ranges(&self) -> usize {
+        match self.ts_recent {
+            _ if self.owes_duplicate() => 1,
+            Some(_) => SackBlocks::MAX - 1,
+            None => SackBlocks::MAX,
+        }
+    }
+
+    /// Whether text behind a hole has come that no ACK has told of, though one could.
+    pub(crate) fn has_untold(&self) -> bool {
+        self.sack && self.disorder.as_ref().is_some_and(|disorder| disorder.ranges.has_untold())
     }
 
     /// Seventh step: takes what of the text, which came in so many segments, is in the window (and before a FIN already
@@ -433,7 +449,7 @@ impl Receiver {
             blocks.push(*block);
             self.offset_of(block.left())
         });
-        disorder.ranges.sack_blocks(around, &mut blocks, |start, end| {
+        disorder.ranges.sack_blocks(around, self.room_for_ranges(), &mut blocks, |start, end| {
             SackBlock::new(self.seq_of(start), self.seq_of(end) + u32::from(self.fin == Some(end)))
         });
         blocks

@@ -14,6 +14,8 @@ const MAX_RANGES: usize = 1024;
 /// What a leaf of the tree takes; every one but the root is at least five entries full.
 const LEAF: usize = 11 * (size_of::<u64>() + size_of::<ChunkQueue>()) + 16;
 const LEAF_LEAST: usize = 5;
+/// So many ranges that changed are remembered: as many as a batch brings.
+const RECENT: usize = 16;
 
 /// Why text was not kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,7 +33,9 @@ pub(crate) struct Ranges {
     /// What the queues hold.
     queues: usize,
     /// Where text arrived last, most recent first: the order of SACK blocks (RFC 2018 §4).
-    recent: [u64; 4],
+    recent: [u64; RECENT],
+    /// The first so many of these no ACK has told of.
+    untold: usize,
 }
 
 impl Ranges {
@@ -130,10 +134,25 @@ impl Ranges {
     }
 
     fn note_recent(&mut self, offset: u64) {
-        self.recent.rotate_right(1);
+        let last = self.recent.first().and_then(|last| self.containing(*last));
+        if last.is_none() || last != self.containing(offset) {
+            self.recent.rotate_right(1);
+            self.untold = self.untold.saturating_add(1).min(RECENT);
+        }
+        self.untold = self.untold.max(1);
         if let Some(first) = self.recent.first_mut() {
             *first = offset;
         }
+    }
+
+    /// Whether a range has changed that no ACK has told of.
+    pub(crate) fn has_untold(&self) -> bool {
+        self.recent.iter().take(self.untold).any(|offset| self.containing(*offset).is_some())
+    }
+
+    /// An ACK has left that told of so many.
+    pub(crate) const fn on_told(&mut self, ranges: usize) {
+        self.untold = self.untold.saturating_sub(ranges);
     }
 
     fn containing(&self, offset: u64) -> Option<(u64, u64)> {
@@ -152,10 +171,12 @@ impl Ranges {
     }
 
     /// Adds SACK blocks while there is room: the one around the offset `first`, if there is such a one, then
-    /// the one that changed last and so on; `block` turns offsets into sequence numbers.
+    /// the one that changed last and so on; `block` turns offsets into sequence numbers. Where more than `room` have changed
+    /// since the last ACK, those that came first are told of first, as if each had been acknowledged when it came.
     pub(crate) fn sack_blocks(
         &self,
         first: Option<u64>,
+        room: usize,
         blocks: &mut SackBlocks,
         block: impl Fn(u64, u64) -> Option<SackBlock>,
     ) {
@@ -163,7 +184,8 @@ impl Ranges {
             return;
         }
         let mut reported = [None; SackBlocks::MAX];
-        let recent = first.iter().chain(&self.recent).filter_map(|offset| self.containing(*offset));
+        let recent = self.recent.iter().skip(self.untold.saturating_sub(room));
+        let recent = first.iter().chain(recent).filter_map(|offset| self.containing(*offset));
         let rest = self.map.iter().map(|(start, queue)| (*start, start.saturating_add(queue.len() as u64)));
         for range in recent.chain(rest) {
             if blocks.len() >= SackBlocks::MAX {

@@ -305,6 +305,9 @@ impl Sender {
                     return true;
                 }
             }
+        } else if repairing && !undo.timeout && recovery.board.lost() == 0 {
+            // What was thought lost has come, and no part of it had been sent again.
+            return true;
         }
         self.check_timeout(recovery, ack, advanced, delivery)
     }

@@ -188,3 +188,42 @@ fn t_rcv_8_blocks_are_true_whatever_comes() {
     }
     covers!("T-RCV-2", "T-RCV-8");
 }
+
+/// Seen beside the kernel: where every second packet of a burst had been dropped, and eight came at once, one ACK told of the
+/// last three, and the peer sent again what it had not been told of.
+#[test]
+fn each_range_that_came_with_a_batch_is_reported() {
+    for (stamped, room) in [(false, 4), (true, 3)] {
+        for ranges in [1, 3, 4, 8, 9, 16] {
+            let mut s = Scene::builder().sack(true).timestamps(stamped).established();
+            let mut from = |n: u32| {
+                let segment = seg().seq(201 + 200 * n).ack(1).len(100);
+                if stamped { segment.ts(2000, 0) } else { segment }
+            };
+            s.inject_batch((0..ranges).map(&mut from));
+            let mut told = std::collections::BTreeSet::new();
+            let mut acks = 0;
+            while let Some(packet) = s.take() {
+                acks += 1;
+                let options = packet.segment().expect("a segment").tcp.options;
+                told.extend(options.sack.iter().map(|block| block.left().get()));
+                // The one that came last of those it tells of leads (RFC 2018 §4).
+                let blocks: Vec<_> = options.sack.iter().map(|block| block.left().get()).collect();
+                assert!(blocks.iter().take(room).is_sorted_by(|one, other| one > other), "{blocks:?}");
+            }
+            assert_eq!(told.len(), ranges as usize, "{stamped}\n{}", s.transcript());
+            assert_eq!(acks, ranges.div_ceil(room as u32), "no more than it takes\n{}", s.transcript());
+            s.expect_nothing();
+            // What has been told is not told again by ACKs of their own.
+            s.inject_batch([from(ranges)]);
+            assert!(s.take().is_some());
+            s.expect_nothing();
+        }
+    }
+    // Ranges that a hole parted no more need no ACK.
+    let mut s = scene();
+    let from = |n: u32| seg().seq(1 + 100 * n).ack(1).len(100);
+    s.inject_batch((1..9).rev().step_by(2).chain([1, 3, 5, 7, 0]).map(from));
+    s.expect(seg().seq(1).ack(901).sack(&[]));
+    s.expect_nothing();
+}

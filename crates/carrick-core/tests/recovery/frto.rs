@@ -246,3 +246,27 @@ fn frto_10_and_12_what_is_in_flight_may_be_and_slow_start_goes_on_to_where_it_wa
     }
     covers!("FRTO-10", "FRTO-12");
 }
+
+/// Seen across a path that holds 5 % back by 4 ms: three segments overtook one, whose repetition waited for its turn until
+/// the segment had come; the reduction stayed, and a connection just begun spent ten seconds growing out of it.
+#[test]
+fn a_loss_that_was_none_is_taken_back_before_anything_was_sent_again() {
+    for sack_agreed in [true, false] {
+        let mut s = out(if sack_agreed { builder() } else { plain() }, 10, 40);
+        s.advance(100.ms());
+        s.inject(ack(5));
+        // Ten have left at once, so that the next must wait for its turn.
+        expect_segments(&mut s, 10..20);
+        for to in 7..10 {
+            s.inject(if sack_agreed { sack(5, &[(6, to)]) } else { ack(5) });
+        }
+        assert_eq!(info(&s).recovery, RecoveryState::Recovery, "{}", s.transcript());
+        assert!(info(&s).slow_start_threshold.is_some());
+        s.advance(1.ms());
+        s.inject(ack(9));
+        assert!(taken(&mut s).iter().all(|segment| *segment > 9), "{}", s.transcript());
+        assert_eq!(info(&s).recovery, RecoveryState::Open, "{}", s.transcript());
+        assert_eq!(info(&s).slow_start_threshold, None, "{}", s.transcript());
+        assert!(info(&s).congestion_window >= 15_000);
+    }
+}
