@@ -1,21 +1,13 @@
-//! What an acknowledgment says: how far the text has come, what of it was lost, how long it took, and whether what was
-//! done about losses was right.
+//! What an acknowledgment says: how far the text has come, what of it was lost, and how long it took.
 
-use super::{Sender, Terms};
+use super::Sender;
 use crate::Instant;
 use crate::congestion::{Acked, RateSample, Spurious};
 use crate::connection::handshake::ts_clock;
 use crate::recovery::board::{Cause, Delivery, Detected};
-use crate::recovery::{Episode, Frto, Kind, Probe, Recovery, THRESHOLD, Undo};
+use crate::recovery::{Episode, Kind, Probe, Recovery, THRESHOLD};
 use carrick_wire::{SackBlocks, SeqNum};
 use core::time::Duration;
-
-/// How long a peer may hold back the acknowledgment of a lone segment (RFC 8985 §7.2), as Linux assumes.
-const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
-/// Less is not to be told from a peer that was busy: neither end need be a kernel.
-const LEAST_PTO: Duration = Duration::from_millis(10);
-/// When a lost tail is asked for before a round trip was measured (RFC 8985 §7.2).
-const FIRST_PTO: Duration = Duration::from_secs(1);
 
 /// An acceptable acknowledgment.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +34,7 @@ pub(crate) struct Ack {
 impl Ack {
     /// The duplicate that it reports (RFC 2883 §4): below what it acknowledges, or inside its second block, where that is
     /// one of what has been sent.
-    fn duplicate(&self, nxt: SeqNum) -> Option<(SeqNum, SeqNum)> {
+    pub(super) fn duplicate(&self, nxt: SeqNum) -> Option<(SeqNum, SeqNum)> {
         let mut blocks = self.blocks.iter().map(|block| (block.left(), block.right()));
         let (left, right) = blocks.next()?;
         let inside = |(from, to): (SeqNum, SeqNum)| {
@@ -54,11 +46,11 @@ impl Ack {
 
 /// What the controller is to be told, in the order in which it is told.
 #[derive(Default)]
-struct News {
+pub(super) struct News {
     spurious: Option<bool>,
     /// A repair is over; so many bytes arrived after they had been sent again.
     recovered: Option<u32>,
-    lost: bool,
+    pub(super) lost: bool,
 }
 
 impl Sender {
@@ -181,7 +173,7 @@ impl Sender {
     }
 
     /// Whether the application has left the path idle (draft-ietf-ccwg-bbr §4.2).
-    fn note_app_limited(&self, recovery: &mut Recovery, unsent: bool) {
+    pub(super) fn note_app_limited(&self, recovery: &mut Recovery, unsent: bool) {
         let pipe = recovery.pipe();
         if !unsent && recovery.board.lost() == 0 && pipe < self.congestion.get().window() {
             recovery.board.meter.on_app_limited(pipe);
@@ -254,134 +246,6 @@ impl Sender {
         recovery.undo.take_if(|undo| undo.until.is_some_and(|until| una >= until));
     }
 
-    /// Whether what was sent again since the repair began had arrived before.
-    fn is_spurious(
-        &mut self,
-        recovery: &mut Recovery,
-        ack: &Ack,
-        advanced: bool,
-        delivery: &Delivery,
-    ) -> bool {
-        let duplicate = ack.duplicate(self.nxt);
-        let known = self.reordering.dsack;
-        if duplicate.is_some() {
-            self.reordering.dsack = true;
-            let tally = self.tally.get_or_insert_default();
-            tally.duplicates = tally.duplicates.wrapping_add(1);
-            if recovery.board.una >= recovery.widened {
-                self.reordering.widen();
-                recovery.widened = recovery.board.nxt.max(recovery.board.una.saturating_add(1));
-            }
-        }
-        let (una, repairing) = (recovery.board.una, recovery.is_repairing());
-        let Some(undo) = &mut recovery.undo else { return false };
-        if fault!(self, UndoNever) || fault!(self, UndoAlways) {
-            return fault!(self, UndoAlways) && advanced && repairing;
-        }
-        if undo.first.is_some() {
-            // Eifel (RFC 3522 §3.2), for each repetition by itself: what came is older than that. If all is acknowledged the
-            // peer might have answered both copies with one acknowledgment.
-            let telling = duplicate.is_none() && (self.una != self.nxt || known);
-            if telling && delivery.needless > 0 {
-                undo.bytes = undo.bytes.saturating_sub(delivery.needless);
-                undo.reports = undo.reports.saturating_add(delivery.needless);
-                self.reordering.seen |= !undo.timeout;
-                if undo.bytes == 0 && repairing {
-                    return true;
-                }
-            }
-            // The peer reports duplicates (RFC 2883; RFC 3708, of what this repair has sent again).
-            if let Some((left, right)) = duplicate.filter(|(left, right)| left.before(*right)) {
-                let number = |seq: SeqNum| una.saturating_add_signed(i64::from(seq - self.una));
-                let len = if fault!(self, ForeignDuplicates) {
-                    right.distance_from(left)
-                } else {
-                    undo.on_duplicate(number(left), number(right))
-                };
-                let known = len.min(undo.reports);
-                undo.reports = undo.reports.saturating_sub(known);
-                undo.bytes = undo.bytes.saturating_sub(len.saturating_sub(known));
-                if len > 0 && undo.bytes == 0 {
-                    return true;
-                }
-            }
-        } else if repairing && !undo.timeout && recovery.board.lost() == 0 {
-            // What was thought lost has come, and no part of it had been sent again.
-            return true;
-        }
-        self.check_timeout(recovery, ack, advanced, delivery)
-    }
-
-    /// F-RTO (RFC 5682 §2.1, with SACK §3.1): true if the timeout was none.
-    #[cold]
-    fn check_timeout(&self, recovery: &mut Recovery, ack: &Ack, advanced: bool, delivery: &Delivery) -> bool {
-        let again = recovery.board.first_is_resent();
-        let gullible = fault!(self, FrtoGullible);
-        let Some(Episode { kind: Kind::Timeout(frto), point, .. }) = &mut recovery.episode else {
-            return false;
-        };
-        match *frto {
-            Frto::Off => {}
-            Frto::First if advanced => {
-                let room = ack.unsent && ack.window > self.nxt.distance_from(self.una);
-                *frto = if room && !again { Frto::Second(ack.smss.saturating_mul(2)) } else { Frto::Off };
-            }
-            Frto::Second(_) if gullible => return true,
-            Frto::First if !self.sack && ack.repeats => *frto = Frto::Off,
-            Frto::First => {}
-            Frto::Second(_) if self.sack => match delivery.original {
-                Some(end) if end <= *point => return true,
-                Some(_) => *frto = Frto::Off,
-                None if advanced || !ack.blocks.is_empty() || ack.repeats => *frto = Frto::Off,
-                None => {}
-            },
-            Frto::Second(_) if advanced => return true,
-            Frto::Second(_) if ack.repeats => *frto = Frto::Off,
-            Frto::Second(_) => {}
-        }
-        false
-    }
-
-    /// The repair was needless: what it thought lost is under way. Whether it began with a timeout, if the controller knows
-    /// of it.
-    #[cold]
-    fn take_back(&mut self, recovery: &mut Recovery) -> Option<bool> {
-        let Undo { timeout, told, .. } = recovery.undo.take()?;
-        recovery.board.forgive();
-        recovery.episode = None;
-        recovery.recover = None;
-        (recovery.duplicates, recovery.duplicate_bytes) = (0, 0);
-        if timeout {
-            self.rtt.on_spurious_timeout();
-        } else {
-            // It was overtaken, then.
-            self.reordering.seen = true;
-        }
-        told.then_some(timeout)
-    }
-
-    /// Whether the probe of a tail loss has repaired one (RFC 8985 §7.4.2): then the window is reduced as for any loss.
-    fn check_probe(&mut self, recovery: &mut Recovery, ack: &Ack, advanced: bool, now: Instant) {
-        let Probe::Sent { end, again } = recovery.probe else { return };
-        if recovery.board.una < end {
-            return;
-        }
-        let beyond = recovery.board.una > end;
-        let matches = |(_, right): (SeqNum, SeqNum)| {
-            let back = u32::try_from(recovery.board.una.saturating_sub(end)).unwrap_or(u32::MAX);
-            right == self.una - back
-        };
-        let duplicate = ack.duplicate(self.nxt).is_some_and(matches);
-        if again && beyond && !duplicate && recovery.episode.is_none() {
-            let flight = self.congestion.get().window();
-            self.congestion.get_mut().on_ecn(now, flight);
-            self.ecn.on_reduced(self.nxt);
-        } else if again && !beyond && !duplicate && (advanced || !ack.blocks.is_empty()) {
-            return;
-        }
-        recovery.probe = Probe::None;
-    }
-
     /// SND.UNA has moved: ends the repair if all is acknowledged that was outstanding when it began. True if an earlier
     /// acknowledgment had moved it since then, and it goes on.
     fn check_end(&mut self, recovery: &mut Recovery, smss: u32, news: &mut News) -> bool {
@@ -443,7 +307,7 @@ impl Sender {
         detected
     }
 
-    fn detect(&self, recovery: &mut Recovery, now: Instant) -> Detected {
+    pub(super) fn detect(&self, recovery: &mut Recovery, now: Instant) -> Detected {
         let hurry = recovery.is_repairing() || recovery.board.sacked_segments() >= THRESHOLD.into();
         let mut reo_wnd = self.reordering.window(hurry, self.rtt.least(), self.rtt.srtt());
         if fault!(self, ReorderingIgnored) {
@@ -459,7 +323,7 @@ impl Sender {
     }
 
     #[cold]
-    fn begin_repair(
+    pub(super) fn begin_repair(
         &mut self,
         recovery: &mut Recovery,
         detected: &Detected,
@@ -519,16 +383,20 @@ impl Sender {
             controller.on_recovered(now, outstanding, repaired);
         }
         if news.lost {
-            // What is beyond the window limited transmit sent, which does not count (RFC 5681 §3.2).
-            let flight = outstanding.min(controller.window());
-            controller.on_loss(now, flight);
-            self.ecn.on_reduced(self.nxt);
+            self.tell_of_loss(now);
         }
+    }
+
+    pub(super) fn tell_of_loss(&mut self, now: Instant) {
+        // What is beyond the window limited transmit sent, which does not count (RFC 5681 §3.2).
+        let flight = self.nxt.distance_from(self.una).min(self.congestion.get().window());
+        self.congestion.get_mut().on_loss(now, flight);
+        self.ecn.on_reduced(self.nxt);
     }
 
     /// What may be in flight while the window comes down (RFC 9937 §6.2).
     #[cold]
-    fn proportion(&self, recovery: &mut Recovery, delivered: u32, safe: bool, smss: u32) {
+    pub(super) fn proportion(&self, recovery: &mut Recovery, delivered: u32, safe: bool, smss: u32) {
         let pipe = recovery.pipe();
         let ssthresh = self.congestion.get().window();
         if let Some(episode) = &mut recovery.episode {
@@ -571,63 +439,5 @@ impl Sender {
             recovery.begin(Kind::Echo, now, 0, true);
         }
         self.ecn.held
-    }
-
-    /// How long to wait for an acknowledgment of `len` bytes or more before the tail is asked for (RFC 8985 §7.2).
-    pub(super) fn probe_timeout(&self, smss: u32, len: usize) -> Option<Duration> {
-        if !self.sack || fault!(self, TailForgotten) {
-            return None;
-        }
-        let Some(srtt) = self.rtt.srtt() else { return Some(FIRST_PTO) };
-        let lone = self.in_flight() == 0 && len <= smss as usize;
-        let delay = if lone { MAX_ACK_DELAY } else { Duration::ZERO };
-        Some(srtt.saturating_mul(2).max(LEAST_PTO).saturating_add(delay))
-    }
-
-    /// What may come before the retransmission timer: the end of a wait for what was overtaken, a tail that is asked for,
-    /// the turn of what is paced.
-    pub(crate) fn early_deadline(&self) -> Option<Instant> {
-        let recovery = self.recovery.as_ref()?;
-        [recovery.reorder, recovery.pto, recovery.turn].into_iter().flatten().min()
-    }
-
-    /// Keeps those deadlines true, after whatever may have changed: none without a window, the probe no later than the
-    /// retransmission timer (RFC 8985 §7.2).
-    pub(crate) fn arm_early(&mut self, terms: &Terms, smss: u32, now: Instant, rto_at: Instant) {
-        let turn = self.turn(terms, smss, now);
-        let open = self.wnd > 0;
-        if let Some(recovery) = &mut self.recovery {
-            recovery.turn = turn;
-            recovery.reorder = recovery.reorder.filter(|_| open);
-            recovery.pto = recovery.pto.filter(|_| open).map(|at| at.min(rto_at));
-        }
-    }
-
-    /// That deadline has come. True if the retransmission timer starts anew.
-    pub(crate) fn on_early(&mut self, now: Instant, smss: u32, unsent: bool) -> bool {
-        let Some(mut recovery) = self.recovery.take() else { return false };
-        self.note_app_limited(&mut recovery, unsent);
-        if recovery.reorder.is_some_and(|at| at <= now) {
-            let mut news = News::default();
-            let detected = self.detect(&mut recovery, now);
-            self.begin_repair(&mut recovery, &detected, now, 0, &mut news);
-            if news.lost {
-                let flight = self.nxt.distance_from(self.una).min(self.congestion.get().window());
-                self.congestion.get_mut().on_loss(now, flight);
-                self.ecn.on_reduced(self.nxt);
-            }
-            if recovery.episode.is_some_and(|episode| episode.kind == Kind::Loss) {
-                self.proportion(&mut recovery, 0, false, smss);
-            }
-        }
-        let due = recovery.pto.is_some_and(|at| at <= now);
-        if due {
-            recovery.pto = None;
-            if recovery.may_probe() {
-                recovery.probe = Probe::Due;
-            }
-        }
-        self.recovery = Some(recovery);
-        due
     }
 }

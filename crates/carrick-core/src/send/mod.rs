@@ -1,5 +1,6 @@
 //! The sending half of an open connection: SND.UNA, SND.NXT, the peer's window; what may go out now is in
-//! `sendable`, what acknowledgments say in `acked`, how fast it goes in `pace`.
+//! `sendable`, how fast it goes in `pace`, what it waits for in `limit`; what acknowledgments say is in `acked`, whether a
+//! repair was needless in `undo`, what comes before the retransmission timer in `early`.
 //!
 //! RFC 9293 §3.4, §3.8.6 (window and probes), RFC 6298 §5, RFC 5961 §5.
 //!
@@ -16,9 +17,11 @@
 //! Invariant: una <= nxt, una <= small <= nxt; with una < nxt there is a `recovery`, whose board says the same.
 
 mod acked;
+mod early;
 mod limit;
 mod pace;
 mod sendable;
+mod undo;
 
 use crate::congestion::Congestion;
 use crate::connection::handshake::ts_clock;

@@ -3,6 +3,7 @@
 use super::operations::{Op, play, run};
 use carrick_sim::pattern;
 use proptest::prelude::*;
+use std::path::PathBuf;
 
 fn op() -> impl Strategy<Value = Op> {
     // Often near what is true, sometimes not.
@@ -40,4 +41,23 @@ fn random_bytes_come_to_repairs_and_timeouts() {
         }
     }
     assert!(seen.iter().all(|count| *count > 10), "{seen:?}");
+}
+
+/// The fuzzer begins with these: each of them, and all its beginnings.
+#[test]
+fn corpus_of_conversations_of_recovery() {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/recovery");
+    let (mut files, mut seen) = (0, [0; 5]);
+    for entry in std::fs::read_dir(&directory).expect("the corpus is part of the repository") {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        for len in (0..bytes.len()).step_by(97) {
+            run(&bytes[..len]);
+        }
+        for (count, came) in seen.iter_mut().zip(run(&bytes)) {
+            *count += u32::from(came);
+        }
+        files += 1;
+    }
+    assert!(files >= 10, "{} holds too little to prove anything", directory.display());
+    assert!(seen.iter().all(|count| *count >= files / 2), "{seen:?}");
 }

@@ -1,0 +1,96 @@
+//! What comes before the retransmission timer: a tail that is asked for (RFC 8985 §7), the end of a wait for what was
+//! overtaken (§6.2), the turn of what is paced.
+
+use super::acked::{Ack, News};
+use super::{Sender, Terms};
+use crate::Instant;
+use crate::recovery::{Kind, Probe, Recovery};
+use carrick_wire::SeqNum;
+use core::time::Duration;
+
+/// How long a peer may hold back the acknowledgment of a lone segment (RFC 8985 §7.2), as Linux assumes.
+const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+/// Less is not to be told from a peer that was busy: neither end need be a kernel.
+const LEAST_PTO: Duration = Duration::from_millis(10);
+/// When a lost tail is asked for before a round trip was measured (RFC 8985 §7.2).
+const FIRST_PTO: Duration = Duration::from_secs(1);
+
+impl Sender {
+    /// Whether the probe of a tail loss has repaired one (RFC 8985 §7.4.2): then the window is reduced as for any loss.
+    pub(super) fn check_probe(&mut self, recovery: &mut Recovery, ack: &Ack, advanced: bool, now: Instant) {
+        let Probe::Sent { end, again } = recovery.probe else { return };
+        if recovery.board.una < end {
+            return;
+        }
+        let beyond = recovery.board.una > end;
+        let matches = |(_, right): (SeqNum, SeqNum)| {
+            let back = u32::try_from(recovery.board.una.saturating_sub(end)).unwrap_or(u32::MAX);
+            right == self.una - back
+        };
+        let duplicate = ack.duplicate(self.nxt).is_some_and(matches);
+        if again && beyond && !duplicate && recovery.episode.is_none() {
+            let flight = self.congestion.get().window();
+            self.congestion.get_mut().on_ecn(now, flight);
+            self.ecn.on_reduced(self.nxt);
+        } else if again && !beyond && !duplicate && (advanced || !ack.blocks.is_empty()) {
+            return;
+        }
+        recovery.probe = Probe::None;
+    }
+
+    /// How long to wait for an acknowledgment of `len` bytes or more before the tail is asked for (RFC 8985 §7.2).
+    pub(super) fn probe_timeout(&self, smss: u32, len: usize) -> Option<Duration> {
+        if !self.sack || fault!(self, TailForgotten) {
+            return None;
+        }
+        let Some(srtt) = self.rtt.srtt() else { return Some(FIRST_PTO) };
+        let lone = self.in_flight() == 0 && len <= smss as usize;
+        let delay = if lone { MAX_ACK_DELAY } else { Duration::ZERO };
+        Some(srtt.saturating_mul(2).max(LEAST_PTO).saturating_add(delay))
+    }
+
+    /// What may come before the retransmission timer: the end of a wait for what was overtaken, a tail that is asked for,
+    /// the turn of what is paced.
+    pub(crate) fn early_deadline(&self) -> Option<Instant> {
+        let recovery = self.recovery.as_ref()?;
+        [recovery.reorder, recovery.pto, recovery.turn].into_iter().flatten().min()
+    }
+
+    /// Keeps those deadlines true, after whatever may have changed: none without a window, the probe no later than the
+    /// retransmission timer (RFC 8985 §7.2).
+    pub(crate) fn arm_early(&mut self, terms: &Terms, smss: u32, now: Instant, rto_at: Instant) {
+        let turn = self.turn(terms, smss, now);
+        let open = self.wnd > 0;
+        if let Some(recovery) = &mut self.recovery {
+            recovery.turn = turn;
+            recovery.reorder = recovery.reorder.filter(|_| open);
+            recovery.pto = recovery.pto.filter(|_| open).map(|at| at.min(rto_at));
+        }
+    }
+
+    /// That deadline has come. True if the retransmission timer starts anew.
+    pub(crate) fn on_early(&mut self, now: Instant, smss: u32, unsent: bool) -> bool {
+        let Some(mut recovery) = self.recovery.take() else { return false };
+        self.note_app_limited(&mut recovery, unsent);
+        if recovery.reorder.is_some_and(|at| at <= now) {
+            let mut news = News::default();
+            let detected = self.detect(&mut recovery, now);
+            self.begin_repair(&mut recovery, &detected, now, 0, &mut news);
+            if news.lost {
+                self.tell_of_loss(now);
+            }
+            if recovery.episode.is_some_and(|episode| episode.kind == Kind::Loss) {
+                self.proportion(&mut recovery, 0, false, smss);
+            }
+        }
+        let due = recovery.pto.is_some_and(|at| at <= now);
+        if due {
+            recovery.pto = None;
+            if recovery.may_probe() {
+                recovery.probe = Probe::Due;
+            }
+        }
+        self.recovery = Some(recovery);
+        due
+    }
+}
