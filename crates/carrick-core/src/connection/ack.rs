@@ -63,20 +63,23 @@ impl Connection {
             self.soft_error = None;
             self.moved = cx.now;
         }
-        let blind = fault!(self.config, NoFastRetransmit);
-        let echo = segment.options.timestamps.filter(|_| open.rcv.ts_recent.is_some());
-        restart |= snd.on_ack(&Ack {
-            seq: segment.ack,
-            window: window.get(),
-            now: cx.now,
-            smss,
-            echo: echo.map(|timestamps| timestamps.ecr),
-            ts_offset: self.link.ts_offset,
-            blocks: if snd.sack && !blind { segment.options.sack } else { SackBlocks::default() },
-            repeats: repeats && !blind,
-            ece,
-            unsent,
-        });
+        // With nothing in flight there is nothing to learn.
+        if snd.has_recovery() {
+            let blind = fault!(self.config, NoFastRetransmit);
+            let echo = segment.options.timestamps.filter(|_| open.rcv.ts_recent.is_some());
+            restart |= snd.on_ack(&Ack {
+                seq: segment.ack,
+                window: window.get(),
+                now: cx.now,
+                smss,
+                echo: echo.map(|timestamps| timestamps.ecr),
+                ts_offset: self.link.ts_offset,
+                blocks: if snd.sack && !blind { segment.options.sack } else { SackBlocks::default() },
+                repeats: repeats && !blind,
+                ece,
+                unsent,
+            });
+        }
         let was_open = snd.wnd > 0;
         if fault!(self.config, StaleWindowTaken) {
             snd.set_window(segment.seq, segment.ack, window);
@@ -108,9 +111,12 @@ impl Connection {
 
     /// Tells a writer that was turned away, once a quarter of the buffer is free, or half of what may be unsent.
     pub(super) fn offer_room(&mut self) {
+        if !self.wants_room {
+            return;
+        }
         let quarter = self.send_limit(Pressure::None) / 4;
         let useful = self.config.notsent_lowat.map_or(quarter, |most| quarter.min(most / 2));
-        if self.wants_room && self.send_room() >= useful.max(1) as usize {
+        if self.send_room() >= useful.max(1) as usize {
             self.wants_room = false;
             self.note(Event::Writable);
         }

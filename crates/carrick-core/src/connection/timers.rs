@@ -265,7 +265,10 @@ impl Connection {
                 } else if corked {
                     self.timers.start(Timer::Persist, now + CORK);
                     self.timers.stop(Timer::Retransmit);
-                } else if snd.wnd > 0 && snd.sendable(&self.terms(), segment_size(), now).is_some() {
+                } else if snd.wnd > 0
+                    && !snd.is_idle(queued)
+                    && snd.sendable(&self.terms(), segment_size(), now).is_some()
+                {
                     self.timers.start(Timer::Retransmit, now + rto);
                     self.timers.stop(Timer::Persist);
                 } else if (snd.outstanding() || snd.pending(queued)) && !fault!(self.config, NoPersist) {
