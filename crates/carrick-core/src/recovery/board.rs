@@ -244,18 +244,9 @@ impl Board {
         let found = self.ranges.range(..at).next_back().map(|(start, sent)| (*start, sent.end));
         let Some((start, _)) = found.filter(|(_, end)| *end > at) else { return };
         let Some(sent) = self.take(start) else { return };
-        // Of segments that were SACKED as many lie before it as fit, at least one.
-        let (before, after) = match sent.fate {
-            Fate::Sacked => {
-                let len = sent.end.saturating_sub(start).max(1);
-                let share = u64::from(sent.mss).saturating_mul(at.saturating_sub(start)).checked_div(len);
-                let before = u32::try_from(share.unwrap_or(0)).unwrap_or(0);
-                (before, sent.mss.saturating_sub(before))
-            }
-            _ => (sent.mss, sent.mss),
-        };
-        self.put(start, Sent { end: at, mss: before, ..sent });
-        self.put(at, Sent { mss: after, ..sent });
+        let (before, after) = sent.parted(start, at);
+        self.put(start, before);
+        self.put(at, after);
     }
 
     /// The numbers from `start` to `end` have left, in segments of `mss` bytes; `start` is at most `nxt`.
@@ -338,15 +329,15 @@ impl Board {
     pub(crate) fn on_ack(&mut self, una: u64, cause: &Cause, delivery: &mut Delivery) {
         let una = una.min(self.nxt);
         let mut first = true;
-        while let Some((start, end)) = self.ranges.first_key_value().map(|(start, sent)| (*start, sent.end)) {
-            if start >= una {
-                break;
+        while let Some(start) =
+            self.ranges.first_key_value().map(|(start, _)| *start).filter(|start| *start < una)
+        {
+            let Some(mut sent) = self.take(start) else { break };
+            if sent.end > una {
+                let (before, after) = sent.parted(start, una);
+                self.put(una, after);
+                sent = before;
             }
-            if end > una {
-                self.cut(una);
-            }
-            let Some(sent) = self.take(start) else { break };
-            let sent = Sent { end: end.min(una), ..sent };
             if core::mem::take(&mut first) && !sent.again && sent.fate != Fate::Sacked {
                 delivery.oldest = Some(sent.at);
             }
@@ -626,6 +617,21 @@ impl Detected {
 }
 
 impl Sent {
+    /// The range that begins at `start`, up to `at` and from there on. Of segments that were SACKed as many lie before it as
+    /// fit.
+    fn parted(self, start: u64, at: u64) -> (Self, Self) {
+        let (before, after) = match self.fate {
+            Fate::Sacked => {
+                let len = self.end.saturating_sub(start).max(1);
+                let share = u64::from(self.mss).saturating_mul(at.saturating_sub(start)).checked_div(len);
+                let before = u32::try_from(share.unwrap_or(0)).unwrap_or(0);
+                (before, self.mss.saturating_sub(before))
+            }
+            _ => (self.mss, self.mss),
+        };
+        (Self { end: at, mss: before, ..self }, Self { mss: after, ..self })
+    }
+
     /// The segments of the range that begins at `start` which lie between `left` and `right`.
     /// `fin` is the end of our FIN: it makes no part of its segment, since there are peers that report text only.
     fn whole_segments(&self, start: u64, left: u64, right: u64, fin: Option<u64>) -> (u64, u64) {
