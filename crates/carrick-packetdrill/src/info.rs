@@ -81,9 +81,10 @@ fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// The structure for a connection; for a socket without one only the state is in it.
+/// The structure for a connection; for a socket without one only the state is in it. How long it has been `starved` for want
+/// of room to write is not the connection's to know, whose send buffer is larger than Linux's would be.
 #[must_use]
-pub fn tcp_info(cell: Option<&Cell>, listening: bool, now: Instant) -> Vec<u8> {
+pub fn tcp_info(cell: Option<&Cell>, listening: bool, starved: Duration, now: Instant) -> Vec<u8> {
     let mut to = Layout([0; LENGTH]);
     let state = match cell {
         Some(cell) => cell.connection.state(),
@@ -133,7 +134,7 @@ pub fn tcp_info(cell: Option<&Cell>, listening: bool, now: Instant) -> Vec<u8> {
     to.long(160, info.delivery_rate.unwrap_or(0));
     to.long(168, long_micros(info.busy_time));
     to.long(176, long_micros(info.rwnd_limited));
-    to.long(184, long_micros(info.sndbuf_limited));
+    to.long(184, long_micros(starved));
     // The SYN counts too.
     to.word(192, u32::try_from(info.delivered.div_ceil(mss.into()) + 1).unwrap_or(u32::MAX));
     let under_way = info.unacknowledged.saturating_sub(info.unsent) as u64;

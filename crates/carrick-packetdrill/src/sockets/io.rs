@@ -168,6 +168,7 @@ impl Sockets {
             let unit = self.unit(fd, id)?;
             if unit == 0 {
                 self.socket_mut(fd)?.no_space = true;
+                self.note_starved(fd, id);
                 progress.waits = true;
                 if !blocks {
                     self.note_lent(fd, id, how, progress.done);
@@ -249,6 +250,20 @@ impl Sockets {
                 socket.no_space = false;
                 socket.news += 1;
             }
+            self.note_starved(fd, id);
+        }
+    }
+
+    /// Whether a writer without room is what a sender waits for, who has sent all and might send more.
+    fn note_starved(&mut self, fd: Fd, id: ConnectionId) {
+        let now = self.now();
+        let info = self.cell(id).and_then(|cell| cell.connection.tcp_info());
+        let idle = info.is_some_and(|info| info.unsent == 0 && info.in_flight < info.congestion_window);
+        let Ok(socket) = self.socket_mut(fd) else { return };
+        if idle && socket.no_space {
+            socket.starved.get_or_insert(now);
+        } else if let Some(since) = socket.starved.take() {
+            socket.starved_for += now.since(since);
         }
     }
 

@@ -74,6 +74,9 @@ struct Socket {
     send_buffer: u32,
     /// A writer, or who waits to be one, has found no room (`SOCK_NOSPACE`).
     no_space: bool,
+    /// Since when that has kept text from being sent, and how long it had before (`TCP_CHRONO_SNDBUF_LIMITED`).
+    starved: Option<Instant>,
+    starved_for: Duration,
     /// Counts what [`Cell::news`] does not: room to write.
     news: u64,
     /// Buffers lent for sending.
@@ -202,6 +205,8 @@ impl Sockets {
             send_buffer: settings.send.default,
             settings,
             no_space: false,
+            starved: None,
+            starved_for: Duration::ZERO,
             news: 0,
             last_unit: 0,
             lent: Lent::default(),
@@ -310,6 +315,8 @@ impl Sockets {
             shut_write: false,
             send_buffer: parent.send_buffer,
             no_space: false,
+            starved: None,
+            starved_for: Duration::ZERO,
             news: 0,
             last_unit: 0,
             lent: Lent::default(),

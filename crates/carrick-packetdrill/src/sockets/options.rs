@@ -469,7 +469,10 @@ impl Sockets {
             }
             libc::TCP_INFO => {
                 let listening = matches!(socket.role, Role::Listening(_));
-                return Ok(info::tcp_info(cell, listening, self.now()));
+                let now = self.now();
+                let starved =
+                    socket.starved_for + socket.starved.map_or(Duration::ZERO, |since| now.since(since));
+                return Ok(info::tcp_info(cell, listening, starved, now));
             }
             // Neither controller has anything to tell.
             libc::TCP_CC_INFO => return Ok(Vec::new()),
