@@ -350,7 +350,7 @@ impl Connection {
             // reset with the segment's ACK number would be too old to be believed. Where that has timed out the peer tells
             // that it has not come: then it is answered as by a connection that is gone (§3.10.7.1), with what it believes.
             let reset = Last::reset(open);
-            let unheard = Last { flags: TcpFlags::RST, seq: segment.ack, ack: SeqNum::new(0), ..reset };
+            let unheard = Last { flags: TcpFlags::RST, seq: open.snd.una, ack: SeqNum::new(0), ..reset };
             let reset = if open.snd.retries > 0 { unheard } else { reset };
             self.end(Some(ConnectionError::Aborted), Some(reset));
             return Ok(());

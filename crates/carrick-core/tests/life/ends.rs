@@ -131,7 +131,8 @@ fn shld_3_what_nobody_reads_is_answered_with_a_reset() {
 /// no reset with a number beyond it (RFC 5961 §3.2).
 #[test]
 fn shld_3_the_reset_has_the_number_that_the_peer_awaits() {
-    for (acknowledged, late) in [(0, 1), (3, 4)] {
+    // Also where its text was delayed, and with it what it knew then.
+    for (acknowledged, told, late) in [(0, 0, 1), (3, 3, 4), (3, 0, 4)] {
         let mut s = Scene::established();
         s.send(b"one");
         s.expect(seg().seq(1).ack(1).len(3));
@@ -142,7 +143,7 @@ fn shld_3_the_reset_has_the_number_that_the_peer_awaits() {
             assert!(s.advance_to_next_timer().is_some());
             while s.take().is_some() {}
         }
-        s.inject(seg().seq(1).ack(1 + acknowledged).data(b"late"));
+        s.inject(seg().seq(1).ack(1 + told).data(b"late"));
         s.expect(seg().rst().seq(late));
         assert_eq!(s.state(), TcpState::Closed);
     }
