@@ -22,7 +22,8 @@ pub enum RecoveryState {
 
 /// How a connection is doing: [`Connection::tcp_info`].
 ///
-/// Everything in it is known; what this stack does not keep is not there. Counts are since the connection was made, without what a listener did of the handshake.
+/// Everything in it is known; what this stack does not keep is not there. Counts are since the connection was made, without
+/// what a listener did of the handshake.
 ///
 /// # Examples
 /// ```
