@@ -54,7 +54,7 @@ impl Default for Cubic {
 
 impl Cubic {
     fn past(&mut self) -> &mut Past {
-        self.past.get_or_insert_with(|| Box::new(Past { curve: Curve::flat(0), saved: None }))
+        self.past.get_or_insert_with(|| Box::new(Past { curve: Curve::flat(), saved: None }))
     }
 
     fn end_stage(&mut self) {
@@ -78,7 +78,7 @@ impl Cubic {
         if pace == Pace::Over {
             let cwnd = self.window.cwnd;
             self.window.ssthresh = cwnd;
-            self.past().curve = Curve::flat(cwnd);
+            self.past().curve = Curve::flat();
         }
         pace
     }
@@ -161,10 +161,9 @@ impl Controller for Cubic {
     }
 
     fn on_timeout(&mut self, _now: Instant, in_flight: u32, first: bool) {
-        let cwnd = self.window.cwnd;
         if let Some(saved) = self.window.on_timeout(in_flight, first, BETA) {
             self.keep(saved);
-            self.past().curve = Curve::flat(cwnd);
+            self.past().curve = Curve::flat();
         }
         self.end_stage();
     }

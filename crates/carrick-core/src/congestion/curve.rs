@@ -47,10 +47,10 @@ enum Time {
 }
 
 impl Curve {
-    /// The next stage begins on its plateau, wherever the window is then (RFC 9438 §4.8, §4.10). `prior` is what the
-    /// window was.
-    pub(super) const fn flat(prior: u32) -> Self {
-        Self { time: Time::None, k: 0, w_max: 0, prior, w_est: 0, est_rest: 0, rest: 0 }
+    /// The next stage begins on its plateau, wherever the window is then (RFC 9438 §4.8, §4.10): where congestion was met
+    /// before says nothing any more.
+    pub(super) const fn flat() -> Self {
+        Self { time: Time::None, k: 0, w_max: 0, prior: 0, w_est: 0, est_rest: 0, rest: 0 }
     }
 
     /// Congestion was met at a window of `cwnd`. Who had less than the last time leaves room for others (fast
@@ -193,7 +193,7 @@ mod tests {
                 if bytes > f64::from(MAX_WINDOW) {
                     continue;
                 }
-                let mut curve = Curve::flat(0);
+                let mut curve = Curve::flat();
                 curve.on_congestion(bytes as u32);
                 let epoch = share(bytes as u32, 7, 10);
                 curve.grow(0, epoch, mss, Instant::ZERO, Duration::ZERO);
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn t_ccx_8_far_away_every_curve_is_above_every_window() {
         for mss in [1, 65_535] {
-            let mut curve = Curve::flat(0);
+            let mut curve = Curve::flat();
             curve.on_congestion(MAX_WINDOW);
             curve.grow(0, 131_070, mss, Instant::ZERO, Duration::MAX);
             for nanos in [0, 1, LATEST - 1, LATEST, u64::MAX] {

@@ -191,6 +191,11 @@ fn cubic_12_a_timeout_and_the_stage_after_it() {
     for (t, segments) in [(1.5, 8.35), (2.0, 10.2), (5.0, 10.5)] {
         assert_near(later(&cubic, 2.0 + t, 0.0), segments);
     }
+    // Where congestion was met before is forgotten: alpha is 1, a segment for each window.
+    for _ in 0..3 {
+        cubic.on_ack(ack(at(2.0), cubic.window()));
+    }
+    assert_eq!(cubic.window(), 10_000);
     covers!("CUBIC-12");
 }
 

@@ -52,7 +52,7 @@ impl Reference {
     }
 
     fn on_timeout(&mut self, flight: f64) {
-        (self.w_max, self.prior) = (0.0, self.cwnd);
+        (self.w_max, self.prior) = (0.0, 0.0);
         self.ssthresh = (0.7 * flight).max(2.0);
         self.cwnd = 1.0;
         self.start = None;
