@@ -332,7 +332,7 @@ proptest! {
             let bytes = model[start as usize..(start + len) as usize].iter_mut();
             let capacity = undo.repeated.capacity();
             if again {
-                undo.on_sent_again(start, start + len, Instant::ZERO);
+                undo.on_sent_again(start, start + len, Instant::ZERO, MOST_REPEATED);
                 bytes.for_each(|byte| *byte += 1);
             } else {
                 // Once for each time that it was sent again, but for what there was no room to remember.
@@ -350,15 +350,17 @@ proptest! {
 
 #[test]
 fn t_ccx_5_what_is_sent_again_in_many_places_takes_bounded_memory() {
-    let mut recovery = Recovery::new(0, Instant::ZERO);
-    recovery.begin(Kind::Loss, Instant::ZERO, 0, true);
-    let undo = recovery.undo.as_mut().expect("it has begun");
-    for n in 0..10_000 {
-        undo.on_sent_again(20 * n, 20 * n + 10, Instant::ZERO);
+    for (outstanding, mss, places) in [(200_000, 10, MOST_REPEATED), (40_000, 1000, 64), (1000, 1000, 32)] {
+        let mut recovery = Recovery::new(0, Instant::ZERO);
+        recovery.begin(Kind::Loss, Instant::ZERO, 0, true);
+        let undo = recovery.undo.as_mut().expect("it has begun");
+        for n in 0..10_000 {
+            undo.on_sent_again(20 * n, 20 * n + 10, Instant::ZERO, Recovery::places(outstanding, mss));
+        }
+        assert_eq!((undo.repeated.len(), undo.bytes), (places, 100_000));
+        assert_eq!(undo.on_duplicate(0, 10), 10);
+        assert!(recovery.memory() <= Recovery::most_memory(outstanding, mss), "{outstanding} of {mss}");
     }
-    assert_eq!((undo.repeated.len(), undo.bytes), (MOST_REPEATED, 100_000));
-    assert_eq!(undo.on_duplicate(0, 10), 10);
-    assert!(recovery.memory() <= Recovery::most_memory(200_000, 10));
 }
 
 #[test]

@@ -330,7 +330,9 @@ impl Sender {
             }
         }
         if again && let Some(undo) = &mut recovery.undo {
-            undo.on_sent_again(start, start.saturating_add(len.into()), now);
+            let outstanding = self.nxt.distance_from(self.una) as usize;
+            let places = Recovery::places(outstanding, mss as usize);
+            undo.on_sent_again(start, start.saturating_add(len.into()), now, places);
         }
         if recovery.probe == Probe::Due {
             recovery.probe = Probe::Sent { end: recovery.board.nxt, again };
