@@ -17,7 +17,13 @@ const FIRST_PTO: Duration = Duration::from_secs(1);
 
 impl Sender {
     /// Whether the probe of a tail loss has repaired one (RFC 8985 §7.4.2): then the window is reduced as for any loss.
-    pub(super) fn check_probe(&mut self, recovery: &mut Recovery, ack: &Ack, advanced: bool, now: Instant) {
+    pub(super) fn check_probe(
+        &mut self,
+        recovery: &mut Recovery,
+        ack: &Ack<'_>,
+        advanced: bool,
+        now: Instant,
+    ) {
         let Probe::Sent { end, again } = recovery.probe else { return };
         if recovery.board.una < end {
             return;

@@ -586,7 +586,7 @@ mod tests {
                 let now = Instant::ZERO;
                 snd.on_sent(Sendable { seq: snd.nxt, len: 1 << 29, fin: false }, 1460, now, 0);
                 let seq = snd.nxt;
-                let (blocks, echo) = (carrick_wire::SackBlocks::default(), None);
+                let (blocks, echo) = (&carrick_wire::SackBlocks::default(), None);
                 let ack = Ack {
                     seq,
                     window: 65_535,
