@@ -270,11 +270,11 @@ impl Board {
 
     /// The numbers from `start` to `end` have left, in segments of `mss` bytes; `start` is at most `nxt`.
     pub(crate) fn on_sent(&mut self, start: u64, end: u64, now: Instant, mss: u32) {
-        if self.pipe() == 0 {
+        let pipe = self.pipe();
+        if pipe == 0 {
             self.meter.restart(now);
         }
-        let len = bytes(start, end);
-        let snapshot = self.meter.snapshot(self.pipe().saturating_add(len));
+        let snapshot = self.meter.snapshot(pipe.saturating_add(bytes(start, end)));
         self.serial = self.serial.saturating_add(1);
         let sent = Sent {
             end,
@@ -644,6 +644,9 @@ impl Board {
     /// Bytes of heap memory: three quarters of what the trees hold are entries.
     pub(crate) fn memory(&self) -> usize {
         let queue = self.queue.capacity().saturating_mul(size_of::<(u64, Sent)>());
+        if self.ranges.is_empty() {
+            return queue;
+        }
         let range = size_of::<(u64, Sent)>().saturating_mul(self.ranges.len());
         let resent = size_of::<(u64, u64)>().saturating_mul(self.resent.len());
         let lost = size_of::<u64>().saturating_mul(self.lost.len());

@@ -548,6 +548,11 @@ impl Both {
         assert_eq!(board.pipe(), self.count(Byte::Sent));
         let first = bytes.iter().position(|byte| *byte == Byte::Lost).map(|i| board.una + i as u64);
         assert_eq!(board.first_lost().map(|(start, _)| start), first);
+        if board.is_orderly() {
+            assert_eq!((board.sacked(), board.lost(), board.resent()), (0, 0, 0));
+            let found = board.clone().detect(Instant::NEVER, Duration::ZERO, Instant::NEVER);
+            assert_eq!((found.bytes, found.at), (0, None), "there is nothing to be found");
+        }
     }
 }
 

@@ -127,8 +127,7 @@ impl Sender {
             recovery.peak = [recovery.pipe(), recovery.peak[0]];
         }
         if advanced {
-            let pto = self.probe_timeout(ack.smss, recovery.pipe() as usize);
-            recovery.pto = pto.filter(|_| recovery.may_probe()).map(|pto| now + pto);
+            self.arm_probe(recovery, recovery.pipe() <= ack.smss, now);
         } else if !recovery.may_probe() {
             recovery.pto = None;
         }
