@@ -251,8 +251,10 @@ impl Board {
         while let Some((start, sent)) = self.queue.pop_front_if(|(start, _)| *start < at) {
             self.put(start, sent);
         }
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
+        // Beside a tree that has grown no queue stands that is nearly empty.
+        let left = self.queue.len();
+        if left.saturating_mul(4) < self.queue.capacity() {
+            self.queue.shrink_to(left.saturating_mul(2));
         }
     }
 
@@ -342,9 +344,8 @@ impl Board {
     /// What its memory can come to with `len` bytes in flight, in segments of `mss`.
     pub(crate) fn most_memory(len: usize, mss: usize) -> usize {
         let ranges = len.checked_div(mss).unwrap_or(0).saturating_add(CRUMBS);
-        // A queue has room for twice as many at most, and may stand empty beside a tree.
-        let entries = ranges.saturating_mul(size_of::<(u64, Sent)>());
-        entries.saturating_mul(3).saturating_add(entries / 3)
+        // A queue has room for twice as many at most; see `plant`.
+        ranges.saturating_mul(size_of::<(u64, Sent)>()).saturating_mul(3)
     }
 
     /// What an acknowledgment delivers is to be noted.

@@ -162,6 +162,28 @@ fn rate_1_a_burst_counts_as_in_flight_when_its_last_left() {
     assert_eq!((sample.tx_in_flight, sample.delivered), (1000, 1000));
 }
 
+/// Whatever of it is in the queue, and whatever in the tree.
+#[test]
+fn t_ccx_5_a_board_takes_no_more_memory_than_was_kept_for_it() {
+    for n in [1, 5, 33, 1025] {
+        let mut board = sent(n, 1);
+        let most = Board::most_memory(10 * n as usize, 10);
+        let check = |board: &Board, i: u64| assert!(board.memory() <= most, "{i} of {n}: {}", board.memory());
+        check(&board, 0);
+        for i in (1..n).step_by(2) {
+            sack(&mut board, 10 * i, 10 * i + 10, at(2000));
+            check(&board, i);
+        }
+        board.lose_all();
+        for i in (0..n).step_by(2) {
+            check(&board, i);
+            board.on_sent(10 * i, 10 * i + 10, at(9000 + i), 10);
+        }
+        check(&board, n);
+        board.check();
+    }
+}
+
 /// What the peer has dropped is cut no finer than it was sent, and found as fast.
 #[test]
 fn t_snd_3_blocks_after_reneging_make_no_crumbs() {
