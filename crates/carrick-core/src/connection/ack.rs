@@ -67,6 +67,7 @@ impl Connection {
         if snd.has_recovery() {
             let blind = fault!(self.config, NoFastRetransmit);
             let echo = segment.options.timestamps.filter(|_| open.rcv.ts_recent.is_some());
+            let none = SackBlocks::default();
             restart |= snd.on_ack(&Ack {
                 seq: segment.ack,
                 window: window.get(),
@@ -74,7 +75,7 @@ impl Connection {
                 smss,
                 echo: echo.map(|timestamps| timestamps.ecr),
                 ts_offset: self.link.ts_offset,
-                blocks: if snd.sack && !blind { segment.options.sack } else { SackBlocks::default() },
+                blocks: if snd.sack && !blind { &segment.options.sack } else { &none },
                 repeats: repeats && !blind,
                 ece,
                 unsent,

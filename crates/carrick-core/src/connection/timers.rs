@@ -56,8 +56,13 @@ impl Timers {
     }
 
     pub(super) fn start(&mut self, timer: Timer, deadline: Instant) {
+        self.start_with(timer, || deadline);
+    }
+
+    /// Most are running, when they are asked to run.
+    fn start_with(&mut self, timer: Timer, deadline: impl FnOnce() -> Instant) {
         if self.get(timer) == Instant::NEVER {
-            self.set(timer, deadline);
+            self.set(timer, deadline());
         }
     }
 
@@ -252,11 +257,11 @@ impl Connection {
             }
             State::Open(open) => {
                 let snd = &open.snd;
-                let rto = snd.rtt.rto();
+                let rto = || now + snd.rtt.rto();
                 let segment_size = || u32::from(open.segment_size(self.tuple.local, self.path.mtu, 0));
                 let corked = self.holds_back() && snd.wnd > 0 && snd.only_partial(queued, segment_size());
                 if (snd.outstanding() || snd.ecn.held) && snd.wnd > 0 {
-                    self.timers.start(Timer::Retransmit, now + rto);
+                    self.timers.start_with(Timer::Retransmit, rto);
                     if corked {
                         self.timers.start(Timer::Persist, now + CORK);
                     } else {
@@ -269,7 +274,7 @@ impl Connection {
                     && !snd.is_idle(queued)
                     && snd.sendable(&self.terms(), segment_size(), now).is_some()
                 {
-                    self.timers.start(Timer::Retransmit, now + rto);
+                    self.timers.start_with(Timer::Retransmit, rto);
                     self.timers.stop(Timer::Persist);
                 } else if (snd.outstanding() || snd.pending(queued)) && !fault!(self.config, NoPersist) {
                     self.timers.start(Timer::Persist, now + snd.persist_interval(self.config.max_rto));

@@ -11,7 +11,7 @@ use crate::{Cx, Instant, Pressure, Tuple};
 use bytes::Bytes;
 use carrick_wire::{
     Checksum, Ecn, IpHeader, Protocol, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps,
-    WireWindow,
+    UserTimeout, WireWindow,
 };
 use core::num::{NonZeroU16, NonZeroUsize};
 
@@ -169,7 +169,7 @@ impl Connection {
             return None;
         }
 
-        let sack = open.rcv.sack_blocks();
+        let sack = open.rcv.sack_blocks(self.due_timeout().is_some());
         let ts_recent = open.rcv.ts_recent.map(|(recent, _)| recent);
         let options = self.segment_options(cx.now, ts_recent, sack);
         let sack_len = u16::try_from(sack.len().saturating_mul(8).saturating_add(4)).unwrap_or(u16::MAX);
@@ -275,12 +275,13 @@ impl Connection {
 
     fn segment_options(&self, now: Instant, ts_recent: Option<u32>, sack: SackBlocks) -> TcpOptions {
         let timestamps = ts_recent.map(|ecr| Timestamps { val: ts_clock(now, self.link.ts_offset), ecr });
-        let user_timeout = match &self.state {
-            State::Open(open) if open.timeout_due => self.config.user_timeout_option,
-            _ => None,
-        };
-        let user_timeout = user_timeout.and_then(|option| option.advertised());
-        TcpOptions { timestamps, sack, user_timeout, ..TcpOptions::default() }
+        TcpOptions { timestamps, sack, user_timeout: self.due_timeout(), ..TcpOptions::default() }
+    }
+
+    /// The user timeout that the next segment tells of (RFC 5482).
+    fn due_timeout(&self) -> Option<UserTimeout> {
+        let State::Open(open) = &self.state else { return None };
+        self.config.user_timeout_option.filter(|_| open.timeout_due).and_then(|option| option.advertised())
     }
 
     fn finish_plan(&self, cx: &Cx, tcp: TcpHeader, kind: Kind, sent: Sendable) -> (HeaderBytes, Plan) {
@@ -330,6 +331,7 @@ impl Connection {
     }
 
     pub(crate) fn commit(&mut self, plan: &Plan, taken: Taken) {
+        let tells_timeout = self.due_timeout().is_some();
         let (len, fin) = match taken {
             Taken::All => (plan.len, plan.fin),
             Taken::Payload(0) => return,
@@ -367,7 +369,7 @@ impl Connection {
                 }
                 let delay = self.config.delayed_ack.min(MAX_DELAY);
                 let answering = len > 0 && plan.now.since(open.rcv.heard) < delay;
-                open.rcv.on_ack_sent(answering);
+                open.rcv.on_ack_sent(answering, tells_timeout);
                 open.timeout_due = false;
                 self.timers.stop(Timer::DelayedAck);
                 // An ACK that was due anyway asks for no answer: the probe is still to come.

@@ -11,15 +11,18 @@
 //! and blocks count in whole segments only: a block for a part of one brings nothing (RFC 8985 §10). What was SACKed
 //! side by side is one range again.
 //!
-//! Everything that an acknowledgment does costs the logarithm of the number of ranges, for each range that it changes.
+//! Everything that an acknowledgment does costs the logarithm of the number of ranges, for each range that it changes. Of
+//! most flights nothing is lost: what was sent once waits in a plain queue, and comes into the tree when something beyond
+//! it has arrived, or it is to be repeated.
 //!
-//! Invariants: the ranges lie side by side from `una` to `nxt`; `sacked` and `lost_bytes` are the sums of theirs;
-//! `lost` and `resent` hold exactly the ranges in those states; a fresh range before `fresh` does not exist.
+//! Invariants: the ranges lie side by side from `una` to `nxt`, those of the tree before those of the queue, which are
+//! fresh; `sacked` and `lost_bytes` are the sums of theirs; `lost` and `resent` hold exactly the ranges in those states; a
+//! fresh range before `fresh` does not exist in the tree.
 
 use super::rate::{Meter, Snapshot};
 use crate::Instant;
 use crate::connection::handshake::ts_clock;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
@@ -37,6 +40,8 @@ pub(crate) struct Board {
     pub(crate) una: u64,
     pub(crate) nxt: u64,
     ranges: BTreeMap<u64, Sent>,
+    /// What lies behind those.
+    queue: VecDeque<(u64, Sent)>,
     /// Bytes that the peer has said to have.
     sacked: u32,
     /// Segments of those, for RFC 8985's threshold.
@@ -148,6 +153,8 @@ impl Board {
             una: 0,
             nxt: 0,
             ranges: BTreeMap::new(),
+            // Of most flights one segment is all.
+            queue: VecDeque::with_capacity(1),
             sacked: 0,
             sacked_segments: 0,
             lost_bytes: 0,
@@ -238,9 +245,23 @@ impl Board {
         }
     }
 
-    /// Makes `at` a border between ranges.
+    /// Brings what begins before `at` into the tree.
+    #[cold]
+    fn plant(&mut self, at: u64) {
+        while let Some((start, sent)) = self.queue.pop_front_if(|(start, _)| *start < at) {
+            self.put(start, sent);
+        }
+        // Beside a tree that has grown no queue stands that is nearly empty.
+        let left = self.queue.len();
+        if left.saturating_mul(4) < self.queue.capacity() {
+            self.queue.shrink_to(left.saturating_mul(2));
+        }
+    }
+
+    /// Makes `at` a border between ranges, and brings what lies before it into the tree.
     #[cold]
     fn cut(&mut self, at: u64) {
+        self.plant(at);
         let found = self.ranges.range(..at).next_back().map(|(start, sent)| (*start, sent.end));
         let Some((start, _)) = found.filter(|(_, end)| *end > at) else { return };
         let Some(sent) = self.take(start) else { return };
@@ -251,11 +272,11 @@ impl Board {
 
     /// The numbers from `start` to `end` have left, in segments of `mss` bytes; `start` is at most `nxt`.
     pub(crate) fn on_sent(&mut self, start: u64, end: u64, now: Instant, mss: u32) {
-        if self.pipe() == 0 {
+        let pipe = self.pipe();
+        if pipe == 0 {
             self.meter.restart(now);
         }
-        let len = bytes(start, end);
-        let snapshot = self.meter.snapshot(self.pipe().saturating_add(len));
+        let snapshot = self.meter.snapshot(pipe.saturating_add(bytes(start, end)));
         self.serial = self.serial.saturating_add(1);
         let sent = Sent {
             end,
@@ -281,16 +302,19 @@ impl Board {
             let start = start.max(self.nxt);
             self.nxt = end;
             if !self.extend(start, &sent) {
-                self.put(start, sent);
+                self.queue.push_back((start, sent));
             }
         }
     }
 
     /// Adds to the last range what leaves together with it.
     fn extend(&mut self, start: u64, new: &Sent) -> bool {
-        let many = self.ranges.len() >= CRUMBS;
-        let Some(mut last) = self.ranges.last_entry() else { return false };
-        let (first, sent) = (*last.key(), last.get_mut());
+        let many = self.count() >= CRUMBS;
+        let last = match self.queue.back_mut() {
+            Some((first, sent)) => Some((*first, sent)),
+            None => self.ranges.last_entry().map(|last| (*last.key(), last.into_mut())),
+        };
+        let Some((first, sent)) = last else { return false };
         let len = start.saturating_sub(first);
         if sent.fate != Fate::Fresh || sent.mss != new.mss {
             return false;
@@ -313,11 +337,15 @@ impl Board {
         crumbs
     }
 
+    fn count(&self) -> usize {
+        self.ranges.len().saturating_add(self.queue.len())
+    }
+
     /// What its memory can come to with `len` bytes in flight, in segments of `mss`.
     pub(crate) fn most_memory(len: usize, mss: usize) -> usize {
         let ranges = len.checked_div(mss).unwrap_or(0).saturating_add(CRUMBS);
-        let entries = ranges.saturating_mul(size_of::<(u64, Sent)>());
-        entries.saturating_add(entries / 3)
+        // A queue has room for twice as many at most; see `plant`.
+        ranges.saturating_mul(size_of::<(u64, Sent)>()).saturating_mul(3)
     }
 
     /// What an acknowledgment delivers is to be noted.
@@ -328,17 +356,9 @@ impl Board {
     /// Everything below `una` is acknowledged.
     pub(crate) fn on_ack(&mut self, una: u64, cause: &Cause, delivery: &mut Delivery) {
         let una = una.min(self.nxt);
-        let mut first = true;
-        while let Some(start) =
-            self.ranges.first_key_value().map(|(start, _)| *start).filter(|start| *start < una)
-        {
-            let Some(mut sent) = self.take(start) else { break };
-            if sent.end > una {
-                let (before, after) = sent.parted(start, una);
-                self.put(una, after);
-                sent = before;
-            }
-            if core::mem::take(&mut first) && !sent.again && sent.fate != Fate::Sacked {
+        let first = self.una;
+        while let Some((start, sent)) = self.take_first(una) {
+            if start == first && !sent.again && sent.fate != Fate::Sacked {
                 delivery.oldest = Some(sent.at);
             }
             delivery.ambiguous |= sent.again;
@@ -355,9 +375,37 @@ impl Board {
         self.fack = self.fack.max(una);
     }
 
+    /// Takes the first range off, or what of it lies below `una`.
+    fn take_first(&mut self, una: u64) -> Option<(u64, Sent)> {
+        if let Some((&start, _)) = self.ranges.first_key_value() {
+            return self.take_planted(start, una);
+        }
+        let (start, sent) = self.queue.front_mut().filter(|(start, _)| *start < una)?;
+        let taken = (*start, Sent { end: sent.end.min(una), ..*sent });
+        if sent.end > una {
+            *start = una;
+        } else {
+            self.queue.pop_front();
+        }
+        Some(taken)
+    }
+
+    /// The same of the tree.
+    #[cold]
+    fn take_planted(&mut self, start: u64, una: u64) -> Option<(u64, Sent)> {
+        let sent = if start < una { self.take(start)? } else { return None };
+        if sent.end <= una {
+            return Some((start, sent));
+        }
+        let (before, after) = sent.parted(start, una);
+        self.put(una, after);
+        Some((start, before))
+    }
+
     /// The peer has the numbers from `left` to `right`, which lie between `una` and `nxt`.
     #[cold]
     pub(crate) fn on_sack(&mut self, left: u64, right: u64, cause: &Cause, delivery: &mut Delivery) {
+        self.plant(right);
         let mut at = left;
         while at < right {
             #[cfg(test)]
@@ -367,7 +415,7 @@ impl Board {
             if sent.fate != Fate::Sacked {
                 let (from, to) = sent.whole_segments(start, left, right, self.fin);
                 let cuts = usize::from(from > start).saturating_add((to < sent.end).into());
-                if from < to && (cuts == 0 || self.ranges.len() < MOST) {
+                if from < to && (cuts == 0 || self.count() < MOST) {
                     self.cut(from);
                     self.cut(to);
                     self.sack(from, cause, delivery);
@@ -423,12 +471,22 @@ impl Board {
         self.fack = self.fack.max(sent.end);
         let rtt = cause.now.since(sent.at);
         // What was sent more than once may have arrived before it was sent again.
-        let early = cause.min_rtt.is_some_and(|least| rtt < least);
-        let doubtful = sent.again && (early || cause.is_older(sent.at));
+        let early = || cause.min_rtt.is_some_and(|least| rtt < least);
+        let doubtful = sent.again && (early() || cause.is_older(sent.at));
         if !doubtful && self.newest.is_none_or(|newest| newest < (sent.serial, sent.end)) {
             self.newest = Some((sent.serial, sent.end));
             self.rtt = rtt;
         }
+    }
+
+    /// Whether all that was sent went once, and nothing of it before anything that has arrived.
+    pub(crate) fn is_orderly(&self) -> bool {
+        self.ranges.is_empty() && !self.newest.is_some_and(|newest| self.is_behind(newest))
+    }
+
+    /// Whether what stands first in the queue was sent before `newest`.
+    fn is_behind(&self, newest: (u64, u64)) -> bool {
+        self.queue.front().is_some_and(|(_, sent)| (sent.serial, sent.end) < newest)
     }
 
     /// RFC 8985 §6.2, step 5: what was sent so long before something that has arrived is lost. How many bytes newly are, how
@@ -436,6 +494,12 @@ impl Board {
     pub(crate) fn detect(&mut self, now: Instant, reo_wnd: Duration, since: Instant) -> Detected {
         let mut detected = Detected::default();
         let Some(newest) = self.newest else { return detected };
+        // It may be lost.
+        while self.is_behind(newest)
+            && let Some(&(start, _)) = self.queue.front()
+        {
+            self.plant(start.saturating_add(1));
+        }
         let wait = self.rtt.saturating_add(reo_wnd);
         while let Some(&(serial, start)) = self.resent.first() {
             let Some(sent) = self.ranges.get(&start) else { break };
@@ -511,6 +575,7 @@ impl Board {
     }
 
     fn lose_where(&mut self, is_lost: impl Fn(&Sent) -> bool) {
+        self.plant(self.nxt);
         let lost: alloc::vec::Vec<u64> = self
             .ranges
             .iter()
@@ -571,27 +636,32 @@ impl Board {
 
     /// Where the last segment that was sent begins.
     pub(crate) fn last_segment(&self) -> Option<u64> {
-        let (start, sent) = self.ranges.last_key_value()?;
+        let last = self.queue.back().map(|(start, sent)| (start, sent));
+        let (start, sent) = last.or_else(|| self.ranges.last_key_value())?;
         let whole = sent.end.saturating_sub(*start).saturating_sub(1).checked_div(sent.mss.into())?;
         Some(start.saturating_add(whole.saturating_mul(sent.mss.into())))
     }
 
     /// Bytes of heap memory: three quarters of what the trees hold are entries.
     pub(crate) fn memory(&self) -> usize {
+        let queue = self.queue.capacity().saturating_mul(size_of::<(u64, Sent)>());
+        if self.ranges.is_empty() {
+            return queue;
+        }
         let range = size_of::<(u64, Sent)>().saturating_mul(self.ranges.len());
         let resent = size_of::<(u64, u64)>().saturating_mul(self.resent.len());
         let lost = size_of::<u64>().saturating_mul(self.lost.len());
         let entries = range.saturating_add(resent).saturating_add(lost);
-        entries.saturating_add(entries / 3)
+        entries.saturating_add(entries / 3).saturating_add(queue)
     }
 
     pub(crate) fn digest(&self, now: Instant, state: &mut impl Hasher) {
-        let Self { una, nxt, ranges, serial, newest, rtt, fack, .. } = self;
+        let Self { una, nxt, ranges, queue, serial, newest, rtt, fack, .. } = self;
         let from_una = |at: u64| at.saturating_sub(*una);
         from_una(*nxt).hash(state);
         from_una(*fack).hash(state);
         newest.map(|(at, end)| (serial.saturating_sub(at), from_una(end), *rtt)).hash(state);
-        for (start, sent) in ranges {
+        for (start, sent) in ranges.iter().chain(queue.iter().map(|(start, sent)| (start, sent))) {
             let Sent { end, at, serial: order, snapshot: _, mss, fate, again } = sent;
             (from_una(*start), from_una(*end), now.since(*at), mss, fate, again).hash(state);
             serial.saturating_sub(*order).hash(state);
@@ -657,7 +727,9 @@ fn bytes(start: u64, end: u64) -> u32 {
 #[cfg(test)]
 impl Board {
     fn fate_of(&self, number: u64) -> Option<Fate> {
-        let (_, sent) = self.ranges.range(..=number).next_back()?;
+        let queued = self.queue.iter().find(|(start, sent)| (*start..sent.end).contains(&number));
+        let planted = || self.ranges.range(..=number).next_back().map(|(_, sent)| sent);
+        let sent = queued.map(|(_, sent)| sent).or_else(planted)?;
         (number < sent.end).then_some(sent.fate)
     }
 
@@ -689,6 +761,11 @@ impl Board {
                     segments += sent.mss;
                 }
             }
+        }
+        for (start, sent) in &self.queue {
+            assert_eq!((*start, sent.fate), (at, Fate::Fresh));
+            assert!(sent.end > at && sent.end <= self.nxt && sent.serial <= self.serial);
+            at = sent.end;
         }
         assert_eq!(at, self.nxt);
         assert_eq!((sacked, segments, lost_bytes), (self.sacked, self.sacked_segments, self.lost_bytes));

@@ -130,11 +130,11 @@ pub(crate) enum Probe {
 }
 
 impl Undo {
-    /// The numbers from `start` to `end` have been sent again.
-    pub(crate) fn on_sent_again(&mut self, start: u64, end: u64, now: Instant) {
+    /// The numbers from `start` to `end` have been sent again; there is to be room for so many places.
+    pub(crate) fn on_sent_again(&mut self, start: u64, end: u64, now: Instant, places: usize) {
         self.first.get_or_insert(now);
         self.bytes = self.bytes.saturating_add(u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX));
-        let many = self.repeated.len() >= MOST_REPEATED;
+        let many = self.repeated.len() >= places.max(self.repeated.capacity()).min(MOST_REPEATED);
         match self.repeated.last_mut() {
             Some((_, last)) if *last == start => *last = end,
             // What lies in between counts as sent again, too.
@@ -251,10 +251,15 @@ impl Recovery {
 
     /// What that can come to with `len` bytes in flight, in segments of `mss`.
     pub(crate) fn most_memory(len: usize, mss: usize) -> usize {
-        // A timer may repeat the first some times.
-        let repeated = len.checked_div(mss).unwrap_or(0).saturating_add(16).min(MOST_REPEATED);
-        let repeated = repeated.saturating_mul(2).saturating_mul(size_of::<(u64, u64)>());
+        // They grow by doubling.
+        let repeated = Self::places(len, mss).saturating_mul(2).saturating_mul(size_of::<(u64, u64)>());
         size_of::<Self>().saturating_add(Board::most_memory(len, mss)).saturating_add(repeated)
+    }
+
+    /// At how many places something may be sent again, with `len` bytes in flight, so that each is remembered.
+    pub(crate) fn places(len: usize, mss: usize) -> usize {
+        // A timer may repeat the first some times.
+        len.checked_div(mss).unwrap_or(0).saturating_add(16).min(MOST_REPEATED)
     }
 
     /// Bytes of heap memory.

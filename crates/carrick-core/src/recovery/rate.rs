@@ -111,10 +111,10 @@ impl Meter {
             self.app_limited = 0;
         }
         let (sent_at, _, again, snapshot) = delivery.newest?;
-        let send_elapsed = sent_at.since(snapshot.first_sent);
-        let ack_elapsed = now.since(snapshot.delivered_at);
+        let elapsed = |at: Instant, since: Instant| at.as_nanos().saturating_sub(since.as_nanos());
+        let interval = elapsed(sent_at, snapshot.first_sent).max(elapsed(now, snapshot.delivered_at));
+        let interval = Duration::from_nanos(interval);
         self.first_sent = sent_at;
-        let interval = send_elapsed.max(ack_elapsed);
         // A repetition whose first copy has arrived just now.
         let plausible = min_rtt.is_none_or(|least| interval >= least);
         Some(RateSample {

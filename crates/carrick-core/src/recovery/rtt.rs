@@ -55,7 +55,8 @@ impl Hash for Rtt {
 }
 
 fn micros(duration: Duration) -> u32 {
-    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+    let micros = duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros().into());
+    u32::try_from(micros).unwrap_or(u32::MAX)
 }
 
 const fn duration(micros: u32) -> Duration {

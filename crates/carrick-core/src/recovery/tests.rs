@@ -162,6 +162,28 @@ fn rate_1_a_burst_counts_as_in_flight_when_its_last_left() {
     assert_eq!((sample.tx_in_flight, sample.delivered), (1000, 1000));
 }
 
+/// Whatever of it is in the queue, and whatever in the tree.
+#[test]
+fn t_ccx_5_a_board_takes_no_more_memory_than_was_kept_for_it() {
+    for n in [1, 5, 33, 1025] {
+        let mut board = sent(n, 1);
+        let most = Board::most_memory(10 * n as usize, 10);
+        let check = |board: &Board, i: u64| assert!(board.memory() <= most, "{i} of {n}: {}", board.memory());
+        check(&board, 0);
+        for i in (1..n).step_by(2) {
+            sack(&mut board, 10 * i, 10 * i + 10, at(2000));
+            check(&board, i);
+        }
+        board.lose_all();
+        for i in (0..n).step_by(2) {
+            check(&board, i);
+            board.on_sent(10 * i, 10 * i + 10, at(9000 + i), 10);
+        }
+        check(&board, n);
+        board.check();
+    }
+}
+
 /// What the peer has dropped is cut no finer than it was sent, and found as fast.
 #[test]
 fn t_snd_3_blocks_after_reneging_make_no_crumbs() {
@@ -332,7 +354,7 @@ proptest! {
             let bytes = model[start as usize..(start + len) as usize].iter_mut();
             let capacity = undo.repeated.capacity();
             if again {
-                undo.on_sent_again(start, start + len, Instant::ZERO);
+                undo.on_sent_again(start, start + len, Instant::ZERO, MOST_REPEATED);
                 bytes.for_each(|byte| *byte += 1);
             } else {
                 // Once for each time that it was sent again, but for what there was no room to remember.
@@ -350,15 +372,17 @@ proptest! {
 
 #[test]
 fn t_ccx_5_what_is_sent_again_in_many_places_takes_bounded_memory() {
-    let mut recovery = Recovery::new(0, Instant::ZERO);
-    recovery.begin(Kind::Loss, Instant::ZERO, 0, true);
-    let undo = recovery.undo.as_mut().expect("it has begun");
-    for n in 0..10_000 {
-        undo.on_sent_again(20 * n, 20 * n + 10, Instant::ZERO);
+    for (outstanding, mss, places) in [(200_000, 10, MOST_REPEATED), (40_000, 1000, 64), (1000, 1000, 32)] {
+        let mut recovery = Recovery::new(0, Instant::ZERO);
+        recovery.begin(Kind::Loss, Instant::ZERO, 0, true);
+        let undo = recovery.undo.as_mut().expect("it has begun");
+        for n in 0..10_000 {
+            undo.on_sent_again(20 * n, 20 * n + 10, Instant::ZERO, Recovery::places(outstanding, mss));
+        }
+        assert_eq!((undo.repeated.len(), undo.bytes), (places, 100_000));
+        assert_eq!(undo.on_duplicate(0, 10), 10);
+        assert!(recovery.memory() <= Recovery::most_memory(outstanding, mss), "{outstanding} of {mss}");
     }
-    assert_eq!((undo.repeated.len(), undo.bytes), (MOST_REPEATED, 100_000));
-    assert_eq!(undo.on_duplicate(0, 10), 10);
-    assert!(recovery.memory() <= Recovery::most_memory(200_000, 10));
 }
 
 #[test]
@@ -546,6 +570,11 @@ impl Both {
         assert_eq!(board.pipe(), self.count(Byte::Sent));
         let first = bytes.iter().position(|byte| *byte == Byte::Lost).map(|i| board.una + i as u64);
         assert_eq!(board.first_lost().map(|(start, _)| start), first);
+        if board.is_orderly() {
+            assert_eq!((board.sacked(), board.lost(), board.resent()), (0, 0, 0));
+            let found = board.clone().detect(Instant::NEVER, Duration::ZERO, Instant::NEVER);
+            assert_eq!((found.bytes, found.at), (0, None), "there is nothing to be found");
+        }
     }
 }
 

@@ -262,11 +262,12 @@ impl Receiver {
         self.disorder.as_ref().is_some_and(|disorder| !disorder.duplicates.is_empty())
     }
 
-    /// An ACK has left, and has reported the first duplicate if there was one.
-    pub(crate) fn on_ack_sent(&mut self, answering: bool) {
+    /// An ACK has left, and has reported the first duplicate if there was one. `timeout` as for
+    /// [`sack_blocks`](Self::sack_blocks).
+    pub(crate) fn on_ack_sent(&mut self, answering: bool, timeout: bool) {
         self.last_ack_sent = self.nxt;
         self.acks.on_sent(answering && self.offset > 0);
-        let (duplicate, room) = (self.owes_duplicate(), self.room_for_ranges());
+        let (duplicate, room) = (self.owes_duplicate(), self.room_for_ranges(timeout));
         if let Some(disorder) = &mut self.disorder {
             disorder.ranges.on_told(room);
             if duplicate {
@@ -276,13 +277,15 @@ impl Receiver {
         }
     }
 
-    /// So many ranges an ACK tells of for certain, next to timestamps, or to a duplicate and the block around it.
-    fn room_for_ranges(&self) -> usize {
-        match self.ts_recent {
+    /// So many ranges an ACK tells of for certain, next to timestamps, or to a duplicate and the block around it. Timestamps
+    /// and a user timeout take the place of two.
+    fn room_for_ranges(&self, timeout: bool) -> usize {
+        let room = match self.ts_recent {
             _ if self.owes_duplicate() => 1,
             Some(_) => SackBlocks::MAX - 1,
             None => SackBlocks::MAX,
-        }
+        };
+        room.saturating_sub((timeout && self.ts_recent.is_some()).into())
     }
 
     /// Whether text behind a hole has come that no ACK has told of, though one could.
@@ -440,8 +443,9 @@ impl Receiver {
 
     /// The blocks to report, if SACK was agreed on: a duplicate, then the block that it lies in if it is above
     /// RCV.NXT, then the rest, most recent first (RFC 2018 §4, RFC 2883 §4). A FIN right behind a block belongs to it, as it
-    /// does in Linux; one that came alone is not reported, since to send it again costs no text.
-    pub(crate) fn sack_blocks(&self) -> SackBlocks {
+    /// does in Linux; one that came alone is not reported, since to send it again costs no text. `timeout` says that the ACK
+    /// carries a user timeout too.
+    pub(crate) fn sack_blocks(&self, timeout: bool) -> SackBlocks {
         let mut blocks = SackBlocks::default();
         let Some(disorder) = self.disorder.as_ref().filter(|_| self.sack) else { return blocks };
         let duplicate = disorder.duplicates.first();
@@ -449,7 +453,7 @@ impl Receiver {
             blocks.push(*block);
             self.offset_of(block.left())
         });
-        disorder.ranges.sack_blocks(around, self.room_for_ranges(), &mut blocks, |start, end| {
+        disorder.ranges.sack_blocks(around, self.room_for_ranges(timeout), &mut blocks, |start, end| {
             SackBlock::new(self.seq_of(start), self.seq_of(end) + u32::from(self.fin == Some(end)))
         });
         blocks

@@ -134,15 +134,24 @@ impl Ranges {
     }
 
     fn note_recent(&mut self, offset: u64) {
-        let last = self.recent.first().and_then(|last| self.containing(*last));
-        if last.is_none() || last != self.containing(offset) {
-            self.recent.rotate_right(1);
-            self.untold = self.untold.saturating_add(1).min(RECENT);
+        let here = self.containing(offset);
+        // Where text came that has become one range with it is told of with it.
+        let mut apart = 0;
+        for at in 0..self.untold.min(RECENT) {
+            if self.recent.get(at).is_some_and(|other| self.containing(*other) != here) {
+                self.recent.swap(apart, at);
+                apart = apart.saturating_add(1);
+            }
         }
-        self.untold = self.untold.max(1);
+        let known = self.recent.get(apart).is_some_and(|other| self.containing(*other) == here);
+        let moved = if known { apart.saturating_add(1) } else { RECENT };
+        if let Some(moved) = self.recent.get_mut(..moved) {
+            moved.rotate_right(1);
+        }
         if let Some(first) = self.recent.first_mut() {
             *first = offset;
         }
+        self.untold = apart.saturating_add(1).min(RECENT);
     }
 
     /// Whether a range has changed that no ACK has told of.

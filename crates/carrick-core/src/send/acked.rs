@@ -2,16 +2,16 @@
 
 use super::Sender;
 use crate::Instant;
-use crate::congestion::{Acked, RateSample, Spurious};
+use crate::congestion::{Acked, Spurious};
 use crate::connection::handshake::ts_clock;
 use crate::recovery::board::{Cause, Delivery, Detected};
-use crate::recovery::{Episode, Kind, Probe, Recovery, THRESHOLD};
+use crate::recovery::{Kind, Probe, Recovery, THRESHOLD};
 use carrick_wire::{SackBlocks, SeqNum};
 use core::time::Duration;
 
 /// An acceptable acknowledgment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ack {
+pub(crate) struct Ack<'s> {
     pub(crate) seq: SeqNum,
     /// The window that comes with it, and is taken after it.
     pub(crate) window: u32,
@@ -22,7 +22,7 @@ pub(crate) struct Ack {
     pub(crate) echo: Option<u32>,
     pub(crate) ts_offset: u32,
     /// Empty where SACK was not agreed on.
-    pub(crate) blocks: SackBlocks,
+    pub(crate) blocks: &'s SackBlocks,
     /// It is a duplicate in the sense of RFC 5681 §2.
     pub(crate) repeats: bool,
     /// It echoes congestion.
@@ -31,7 +31,7 @@ pub(crate) struct Ack {
     pub(crate) unsent: bool,
 }
 
-impl Ack {
+impl Ack<'_> {
     /// The duplicate that it reports (RFC 2883 §4): below what it acknowledges, or inside its second block, where that is
     /// one of what has been sent.
     pub(super) fn duplicate(&self, nxt: SeqNum) -> Option<(SeqNum, SeqNum)> {
@@ -56,7 +56,7 @@ pub(super) struct News {
 impl Sender {
     /// Takes an acknowledgment between SND.UNA - MAX.SND.WND and SND.NXT. True if the retransmission timer starts anew
     /// (RFC 6298 §5.3).
-    pub(crate) fn on_ack(&mut self, ack: &Ack) -> bool {
+    pub(crate) fn on_ack(&mut self, ack: &Ack<'_>) -> bool {
         let advanced = ack.seq.after(self.una);
         let acked = if advanced { ack.seq.distance_from(self.una) } else { 0 };
         let Some(mut recovery) = self.recovery.take() else { return false };
@@ -69,7 +69,7 @@ impl Sender {
         restart
     }
 
-    fn take_ack(&mut self, recovery: &mut Recovery, ack: &Ack, acked: u32) -> bool {
+    fn take_ack(&mut self, recovery: &mut Recovery, ack: &Ack<'_>, acked: u32) -> bool {
         let now = ack.now;
         let advanced = acked > 0;
         let window = self.congestion.get().window();
@@ -83,7 +83,8 @@ impl Sender {
             echo: ack.echo.filter(|_| echoed.is_some()),
             ts_offset: ack.ts_offset,
         };
-        let (delivery, delivered) = self.deliver(recovery, ack, acked, &cause);
+        let mut delivery = recovery.board.delivery();
+        let delivered = self.deliver(recovery, ack, acked, &cause, &mut delivery);
         if advanced {
             self.advance(recovery, ack.seq);
             let mut sample = if delivery.ambiguous { None } else { delivery.oldest.map(|at| now.since(at)) };
@@ -100,51 +101,23 @@ impl Sender {
                 recovery.board.on_reneging();
             }
         }
-        if delivery.overtaken > 0 {
-            self.reordering.seen = true;
-            let tally = self.tally.get_or_insert_default();
-            tally.reorderings = tally.reorderings.wrapping_add(1);
-            tally.overtaken = tally.overtaken.max(delivery.overtaken);
-        }
-
-        let mut news = News::default();
-        let was = recovery.episode;
-        if let Some(episode) = &mut recovery.episode {
-            episode.repaired = episode.repaired.saturating_add(delivery.repaired);
-        }
-        if self.is_spurious(recovery, ack, advanced, &delivery) {
-            news.spurious = self.take_back(recovery);
-        }
-        if recovery.probe == Probe::Due && (advanced || recovery.board.sacked() > 0) {
-            // What it would have asked for has come before the device has taken it.
-            recovery.probe = Probe::None;
-        }
-        self.check_probe(recovery, ack, advanced, now);
-        let partial = advanced && self.check_end(recovery, ack.smss, &mut news);
-        let detected = self.find_losses(recovery, ack, advanced, now, delivered, &mut news);
+        // Of nearly all acknowledgments this is all that there is to find out.
+        let orderly = self.is_orderly(recovery, ack);
+        let (was_free, mut partial) = (is_free(recovery), false);
         // What it acknowledges counts once.
-        let undone = news.spurious.is_some();
-        self.tell(recovery, ack, &delivery, &detected, acked, news);
-
-        let reduced = recovery.episode.filter(|episode| !matches!(episode.kind, Kind::Timeout(_)));
-        if reduced.is_some() {
-            self.proportion(recovery, delivered, advanced && detected.bytes == 0, ack.smss);
-            let pipe = recovery.pipe();
-            let next_hole = advanced && !self.sack && recovery.board.lost() > 0;
-            if let (true, Some(episode)) = (next_hole, &mut recovery.episode) {
-                // The next hole is filled at once (RFC 6582 §3.2).
-                episode.window = episode.window.max(pipe.saturating_add(ack.smss));
-            }
+        let mut undone = false;
+        if orderly {
+            recovery.reorder = None;
+            self.tell_of_delivery(recovery, now, &delivery, 0);
+        } else {
+            (partial, undone) = self.take_disorder(recovery, ack, acked, &delivery, delivered);
         }
         let round = recovery.board.una >= recovery.round;
         if round {
             recovery.round = recovery.board.nxt.max(recovery.board.una.saturating_add(1));
         }
-        let free = |episode: Option<Episode>| {
-            !episode.is_some_and(|episode| !matches!(episode.kind, Kind::Timeout(_)))
-        };
         // A window that is too large already does not grow (RFC 3168 §6.1.2).
-        if advanced && !undone && free(was) && free(recovery.episode) && !(ack.ece && self.ecn.on) {
+        if advanced && !undone && was_free && is_free(recovery) && !(ack.ece && self.ecn.on) {
             let limited = self.is_window_limited(recovery.peak, window, ack.smss);
             let rtt = delivery.newest().and_then(|(at, again)| (!again).then(|| now.since(at)));
             let acked = Acked { now, bytes: acked, in_flight, rtt, srtt: self.rtt.srtt(), round, limited };
@@ -154,13 +127,71 @@ impl Sender {
             recovery.peak = [recovery.pipe(), recovery.peak[0]];
         }
         if advanced {
-            let pto = self.probe_timeout(ack.smss, recovery.pipe() as usize);
-            recovery.pto = pto.filter(|_| recovery.may_probe()).map(|pto| now + pto);
+            self.arm_probe(recovery, recovery.pipe() <= ack.smss, now);
         } else if !recovery.may_probe() {
             recovery.pto = None;
         }
         // The impatient variant (RFC 6582 §4): the first partial acknowledgment alone starts the timer anew.
         advanced && (self.sack || !partial)
+    }
+
+    /// Whether it can tell of nothing but that what was sent has arrived: in order, once, and with nothing to repair or to
+    /// find out about a repair.
+    fn is_orderly(&self, recovery: &Recovery, ack: &Ack<'_>) -> bool {
+        self.sack
+            && ack.blocks.is_empty()
+            && recovery.episode.is_none()
+            && recovery.undo.is_none()
+            && recovery.probe == Probe::None
+            && recovery.board.is_orderly()
+    }
+
+    /// What else an acknowledgment may tell of, which has brought the board up to date: what overtook what, losses, and
+    /// what a repair or a probe was good for. Whether the repair goes on after more than one partial acknowledgment, and
+    /// whether it was taken back.
+    #[inline(never)]
+    fn take_disorder(
+        &mut self,
+        recovery: &mut Recovery,
+        ack: &Ack<'_>,
+        acked: u32,
+        delivery: &Delivery,
+        delivered: u32,
+    ) -> (bool, bool) {
+        let (now, advanced) = (ack.now, acked > 0);
+        if delivery.overtaken > 0 {
+            self.reordering.seen = true;
+            let tally = self.tally.get_or_insert_default();
+            tally.reorderings = tally.reorderings.wrapping_add(1);
+            tally.overtaken = tally.overtaken.max(delivery.overtaken);
+        }
+        let mut news = News::default();
+        if let Some(episode) = &mut recovery.episode {
+            episode.repaired = episode.repaired.saturating_add(delivery.repaired);
+        }
+        if self.is_spurious(recovery, ack, advanced, delivery) {
+            news.spurious = self.take_back(recovery);
+        }
+        if recovery.probe == Probe::Due && (advanced || recovery.board.sacked() > 0) {
+            // What it would have asked for has come before the device has taken it.
+            recovery.probe = Probe::None;
+        }
+        self.check_probe(recovery, ack, advanced, now);
+        let partial = advanced && self.check_end(recovery, ack.smss, &mut news);
+        let detected = self.find_losses(recovery, ack, advanced, now, delivered, &mut news);
+        let undone = news.spurious.is_some();
+        self.tell_of_delivery(recovery, now, delivery, detected.bytes);
+        self.tell(recovery, ack, acked, news);
+        if recovery.episode.is_some_and(|episode| !matches!(episode.kind, Kind::Timeout(_))) {
+            self.proportion(recovery, delivered, advanced && detected.bytes == 0, ack.smss);
+            let pipe = recovery.pipe();
+            let next_hole = advanced && !self.sack && recovery.board.lost() > 0;
+            if let (true, Some(episode)) = (next_hole, &mut recovery.episode) {
+                // The next hole is filled at once (RFC 6582 §3.2).
+                episode.window = episode.window.max(pipe.saturating_add(ack.smss));
+            }
+        }
+        (partial, undone)
     }
 
     /// The application is about to write behind `queued` bytes, or has not for so long that a timer has expired.
@@ -180,28 +211,36 @@ impl Sender {
         }
     }
 
-    /// Brings the board up to date. What was newly delivered, and how many bytes that are in the sense of RFC 9937 §6.2, for
-    /// which a duplicate stands for a segment where there is no SACK.
-    fn deliver(&self, recovery: &mut Recovery, ack: &Ack, acked: u32, cause: &Cause) -> (Delivery, u32) {
-        let mut delivery = recovery.board.delivery();
-        let from = |board: &crate::recovery::board::Board, seq: SeqNum| {
-            board.una.saturating_add(seq.distance_from(self.una).into())
-        };
-        let reported = ack.duplicate(self.nxt).is_some();
-        for block in ack.blocks.iter().skip(reported.into()) {
-            let (left, right) = (block.left(), block.right());
-            if left.after(self.una) && left.before(right) && right.at_or_before(self.nxt) {
-                let board = &mut recovery.board;
-                board.on_sack(from(board, left), from(board, right), cause, &mut delivery);
+    /// Brings the board up to date, and notes what was newly delivered. How many bytes that are in the sense of RFC 9937 §6.2.
+    fn deliver(
+        &self,
+        recovery: &mut Recovery,
+        ack: &Ack<'_>,
+        acked: u32,
+        cause: &Cause,
+        delivery: &mut Delivery,
+    ) -> u32 {
+        let board = &mut recovery.board;
+        let una = board.una;
+        if !ack.blocks.is_empty() {
+            let from = |seq: SeqNum| una.saturating_add(seq.distance_from(self.una).into());
+            let reported = ack.duplicate(self.nxt).is_some();
+            for block in ack.blocks.iter().skip(reported.into()) {
+                let (left, right) = (block.left(), block.right());
+                if left.after(self.una) && left.before(right) && right.at_or_before(self.nxt) {
+                    board.on_sack(from(left), from(right), cause, delivery);
+                }
             }
         }
         if acked > 0 {
-            let una = from(&recovery.board, ack.seq);
-            recovery.board.on_ack(una, cause, &mut delivery);
+            board.on_ack(una.saturating_add(acked.into()), cause, delivery);
         }
-        if self.sack {
-            return (delivery, delivery.bytes);
-        }
+        if self.sack { delivery.bytes } else { self.count_duplicates(recovery, ack, acked) }
+    }
+
+    /// The same where there is no SACK, for which a duplicate stands for a segment.
+    #[cold]
+    fn count_duplicates(&self, recovery: &mut Recovery, ack: &Ack<'_>, acked: u32) -> u32 {
         let outstanding = self.nxt.distance_from(self.una);
         if acked > 0 {
             // One segment filled the hole, the others have been counted.
@@ -212,10 +251,10 @@ impl Sender {
             } else {
                 0
             };
-            return (delivery, acked.saturating_sub(counted));
+            return acked.saturating_sub(counted);
         }
         if !ack.repeats {
-            return (delivery, 0);
+            return 0;
         }
         recovery.duplicates = recovery.duplicates.saturating_add(1);
         let repaired = recovery.episode.filter(|episode| episode.kind == Kind::Loss);
@@ -232,7 +271,7 @@ impl Sender {
         let more = ack.smss.min(most.saturating_sub(recovery.duplicate_bytes));
         let more = if recovery.believes_duplicates() || repairing { more } else { 0 };
         recovery.duplicate_bytes = recovery.duplicate_bytes.saturating_add(more);
-        (delivery, more)
+        more
     }
 
     fn advance(&mut self, recovery: &mut Recovery, una: SeqNum) {
@@ -283,7 +322,7 @@ impl Sender {
     fn find_losses(
         &mut self,
         recovery: &mut Recovery,
-        ack: &Ack,
+        ack: &Ack<'_>,
         advanced: bool,
         now: Instant,
         delivered: u32,
@@ -356,26 +395,21 @@ impl Sender {
         }
     }
 
-    /// Tells the controller.
-    fn tell(
-        &mut self,
-        recovery: &mut Recovery,
-        ack: &Ack,
-        delivery: &Delivery,
-        detected: &Detected,
-        acked: u32,
-        news: News,
-    ) {
-        let now = ack.now;
+    /// Tells the controller how fast something was delivered, if anything was; `lost` bytes are newly lost.
+    fn tell_of_delivery(&mut self, recovery: &mut Recovery, now: Instant, delivery: &Delivery, lost: u32) {
         let in_flight = recovery.pipe();
-        let sample: Option<RateSample> =
-            recovery.board.meter.sample(delivery, now, self.rtt.least(), detected.bytes, in_flight);
-        let outstanding = self.nxt.distance_from(self.una);
-        let controller = self.congestion.get_mut();
+        let sample = recovery.board.meter.sample(delivery, now, self.rtt.least(), lost, in_flight);
         if let Some(sample) = &sample {
             recovery.rate.update(sample);
-            controller.on_sample(sample);
+            self.congestion.get_mut().on_sample(sample);
         }
+    }
+
+    /// Tells the controller what else there is.
+    fn tell(&mut self, recovery: &Recovery, ack: &Ack<'_>, acked: u32, news: News) {
+        let (now, in_flight) = (ack.now, recovery.pipe());
+        let outstanding = self.nxt.distance_from(self.una);
+        let controller = self.congestion.get_mut();
         if let Some(timeout) = news.spurious.filter(|_| !(ack.ece && self.ecn.on)) {
             controller.on_spurious(Spurious { now, in_flight, acked, timeout });
         }
@@ -440,4 +474,9 @@ impl Sender {
         }
         self.ecn.held
     }
+}
+
+/// Whether the controller alone decides: what may be in flight is not coming down, nor held down for a repair.
+fn is_free(recovery: &Recovery) -> bool {
+    recovery.episode.as_ref().is_none_or(|episode| matches!(episode.kind, Kind::Timeout(_)))
 }

@@ -17,7 +17,13 @@ const FIRST_PTO: Duration = Duration::from_secs(1);
 
 impl Sender {
     /// Whether the probe of a tail loss has repaired one (RFC 8985 §7.4.2): then the window is reduced as for any loss.
-    pub(super) fn check_probe(&mut self, recovery: &mut Recovery, ack: &Ack, advanced: bool, now: Instant) {
+    pub(super) fn check_probe(
+        &mut self,
+        recovery: &mut Recovery,
+        ack: &Ack<'_>,
+        advanced: bool,
+        now: Instant,
+    ) {
         let Probe::Sent { end, again } = recovery.probe else { return };
         if recovery.board.una < end {
             return;
@@ -38,13 +44,18 @@ impl Sender {
         recovery.probe = Probe::None;
     }
 
-    /// How long to wait for an acknowledgment of `len` bytes or more before the tail is asked for (RFC 8985 §7.2).
-    pub(super) fn probe_timeout(&self, smss: u32, len: usize) -> Option<Duration> {
+    /// Sets when the tail is asked for, with one segment in flight at most if it is a `lone` one.
+    pub(super) fn arm_probe(&self, recovery: &mut Recovery, lone: bool, now: Instant) {
+        let pto = if recovery.may_probe() { self.probe_timeout(lone) } else { None };
+        recovery.pto = pto.map(|pto| now + pto);
+    }
+
+    /// How long to wait for an acknowledgment before the tail is asked for (RFC 8985 §7.2).
+    pub(super) fn probe_timeout(&self, lone: bool) -> Option<Duration> {
         if !self.sack || fault!(self, TailForgotten) {
             return None;
         }
         let Some(srtt) = self.rtt.srtt() else { return Some(FIRST_PTO) };
-        let lone = self.in_flight() == 0 && len <= smss as usize;
         let delay = if lone { MAX_ACK_DELAY } else { Duration::ZERO };
         Some(srtt.saturating_mul(2).max(LEAST_PTO).saturating_add(delay))
     }

@@ -37,12 +37,17 @@ impl Sender {
     }
 
     /// Something may have changed.
+    #[inline]
     pub(crate) fn note_limit(&mut self, queued: usize, wants_room: bool, now: Instant) {
         let limit = self.limit(queued, wants_room);
-        let before = core::mem::replace(&mut self.limit, limit);
-        if before == limit {
-            return;
+        if self.limit != limit {
+            self.set_limit(limit, now);
         }
+    }
+
+    #[inline(never)]
+    fn set_limit(&mut self, limit: Limit, now: Instant) {
+        let before = core::mem::replace(&mut self.limit, limit);
         let now = ts_clock(now, 0);
         if before == Limit::Idle {
             self.busy = self.busy.wrapping_sub(now);

@@ -305,11 +305,9 @@ impl Sender {
         self.ecn.cwr &= !self.is_new_text(&sent);
         let again = sent.seq.before(self.nxt);
         self.restart(now);
-        if self.recovery.is_none() {
-            self.recovery = Some(Recovery::new(acked, now).into());
-        }
-        let (rate, pto) = (self.pacing_rate(mss), self.probe_timeout(mss, sent.len));
-        let Some(recovery) = &mut self.recovery else { return false };
+        let rate = self.pacing_rate(mss);
+        let mut recovery = self.recovery.take().unwrap_or_else(|| Recovery::new(acked, now).into());
+        let lone = recovery.pipe() == 0 && sent.len <= mss as usize;
         let start = recovery.board.una.saturating_add(sent.seq.distance_from(self.una).into());
         let beyond = recovery.board.nxt;
         let old = beyond.saturating_sub(start).min(len.into());
@@ -330,17 +328,19 @@ impl Sender {
             }
         }
         if again && let Some(undo) = &mut recovery.undo {
-            undo.on_sent_again(start, start.saturating_add(len.into()), now);
+            let outstanding = self.nxt.distance_from(self.una) as usize;
+            let places = Recovery::places(outstanding, mss as usize);
+            undo.on_sent_again(start, start.saturating_add(len.into()), now, places);
         }
         if recovery.probe == Probe::Due {
             recovery.probe = Probe::Sent { end: recovery.board.nxt, again };
             recovery.sampled = false;
             if fault!(self, ProbesEndless) {
                 (recovery.probe, recovery.sampled) = (Probe::None, true);
-                recovery.pto = pto.map(|pto| now + pto);
+                recovery.pto = self.probe_timeout(lone).map(|pto| now + pto);
             }
         } else if recovery.board.nxt > beyond {
-            recovery.pto = pto.filter(|_| recovery.may_probe()).map(|pto| now + pto);
+            self.arm_probe(&mut recovery, lone, now);
         }
         if end.after(self.nxt) {
             self.nxt = end;
@@ -349,7 +349,8 @@ impl Sender {
                 self.small = end;
             }
         }
-        let impatient = recovery.episode.is_some_and(|episode| episode.partial) && !self.sack;
+        let impatient = !self.sack && recovery.episode.as_ref().is_some_and(|episode| episode.partial);
+        self.recovery = Some(recovery);
         again && sent.seq == self.una && !impatient
     }
 
@@ -584,7 +585,7 @@ mod tests {
                 let now = Instant::ZERO;
                 snd.on_sent(Sendable { seq: snd.nxt, len: 1 << 29, fin: false }, 1460, now, 0);
                 let seq = snd.nxt;
-                let (blocks, echo) = (carrick_wire::SackBlocks::default(), None);
+                let (blocks, echo) = (&carrick_wire::SackBlocks::default(), None);
                 let ack = Ack {
                     seq,
                     window: 65_535,

@@ -11,7 +11,7 @@ impl Sender {
     pub(super) fn is_spurious(
         &mut self,
         recovery: &mut Recovery,
-        ack: &Ack,
+        ack: &Ack<'_>,
         advanced: bool,
         delivery: &Delivery,
     ) -> bool {
@@ -67,7 +67,13 @@ impl Sender {
 
     /// F-RTO (RFC 5682 §2.1, with SACK §3.1): true if the timeout was none.
     #[cold]
-    fn check_timeout(&self, recovery: &mut Recovery, ack: &Ack, advanced: bool, delivery: &Delivery) -> bool {
+    fn check_timeout(
+        &self,
+        recovery: &mut Recovery,
+        ack: &Ack<'_>,
+        advanced: bool,
+        delivery: &Delivery,
+    ) -> bool {
         let again = recovery.board.first_is_resent();
         let gullible = fault!(self, FrtoGullible);
         let Some(Episode { kind: Kind::Timeout(frto), point, .. }) = &mut recovery.episode else {

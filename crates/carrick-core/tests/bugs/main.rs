@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "shared with the tests of floods, which use all of it")]
 mod support;
 
+mod acks_of_filled_holes;
 mod burst_after_a_pause;
 mod cookie_and_record;
 mod cookies_without_time_wait;
