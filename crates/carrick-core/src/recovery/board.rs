@@ -381,7 +381,8 @@ impl Board {
     #[cold]
     fn sack(&mut self, start: u64, cause: &Cause, delivery: &mut Delivery) {
         let Some(sent) = self.take(start) else { return };
-        self.deliver(start, &sent, cause, delivery);
+        // The echo is of what came in order last, and says nothing of this (RFC 7323 §4.3).
+        self.deliver(start, &sent, &Cause { echo: None, ..*cause }, delivery);
         let segments = bytes(start, sent.end).div_ceil(sent.mss.max(1));
         let mut start = start;
         let mut sent = Sent { fate: Fate::Sacked, mss: segments, ..sent };
@@ -569,10 +570,13 @@ impl Board {
         Some((start, end))
     }
 
-    /// Where the last segment that was sent begins.
+    /// Where the last segment that was sent begins. A FIN that left alone belongs to the text before it: there are peers that
+    /// report text only, and would not tell of what comes before a FIN.
     pub(crate) fn last_segment(&self) -> Option<u64> {
-        let (start, sent) = self.ranges.last_key_value()?;
-        let whole = sent.end.saturating_sub(*start).saturating_sub(1).checked_div(sent.mss.into())?;
+        let text = if self.fin == Some(self.nxt) { self.nxt.saturating_sub(1) } else { self.nxt };
+        let last = if text > self.una { text.saturating_sub(1) } else { self.una };
+        let (start, sent) = self.ranges.range(..=last).next_back()?;
+        let whole = last.saturating_sub(*start).checked_div(sent.mss.into())?;
         Some(start.saturating_add(whole.saturating_mul(sent.mss.into())))
     }
 
