@@ -44,7 +44,8 @@ impl Sender {
             return None;
         }
         let Some(srtt) = self.rtt.srtt() else { return Some(FIRST_PTO) };
-        let lone = self.in_flight() == 0 && len <= smss as usize;
+        // A FIN is acknowledged at once.
+        let lone = self.in_flight() == 0 && len <= smss as usize && !self.fin;
         let delay = if lone { MAX_ACK_DELAY } else { Duration::ZERO };
         Some(srtt.saturating_mul(2).max(LEAST_PTO).saturating_add(delay))
     }
