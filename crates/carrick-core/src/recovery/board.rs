@@ -131,6 +131,8 @@ pub(crate) struct Delivery {
     pub(crate) original: Option<u64>,
     /// How far beyond the first byte of something that was sent once its overtaker reached; 0 if nothing was overtaken.
     pub(crate) overtaken: u32,
+    /// How much longer it took at most than what had overtaken it.
+    pub(crate) late: Duration,
     /// The highest number that had been delivered before.
     fack: u64,
 }
@@ -419,6 +421,7 @@ impl Board {
             delivery.original = delivery.original.max(Some(sent.end));
             if sent.end < delivery.fack {
                 delivery.overtaken = delivery.overtaken.max(bytes(start, delivery.fack));
+                delivery.late = delivery.late.max(cause.now.since(sent.at).saturating_sub(self.rtt));
             }
         }
         self.fack = self.fack.max(sent.end);

@@ -101,7 +101,7 @@ impl Sender {
             }
         }
         if delivery.overtaken > 0 {
-            self.reordering.seen = true;
+            self.reordering.on_overtaken(delivery.late, self.rtt.least());
             let tally = self.tally.get_or_insert_default();
             tally.reorderings = tally.reorderings.wrapping_add(1);
             tally.overtaken = tally.overtaken.max(delivery.overtaken);
