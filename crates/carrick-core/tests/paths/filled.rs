@@ -85,20 +85,29 @@ fn packets_that_come_twice_cost_2_percent_at_most_and_no_repetition() {
     }
 }
 
+/// Two windows that come down together stay equal; when one loses alone, at a queue that drops what comes last, is chance, and
+/// it takes tens of seconds until they are equal again. So with time for it, the second begins at several times.
 #[test]
 fn two_flows_share_evenly() {
-    let mut paths = vec![(20, 10), (50, 40)];
+    let (mut paths, mut starts) = (vec![(20, 10), (50, 40)], vec![0]);
     if soak() {
         paths.extend([20, 50, 100].into_iter().flat_map(|rate| [10, 20, 40, 100].map(|rtt| (rate, rtt))));
+        starts.extend([777, 1554, 2331]);
     }
     for (megabits, rtt) in paths {
-        let mut network = path(megabits, rtt.ms());
-        network.flows = vec![cubic(Flow::endless()), cubic(Flow::endless())];
-        let report = run(&network, 60.secs());
-        let (share, fairness) = (share(&report, megabits), report.fairness());
-        println!("{megabits} Mbit/s, {rtt} ms: Jain {fairness:.4}, both {share:.4}");
-        assert!(fairness >= 0.95, "{megabits} Mbit/s, {rtt} ms: Jain's index is {fairness:.4}");
-        assert!(share >= 0.97, "{megabits} Mbit/s, {rtt} ms: {share:.4} of the capacity");
-        assert_eq!(needless(&report), 0, "{megabits} Mbit/s, {rtt} ms: bytes sent in vain");
+        let shared = starts.iter().map(|start| {
+            let mut network = path(megabits, rtt.ms());
+            let second = Flow { at: Duration::from_micros(*start), ..Flow::endless() };
+            network.flows = vec![cubic(Flow::endless()), cubic(second)];
+            let report = run(&network, 60.secs());
+            let (share, fairness) = (share(&report, megabits), report.fairness());
+            println!("{megabits} Mbit/s, {rtt} ms, {start} us: Jain {fairness:.4}, both {share:.4}");
+            assert!(share >= 0.97, "{megabits} Mbit/s, {rtt} ms: {share:.4} of the capacity");
+            assert_eq!(needless(&report), 0, "{megabits} Mbit/s, {rtt} ms: bytes sent in vain");
+            assert!(fairness >= 0.9, "{megabits} Mbit/s, {rtt} ms: Jain's index is {fairness:.4}");
+            fairness
+        });
+        let fairness = shared.sum::<f64>() / starts.len() as f64;
+        assert!(fairness >= 0.95, "{megabits} Mbit/s, {rtt} ms: Jain's index is {fairness:.4} on average");
     }
 }
