@@ -1,7 +1,7 @@
 //! What goes over the wire, by sequence numbers: what is sent again, and what of it comes to somebody who has it.
 
+use carrick_sim::Ranges;
 use carrick_wire::{IpView, Protocol, TcpFlags, TcpView};
-use std::collections::BTreeMap;
 
 /// A TCP packet.
 #[derive(Clone, Copy, Debug)]
@@ -92,9 +92,7 @@ pub struct Arrived {
     stream: Stream,
     /// The packet before.
     last: Vec<u8>,
-    /// All bytes before `first` are there, and these.
-    first: u64,
-    later: BTreeMap<u64, u64>,
+    there: Ranges,
     highest: u64,
     /// Bytes that came though they were there, copies that the link had made apart.
     pub needless: u64,
@@ -110,7 +108,7 @@ impl Arrived {
         let Some((from, to)) = Segment::of(packet).and_then(|segment| self.stream.place(segment)) else {
             return;
         };
-        let had = to - from - self.insert(from, to);
+        let had = to - from - self.there.insert(from, to);
         // The link's copy comes right behind the packet and is the same, its timestamp and all.
         if self.last == packet {
             self.copies += 1;
@@ -121,29 +119,6 @@ impl Arrived {
         }
         self.highest = self.highest.max(to);
         packet.clone_into(&mut self.last);
-    }
-
-    /// How many bytes were not there before.
-    fn insert(&mut self, from: u64, to: u64) -> u64 {
-        let from = from.max(self.first);
-        if from >= to {
-            return 0;
-        }
-        let (mut begin, mut end, mut there) = (from, to, 0);
-        // What touches it becomes part of it.
-        while let Some((&left, &right)) =
-            self.later.range(..=to).next_back().filter(|(_, right)| **right >= from)
-        {
-            self.later.remove(&left);
-            there += right.min(to).saturating_sub(left.max(from));
-            (begin, end) = (begin.min(left), end.max(right));
-        }
-        if begin <= self.first {
-            self.first = end;
-        } else {
-            self.later.insert(begin, end);
-        }
-        to - from - there
     }
 }
 
@@ -191,7 +166,7 @@ mod tests {
         both(1000, 1000, false, 4);
         both(500, 2000, false, 5);
         assert_eq!((arrived.copies, arrived.needless_probes, arrived.needless), (1, 500, 2500));
-        assert_eq!((arrived.first, arrived.later.len()), (3500, 0));
+        assert_eq!((arrived.there.first(), arrived.there.bytes()), (3500, 3500));
         assert_eq!((sent.bytes, sent.again), (7500, 1000 + 500 + 500 + 1000 + 2000));
         let answer = Segment { seq: 0, ack: u32::MAX.wrapping_add(1000), len: 0, syn: false };
         assert_eq!(sent.acknowledged(answer), 1000);

@@ -42,7 +42,7 @@ pub use link::{
     QueueState, Router,
 };
 pub use network::{
-    Flow, FlowReport, FlowSample, Network, NetworkReport, PacketKind, PacketNote, QueueSample,
+    Flow, FlowReport, FlowSample, Network, NetworkReport, PacketKind, PacketNote, QueueSample, Ranges,
 };
 pub use offload::join;
 pub use packet::{Offload, Packet, SegmentView, Trace, put};

@@ -136,6 +136,8 @@ pub(crate) struct Delivery {
     pub(crate) original: Option<u64>,
     /// How far beyond the first byte of something that was sent once its overtaker reached; 0 if nothing was overtaken.
     pub(crate) overtaken: u32,
+    /// How much longer it took at most than what had overtaken it.
+    pub(crate) late: Duration,
     /// The highest number that had been delivered before.
     fack: u64,
 }
@@ -429,7 +431,8 @@ impl Board {
     #[cold]
     fn sack(&mut self, start: u64, cause: &Cause, delivery: &mut Delivery) {
         let Some(sent) = self.take(start) else { return };
-        self.deliver(start, &sent, cause, delivery);
+        // The echo is of what came in order last, and says nothing of this (RFC 7323 §4.3).
+        self.deliver(start, &sent, &Cause { echo: None, ..*cause }, delivery);
         let segments = bytes(start, sent.end).div_ceil(sent.mss.max(1));
         let mut start = start;
         let mut sent = Sent { fate: Fate::Sacked, mss: segments, ..sent };
@@ -466,6 +469,7 @@ impl Board {
             delivery.original = delivery.original.max(Some(sent.end));
             if sent.end < delivery.fack {
                 delivery.overtaken = delivery.overtaken.max(bytes(start, delivery.fack));
+                delivery.late = delivery.late.max(cause.now.since(sent.at).saturating_sub(self.rtt));
             }
         }
         self.fack = self.fack.max(sent.end);
@@ -634,11 +638,15 @@ impl Board {
         Some((start, end))
     }
 
-    /// Where the last segment that was sent begins.
+    /// Where the last segment that was sent begins. A FIN that left alone belongs to the text before it: there are peers that
+    /// report text only, and would not tell of what comes before a FIN.
     pub(crate) fn last_segment(&self) -> Option<u64> {
-        let last = self.queue.back().map(|(start, sent)| (start, sent));
-        let (start, sent) = last.or_else(|| self.ranges.last_key_value())?;
-        let whole = sent.end.saturating_sub(*start).saturating_sub(1).checked_div(sent.mss.into())?;
+        let text = if self.fin == Some(self.nxt) { self.nxt.saturating_sub(1) } else { self.nxt };
+        let last = if text > self.una { text.saturating_sub(1) } else { self.una };
+        let queued =
+            self.queue.iter().rev().find(|(start, _)| *start <= last).map(|(start, sent)| (start, sent));
+        let (start, sent) = queued.or_else(|| self.ranges.range(..=last).next_back())?;
+        let whole = last.saturating_sub(*start).checked_div(sent.mss.into())?;
         Some(start.saturating_add(whole.saturating_mul(sent.mss.into())))
     }
 

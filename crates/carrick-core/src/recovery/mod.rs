@@ -336,6 +336,16 @@ impl Reordering {
         self.persist = PERSIST;
     }
 
+    /// Something was overtaken, and came so `late`: where a narrower window would not have waited for it, this one stays.
+    pub(crate) fn on_overtaken(&mut self, late: Duration, min_rtt: Option<Duration>) {
+        self.seen = true;
+        let narrower =
+            min_rtt.unwrap_or_default().saturating_mul(self.multiplier.saturating_sub(1).into()) / 4;
+        if self.persist > 0 && late > narrower {
+            self.persist = PERSIST;
+        }
+    }
+
     /// A repair is over.
     pub(crate) fn on_recovered(&mut self) {
         self.persist = self.persist.saturating_sub(1);

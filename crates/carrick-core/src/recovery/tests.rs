@@ -214,7 +214,8 @@ fn rack_7_only_what_was_sent_once_tells_of_reordering() {
     assert_eq!(sack(&mut board, 10, 20, at(10)).overtaken, 0);
     assert_eq!(sack(&mut board, 20, 30, at(10)).overtaken, 0);
     let mut once = board.clone();
-    assert_eq!(sack(&mut once, 0, 10, at(20)).overtaken, 30);
+    let delivery = sack(&mut once, 0, 10, at(20));
+    assert_eq!((delivery.overtaken, delivery.late), (30, ms(10)));
     board.lose_first(10);
     board.on_sent(0, 10, at(15), 10);
     assert_eq!(sack(&mut board, 0, 10, at(20)).overtaken, 0);
@@ -239,6 +240,23 @@ fn rack_8_to_11_the_window_for_what_may_have_been_overtaken() {
     }
     assert_eq!(reordering.window(true, least, srtt), ms(10));
     reordering.on_recovered();
+    assert_eq!(reordering.window(true, least, srtt), ms(10));
+    // Two quarters: kept as long as something comes for which one would not have waited.
+    reordering.widen();
+    for late in [ms(11), ms(10)] {
+        for _ in 0..20 {
+            reordering.on_overtaken(ms(11), least);
+            reordering.on_recovered();
+        }
+        assert_eq!(reordering.window(true, least, srtt), ms(20));
+        for _ in 0..16 {
+            reordering.on_overtaken(late, least);
+            reordering.on_recovered();
+        }
+        assert_eq!(reordering.window(true, least, srtt), if late > ms(10) { ms(20) } else { ms(10) });
+    }
+    // Without a report of a duplicate nothing is wider.
+    reordering.on_overtaken(ms(90), least);
     assert_eq!(reordering.window(true, least, srtt), ms(10));
     covers!("RACK-9", "RACK-10", "RACK-11");
 }

@@ -102,7 +102,7 @@ impl Sender {
             }
         }
         // Of nearly all acknowledgments this is all that there is to find out.
-        let orderly = self.is_orderly(recovery, ack);
+        let orderly = delivery.overtaken == 0 && self.is_orderly(recovery, ack);
         let (was_free, mut partial) = (is_free(recovery), false);
         // What it acknowledges counts once.
         let mut undone = false;
@@ -160,7 +160,7 @@ impl Sender {
     ) -> (bool, bool) {
         let (now, advanced) = (ack.now, acked > 0);
         if delivery.overtaken > 0 {
-            self.reordering.seen = true;
+            self.reordering.on_overtaken(delivery.late, self.rtt.least());
             let tally = self.tally.get_or_insert_default();
             tally.reorderings = tally.reorderings.wrapping_add(1);
             tally.overtaken = tally.overtaken.max(delivery.overtaken);

@@ -56,7 +56,8 @@ impl Sender {
             return None;
         }
         let Some(srtt) = self.rtt.srtt() else { return Some(FIRST_PTO) };
-        let delay = if lone { MAX_ACK_DELAY } else { Duration::ZERO };
+        // A FIN is acknowledged at once.
+        let delay = if lone && !self.fin { MAX_ACK_DELAY } else { Duration::ZERO };
         Some(srtt.saturating_mul(2).max(LEAST_PTO).saturating_add(delay))
     }
 

@@ -62,6 +62,21 @@ fn numbers_agree_with_what_happened() {
     assert_eq!(s.state(), TcpState::Closed);
 }
 
+/// Also where the overtaken segment is the last that was missing, so that nothing is left to be found out.
+#[test]
+fn what_fills_the_only_hole_was_overtaken() {
+    for end in [3001, 4001] {
+        let mut s = Scene::builder().mss(1000).sack(true).window(60_000).established();
+        s.send([1; 4000]);
+        while s.take().is_some() {}
+        s.advance(1.ms());
+        s.inject(seg().seq(1).ack(1).sack(&[(1001, 3001)]));
+        s.inject(seg().seq(1).ack(end));
+        let late = info(&mut s).unwrap();
+        assert_eq!((late.reorderings, late.reordering_distance, late.retransmitted), (1, 3000, 0), "{end}");
+    }
+}
+
 #[test]
 fn losses_repetitions_and_rates_are_told() {
     let mut s = Scene::builder().mss(1000).sack(true).window(60_000).established();

@@ -31,36 +31,37 @@ fn clean_paths_are_filled_by_97_percent() {
 
 /// Also at 100 Mbit/s, where 33 packets overtake each that is held back, and some are repetitions.
 ///
-/// RFC 8985 waits for a quarter of the least round trip, and counts from the latest round trip that it has seen. So what met
-/// a longer queue than the packets behind it, and was held back too, is sent again now and then: one segment of 100,000. Of
-/// 10 and 20 ms a quarter is not much more than 4 ms, or less, until duplicates are reported.
+/// That packets overtake each other is learned by sending some again (RFC 8985 §6.2: three that have arrived are enough as
+/// long as nothing was overtaken); and of 10 ms a quarter is less than 4 ms, until a duplicate is reported.
 #[test]
 fn what_is_overtaken_costs_5_percent_at_most_and_hardly_a_repetition() {
-    // Mbit/s, ms, seconds, and how many segments of 100,000 may be sent in vain.
-    let mut paths = vec![(50, 40, 30, 1.0), (100, 100, 20, 1.0)];
+    // Mbit/s, ms, seconds, and how many segments may be sent in vain in the first two seconds and later.
+    let mut paths = vec![(50, 10, 20, [8, 0]), (50, 40, 30, [3, 0]), (100, 100, 20, [3, 0])];
+    let mut seeds = 1..=1;
     if soak() {
+        seeds = 1..=5;
         for rate in [20, 50, 100] {
-            paths.extend([
-                (rate, 10, 60, 60.0),
-                (rate, 20, 60, 10.0),
-                (rate, 40, 60, 1.5),
-                (rate, 100, 60, 1.5),
-            ]);
+            paths.extend([(rate, 10, 60, [10, if rate == 20 { 10 } else { 2 }]), (rate, 20, 60, [10, 2])]);
+            paths.extend([(rate, 40, 60, [3, 2]), (rate, 100, 60, [3, 2])]);
         }
     }
     for (megabits, rtt, seconds, most) in paths {
-        let mut network = path(megabits, rtt.ms());
-        let clean = run(&network, seconds.secs()).goodput();
-        network.there.reorder = 50_000;
-        (network.there.reorder_by, network.there.reorder_least) = (4.ms(), 4.ms());
-        let report = run(&network, seconds.secs());
-        let share = report.goodput() / clean;
-        let vain = needless(&report) as f64 / report.flows[0].sent as f64 * 1e5;
-        let what = format!(
-            "{megabits} Mbit/s, {rtt} ms: {share:.4} of what it is in order, {vain:.1} of 100,000 in vain"
-        );
-        println!("{what}");
-        assert!(share >= 0.95 && vain <= most, "{what}");
+        for seed in seeds.clone() {
+            let mut network = Network { seed, ..path(megabits, rtt.ms()) };
+            let clean = run(&network, seconds.secs()).goodput();
+            network.there.reorder = 50_000;
+            (network.there.reorder_by, network.there.reorder_least) = (4.ms(), 4.ms());
+            let segments = |report: &NetworkReport| needless(report).div_ceil(TEXT as u64);
+            let early = segments(&run(&network, 2.secs()));
+            let report = run(&network, seconds.secs());
+            let (share, later) = (report.goodput() / clean, segments(&report) - early);
+            let what = format!(
+                "{megabits} Mbit/s, {rtt} ms, seed {seed}: {share:.4} of what it is in order, {early} and {later} of {} in vain",
+                report.flows[0].sent / TEXT as u64
+            );
+            println!("{what}");
+            assert!(share >= 0.95 && early <= most[0] && later <= most[1], "{what}");
+        }
     }
 }
 
@@ -84,20 +85,29 @@ fn packets_that_come_twice_cost_2_percent_at_most_and_no_repetition() {
     }
 }
 
+/// Two windows that come down together stay equal; when one loses alone, at a queue that drops what comes last, is chance, and
+/// it takes tens of seconds until they are equal again. So with time for it, the second begins at several times.
 #[test]
 fn two_flows_share_evenly() {
-    let mut paths = vec![(20, 10), (50, 40)];
+    let (mut paths, mut starts) = (vec![(20, 10), (50, 40)], vec![0]);
     if soak() {
         paths.extend([20, 50, 100].into_iter().flat_map(|rate| [10, 20, 40, 100].map(|rtt| (rate, rtt))));
+        starts.extend([777, 1554, 2331]);
     }
     for (megabits, rtt) in paths {
-        let mut network = path(megabits, rtt.ms());
-        network.flows = vec![cubic(Flow::endless()), cubic(Flow::endless())];
-        let report = run(&network, 60.secs());
-        let (share, fairness) = (share(&report, megabits), report.fairness());
-        println!("{megabits} Mbit/s, {rtt} ms: Jain {fairness:.4}, both {share:.4}");
-        assert!(fairness >= 0.95, "{megabits} Mbit/s, {rtt} ms: Jain's index is {fairness:.4}");
-        assert!(share >= 0.97, "{megabits} Mbit/s, {rtt} ms: {share:.4} of the capacity");
-        assert_eq!(needless(&report), 0, "{megabits} Mbit/s, {rtt} ms: bytes sent in vain");
+        let shared = starts.iter().map(|start| {
+            let mut network = path(megabits, rtt.ms());
+            let second = Flow { at: Duration::from_micros(*start), ..Flow::endless() };
+            network.flows = vec![cubic(Flow::endless()), cubic(second)];
+            let report = run(&network, 60.secs());
+            let (share, fairness) = (share(&report, megabits), report.fairness());
+            println!("{megabits} Mbit/s, {rtt} ms, {start} us: Jain {fairness:.4}, both {share:.4}");
+            assert!(share >= 0.97, "{megabits} Mbit/s, {rtt} ms: {share:.4} of the capacity");
+            assert_eq!(needless(&report), 0, "{megabits} Mbit/s, {rtt} ms: bytes sent in vain");
+            assert!(fairness >= 0.9, "{megabits} Mbit/s, {rtt} ms: Jain's index is {fairness:.4}");
+            fairness
+        });
+        let fairness = shared.sum::<f64>() / starts.len() as f64;
+        assert!(fairness >= 0.95, "{megabits} Mbit/s, {rtt} ms: Jain's index is {fairness:.4} on average");
     }
 }

@@ -31,6 +31,16 @@ fn tlp_3_after_two_round_trips_and_what_a_lone_segment_may_wait_for_its_ack() {
         assert_eq!(s.advance_to_next_timer(), Some(Duration::from_millis(wait)));
         expect_segments(&mut s, [segments - 1]);
     }
+    // The last of a connection: a FIN is acknowledged at once, with the text or behind it.
+    for together in [false, true] {
+        let mut s = over(patient(builder()), 100.ms());
+        s.set_cork(together);
+        s.send(pattern(0, 500));
+        s.finish();
+        assert_eq!(taken(&mut s), [0]);
+        assert_eq!(s.advance_to_next_timer(), Some(200.ms()));
+        s.expect(seg().fin().seq(1).ack(1).data(pattern(0, 500)));
+    }
     // An acknowledgment that leaves one of two.
     let mut s = out(patient(builder()), 2, 0);
     s.advance(100.ms());

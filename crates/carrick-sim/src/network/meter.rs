@@ -1,8 +1,8 @@
 //! What goes over the wire for one direction of a connection: what is sent again, and what of it was needless.
 
+use super::Ranges;
 use crate::packet::Packet;
 use carrick_wire::{IpView, Protocol, SeqNum, TcpFlags, TcpView};
-use std::collections::BTreeMap;
 
 /// Where the text of a packet is in its stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,7 +60,7 @@ impl Meter {
 
     /// A packet comes to the receiver. A `copy` is the second of two.
     pub(super) fn arrived(&mut self, text: Text, copy: bool) {
-        let Some(from) = self.offset(text, self.had.first) else { return };
+        let Some(from) = self.offset(text, self.had.first()) else { return };
         let fresh = self.had.insert(from, from + text.len);
         if !copy {
             self.needless += text.len - fresh;
@@ -75,61 +75,9 @@ impl Meter {
     }
 }
 
-/// Which bytes of a stream are there: all before `first`, and these.
-#[derive(Debug, Default)]
-struct Ranges {
-    first: u64,
-    later: BTreeMap<u64, u64>,
-}
-
-impl Ranges {
-    /// How many of them were not there before.
-    fn insert(&mut self, from: u64, to: u64) -> u64 {
-        let from = from.max(self.first);
-        if from >= to {
-            return 0;
-        }
-        let (mut begin, mut end, mut there) = (from, to, 0);
-        // What touches it becomes part of it.
-        let near =
-            |later: &BTreeMap<u64, u64>| later.range(..=to).next_back().map(|(left, right)| (*left, *right));
-        while let Some((left, right)) = near(&self.later).filter(|(_, right)| *right >= from) {
-            self.later.remove(&left);
-            there += right.min(to).saturating_sub(left.max(from));
-            (begin, end) = (begin.min(left), end.max(right));
-        }
-        if begin <= self.first {
-            self.first = end;
-        } else {
-            self.later.insert(begin, end);
-        }
-        to - from - there
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
-
-    #[test]
-    fn ranges_are_as_a_list_of_bytes_would_have_them() {
-        let mut rng = Rng::new(7);
-        for _ in 0..300 {
-            let (mut ranges, mut list) = (Ranges::default(), [false; 100]);
-            for _ in 0..rng.below(60) {
-                let from = rng.size(0, 99);
-                let to = rng.size(from, (from + 20).min(100));
-                let fresh = list[from..to].iter().filter(|there| !**there).count() as u64;
-                assert_eq!(ranges.insert(from as u64, to as u64), fresh);
-                list[from..to].fill(true);
-                let first = list.iter().position(|there| !there).unwrap_or(100) as u64;
-                assert_eq!(ranges.first, first);
-                let total: u64 = ranges.later.iter().map(|(from, to)| to - from).sum();
-                assert_eq!(first + total, list.iter().filter(|there| **there).count() as u64);
-            }
-        }
-    }
 
     #[test]
     fn what_is_sent_again_and_needless_is_counted_round_the_seam() {
@@ -148,6 +96,6 @@ mod tests {
         meter.arrived(text(u32::MAX - 499, 600), false);
         assert_eq!(meter.needless, 500);
         meter.arrived(text(u32::MAX - 999, 600), false);
-        assert_eq!((meter.needless, meter.had.first), (600, 1200));
+        assert_eq!((meter.needless, meter.had.first()), (600, 1200));
     }
 }

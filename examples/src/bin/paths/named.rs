@@ -11,8 +11,6 @@ const MEGABIT: u64 = 1_000_000;
 /// Text in a full packet of 1,500 bytes, with timestamps.
 const TEXT: f64 = 1448.0;
 const PACKET: f64 = 1500.0;
-/// What all flows may send before anything has been acknowledged (RFC 6928).
-const INITIAL_WINDOW: u64 = 14_480;
 
 /// A path, and who uses it.
 pub(crate) struct Named {
@@ -93,21 +91,8 @@ fn short(seed: u64, name: &'static str, what: &str, bytes: u64, loss: u32) -> Na
     let flows = if loss > 0 { 40 } else { 5 };
     let like = (50, 40, 1.0);
     let mut path = path(seed, EVERY * flows, name, what, like).there(|link| link.loss = loss);
-    path.least = Some(least(bytes, path.rate, 40.ms()));
+    path.least = Flow::of(bytes).least_time(path.rate, 40.ms());
     path.flows((0..flows).map(|n| Flow { at: (n * EVERY).secs(), ..Flow::of(bytes) }))
-}
-
-/// The least time in which so many bytes arrive: a round trip for the handshake, one for each time that the window doubles
-/// until it fills the path, the way there, and the bits of what is sent last.
-fn least(bytes: u64, rate: u64, round_trip: Duration) -> Duration {
-    let time_of = |text: u64| Duration::from_secs_f64(text as f64 * PACKET / TEXT * 8.0 / rate as f64);
-    let (mut took, mut left, mut window) = (round_trip, bytes, INITIAL_WINDOW);
-    while left > window && time_of(window) < round_trip {
-        took += round_trip;
-        left -= window;
-        window *= 2;
-    }
-    took + round_trip / 2 + time_of(left)
 }
 
 /// All paths. Endless flows last for so many seconds.
@@ -180,13 +165,5 @@ mod tests {
         let names: std::collections::BTreeSet<_> = all(1, 30).iter().map(|path| path.name).collect();
         assert_eq!(names.len(), all(1, 30).len());
         assert!(names.len() >= 16);
-    }
-
-    #[test]
-    fn the_least_time_is_round_trips_and_bits() {
-        let close = |took: Duration, ms: f64| (took.as_secs_f64() * 1e3 - ms).abs() < 0.2;
-        // 10,000 bytes are 1.66 ms at 50 Mbit/s; 100,000 take three windows, the last of 56,560 bytes.
-        assert!(close(least(10_000, 50 * MEGABIT, 40.ms()), 60.0 + 1.66));
-        assert!(close(least(100_000, 50 * MEGABIT, 40.ms()), 140.0 + 9.37));
     }
 }
