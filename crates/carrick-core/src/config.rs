@@ -347,10 +347,10 @@ pub struct ConnectionConfig {
     pub window_scale: bool,
     /// Offer timestamps (RFC 7323 §3). Default true.
     pub timestamps: bool,
-    /// Take segments without the timestamps that were agreed on, once the connection is established and until TIME-WAIT, as
-    /// Linux does. Default false: they are dropped (RFC 7323 §3.2, SHOULD), and a peer whose timestamps get lost on the way,
-    /// for devices there are that remove them, is heard no more. The price is PAWS (§5): such a segment may be 2^32 bytes
-    /// old.
+    /// Take segments without the timestamps that were agreed on, as Linux does. Default false: they are dropped (RFC 7323
+    /// §3.2, SHOULD), and a peer whose timestamps get lost on the way, for devices there are that remove them, is not heard.
+    /// The price is PAWS (§5): such a segment may be 2^32 bytes old. The ACK that ends a handshake by cookie needs one all
+    /// the same, since the options that were agreed on stand in its timestamp ([`EndpointConfig::syn_cookies`]).
     pub tolerate_missing_timestamps: bool,
     /// Offer selective acknowledgements (RFC 2018). Default true.
     pub sack: bool,

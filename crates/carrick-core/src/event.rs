@@ -138,6 +138,8 @@ pub struct TimeWaitRecord {
     /// Whether timestamps were in use. Apart from TS.Recent, which leaves room for the next two.
     pub(crate) timestamps: bool,
     pub(crate) ts_recent: u32,
+    /// Whether segments that lack them are taken.
+    pub(crate) tolerant: bool,
     /// As in the connection's packets.
     pub(crate) dscp: u8,
     pub(crate) hop_limit: u8,
@@ -155,8 +157,8 @@ impl TimeWaitRecord {
     pub(crate) fn digest(&self, now: Instant, state: &mut impl Hasher) {
         // All other numbers are where the digest counts from.
         let Self { tuple, snd_nxt: _, rcv_nxt: _, window, scale, max_age, answers, .. } = self;
-        let Self { timestamps: _, ts_recent: _, dscp, hop_limit, deadline, .. } = self;
-        (tuple, window, scale, max_age, answers, self.ts_recent()).hash(state);
+        let Self { timestamps: _, ts_recent: _, tolerant, dscp, hop_limit, deadline, .. } = self;
+        (tuple, window, scale, max_age, answers, self.ts_recent(), tolerant).hash(state);
         (dscp, hop_limit, deadline.since(now)).hash(state);
     }
 }

@@ -199,6 +199,23 @@ fn a_full_backlog_lets_no_handshake_complete_until_somebody_is_accepted() {
 }
 
 #[test]
+fn connections_are_accepted_in_the_order_in_which_their_handshakes_ended() {
+    let mut s = Scene::listening();
+    for port in [40_000, 40_001, 40_002] {
+        s.inject(seg().syn().seq(0).ports(port, 80));
+        s.expect(seg().syn().seq(0).ack(1).ports(80, port));
+    }
+    for port in [40_001, 40_002, 40_000] {
+        s.inject(seg().seq(1).ack(1).ports(port, 80));
+    }
+    for port in [40_001, 40_002, 40_000] {
+        assert!(s.accept());
+        assert_eq!(s.remote().port(), port);
+    }
+    assert!(!s.accept());
+}
+
+#[test]
 fn unlisten_resets_the_half_open() {
     let mut s = Scene::listening();
     s.inject(seg().syn().seq(0));

@@ -1,12 +1,15 @@
-//! Congestion controllers as Linux has them: carrick's, with what Linux does around every one of its own.
+//! Congestion controllers by Linux's names: carrick's, with two things around them that scripts take for granted.
 
 use carrick_core::Instant;
 use carrick_core::congestion::{Acked, Controller, Cubic, NewReno, RateSample, Spurious};
 use std::hash::Hasher;
 use std::time::Duration;
 
-/// A controller that starts anew after a pause, where the namespace asks for it (RFC 5681 §4.1; carrick's own validate their
-/// window by RFC 7661), and in slow start grows by what an acknowledgement delivers rather than by what it covers.
+/// A controller that starts anew after a pause, where the namespace asks for it, and in slow start grows by what an
+/// acknowledgement delivers rather than by what it covers.
+///
+/// After a pause of a timeout the window is the initial one, as RFC 5681 §4.1 has it (SHOULD); carrick's own validate theirs by
+/// RFC 7661. Linux comes to the same in steps, a half for each timeout that has passed.
 #[derive(Clone, Debug)]
 struct AsLinux {
     inner: Box<dyn Controller>,

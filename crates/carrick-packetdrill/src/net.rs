@@ -5,8 +5,8 @@
 
 use carrick_core::{
     BindError, ConnectError, Connection, ConnectionConfig, ConnectionId, Cx, Dispatch, Endpoint,
-    EndpointConfig, Event, Frame, HeaderBytes, Instant, ListenAddr, ListenConfig, ListenerId, MAX_PARTS,
-    Outcome, Taken, TcpInfo, TcpState, Transmit,
+    EndpointConfig, Event, Frame, Instant, ListenAddr, ListenConfig, ListenerId, MAX_PARTS, Outcome, Taken,
+    TcpInfo, TcpState, Transmit,
 };
 use carrick_wire::segmentation::{SegmentBuf, Segmenter, complete_checksum};
 use std::collections::{BTreeMap, VecDeque};
@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 /// The longest packet that a connection is asked for; longer than the link's are cut.
 const MAX_FRAME: NonZeroUsize = NonZeroUsize::new(65_535).unwrap();
+/// Length of the timestamps option, padded, in bytes.
+const TIMESTAMPS: usize = 12;
 /// So often the timers of one moment are served before something must be wrong.
 const MOST_CALLS: usize = 10_000;
 
@@ -337,7 +339,10 @@ impl Cell {
         let mss = u32::from(info.send_mss).max(1);
         let window = info.congestion_window / mss;
         let segments = if info.lost > 0 { 1 } else { (burst(&info) / mss).max(least).min(window / 2).max(1) };
-        let len = HeaderBytes::MAX + segments as usize * mss as usize;
+        // No more than that: a tail that does not fill a segment is a packet of its own.
+        let fixed = if self.connection.local_addr().is_ipv4() { 40 } else { 60 };
+        let headers = if info.timestamps { fixed + TIMESTAMPS } else { fixed };
+        let len = headers + segments as usize * mss as usize;
         NonZeroUsize::new(len).map_or(MAX_FRAME, |len| len.min(MAX_FRAME))
     }
 

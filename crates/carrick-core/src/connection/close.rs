@@ -192,6 +192,7 @@ impl Connection {
             answers: 0,
             timestamps: ts_recent.is_some(),
             ts_recent: ts_recent.unwrap_or(0),
+            tolerant: self.config.tolerate_missing_timestamps,
             dscp: self.link.dscp,
             hop_limit: self.link.hop_limit,
             deadline: now + self.link.time_wait(),

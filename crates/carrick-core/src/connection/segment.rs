@@ -52,8 +52,7 @@ impl Connection {
     /// §3.10.7.4 for SYN-RECEIVED: the steps are those of a half-open record.
     fn in_syn_received(&mut self, cx: &Cx, segment: &Segment<'_>) -> Step {
         let State::SynReceived(opening, peer) = &mut self.state else { return Ok(()) };
-        let window = u32::from(handshake::initial_window(&self.config).get());
-        match syn_received::segment_arrives(opening.iss, peer, window, segment) {
+        match syn_received::segment_arrives(opening.iss, peer, &self.config, segment) {
             Verdict::Drop(reason) => Err(Outcome::Discarded(reason)),
             Verdict::Challenge(reason) => self.challenge(cx.now, reason),
             Verdict::OtherSyn => self.challenge(cx.now, DiscardReason::UnexpectedSyn),

@@ -3,9 +3,9 @@
 //! The endpoint's half-open records and the connections of a simultaneous open ask the same function, and differ
 //! in how they carry out what it says.
 
-use super::handshake::Peer;
+use super::handshake::{self, Peer};
 use crate::recv::{acceptable, check_timestamp};
-use crate::{DiscardReason, Segment};
+use crate::{ConnectionConfig, DiscardReason, Segment};
 use carrick_wire::{SeqNum, TcpFlags};
 
 /// What a segment does to SYN-RECEIVED.
@@ -29,8 +29,15 @@ pub(crate) enum Verdict {
     EstablishedBySyn,
 }
 
-/// The steps, for a handshake of our `iss` and the peer's SYN; `window` is what our SYN,ACK offered.
-pub(crate) fn segment_arrives(iss: SeqNum, peer: &Peer, window: u32, segment: &Segment<'_>) -> Verdict {
+/// The steps, for a handshake of our `iss` and the peer's SYN.
+pub(crate) fn segment_arrives(
+    iss: SeqNum,
+    peer: &Peer,
+    config: &ConnectionConfig,
+    segment: &Segment<'_>,
+) -> Verdict {
+    // What our SYN,ACK offered.
+    let window = u32::from(handshake::initial_window(config).get());
     let rcv_nxt = peer.irs + 1;
     let [reset, syn, ack] = [TcpFlags::RST, TcpFlags::SYN, TcpFlags::ACK].map(|flag| segment.has(flag));
     let acks_syn = ack && segment.ack == iss + 1;
@@ -38,6 +45,7 @@ pub(crate) fn segment_arrives(iss: SeqNum, peer: &Peer, window: u32, segment: &S
     match check_timestamp(peer.ts_recent.is_some(), peer.ts_recent, segment) {
         Ok(()) => {}
         Err(DiscardReason::OldTimestamp) => return Verdict::Challenge(DiscardReason::OldTimestamp),
+        Err(_) if config.tolerate_missing_timestamps => {}
         Err(missing) => return Verdict::Drop(missing),
     }
     // RCV.NXT is past the peer's SYN, so that by its number it would only draw an ACK, which a peer in SYN-SENT

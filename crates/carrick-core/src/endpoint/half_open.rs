@@ -475,8 +475,7 @@ impl Endpoint {
             let irs = record.peer.irs;
             return self.parked_segment(index, irs, &tuple, &segment);
         }
-        let window = u32::from(handshake::initial_window(&listener.connection).get());
-        match syn_received::segment_arrives(record.iss, &record.peer, window, &segment) {
+        match syn_received::segment_arrives(record.iss, &record.peer, &listener.connection, &segment) {
             Verdict::Drop(reason) => return self.discard(reason),
             Verdict::Challenge(reason) => return self.challenge_half_open(cx, index, reason),
             Verdict::Stray if self.cookies.outstanding(cx.now) => {

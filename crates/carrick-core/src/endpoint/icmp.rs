@@ -196,12 +196,12 @@ impl Endpoint {
     }
 }
 
-/// IPv4 type 3 (RFC 1122 §3.2.2.1) and IPv6 type 1 (RFC 4443 §3.1) by what they mean to TCP.
+/// IPv4 type 3 (RFC 1122 §3.2.2.1, RFC 1812 §5.2.7.1) and IPv6 type 1 (RFC 4443 §3.1) by what they mean to TCP.
 const fn unreachable(v4: bool, code: u8) -> Option<IcmpErrorKind> {
     Some(match (v4, code) {
         (true, 2 | 3) | (false, 1 | 4) => IcmpErrorKind::Refused,
         (true, 0 | 6 | 8 | 9 | 11) | (false, 0 | 2) => IcmpErrorKind::NetworkUnreachable,
-        (true, 1 | 5 | 7 | 10 | 12 | 13) | (false, 3 | 5 | 6) => IcmpErrorKind::HostUnreachable,
+        (true, 1 | 5 | 7 | 10 | 12..=15) | (false, 3 | 5 | 6) => IcmpErrorKind::HostUnreachable,
         _ => return None,
     })
 }

@@ -38,6 +38,7 @@ pub(crate) fn segment_arrives(record: &mut TimeWaitRecord, segment: &Segment<'_>
     match check_timestamp(record.timestamps, record.ts_recent(), segment) {
         Ok(()) => {}
         Err(DiscardReason::OldTimestamp) => return answer(record),
+        Err(_) if record.tolerant => {}
         Err(missing) => return Verdict::Drop(missing),
     }
     // First, the sequence number. By it a FIN that comes again would draw an ACK and no more; by the eighth step

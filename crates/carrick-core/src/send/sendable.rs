@@ -107,8 +107,11 @@ impl Sender {
             return None;
         }
         if len < mss {
+            // What would fill a segment, had the peer room for it, no cork holds back: it would be full no sooner.
+            let corked = terms.corked && (unsent < mss || window >= mss);
             // Silly windows: all there is, or half the largest window.
-            let worth = (whole || len >= self.max_wnd / 2) && self.partial_may_leave(terms);
+            let worth =
+                (whole || len >= self.max_wnd / 2) && self.partial_may_leave(&Terms { corked, ..*terms });
             if !worth && self.forced == Forced::Nothing {
                 return None;
             }

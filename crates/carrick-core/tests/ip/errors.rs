@@ -119,7 +119,7 @@ fn soft(v6: bool) -> Vec<(u8, u8, ConnectionError)> {
         ]
     } else {
         let mut all: Vec<_> = [0, 6, 8, 9, 11].map(|code| (3, code, Net)).to_vec();
-        all.extend([1, 5, 7, 10, 12, 13].map(|code| (3, code, Host)));
+        all.extend([1, 5, 7, 10, 12, 13, 14, 15].map(|code| (3, code, Host)));
         all.extend([(3, 2, Refused), (3, 3, Refused), (11, 0, Host), (11, 1, Host), (12, 0, Protocol)]);
         all
     }

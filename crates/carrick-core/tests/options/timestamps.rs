@@ -99,6 +99,32 @@ fn segments_that_lack_them_are_taken_where_that_is_wanted() {
     assert_eq!(s.state(), TcpState::CloseWait);
 }
 
+/// On a path that removes them a connection opens and closes too.
+#[test]
+fn segments_that_lack_them_complete_a_handshake_and_restart_time_wait() {
+    let tolerant = || with().config(|config| config.tolerate_missing_timestamps = true);
+    let mut s = tolerant().listening();
+    s.inject(seg().syn().seq(0));
+    s.expect(seg().syn().seq(0).ack(1));
+    s.inject(seg().seq(1).ack(1).no_ts());
+    assert!(s.accept());
+    assert_eq!(s.state(), TcpState::Established);
+
+    for released in [false, true] {
+        let mut s = tolerant().established();
+        s.finish();
+        s.expect(seg().fin().seq(1).ack(1));
+        s.inject(seg().fin().seq(1).ack(2).no_ts());
+        s.expect(seg().seq(2).ack(2));
+        if released {
+            s.close();
+        }
+        s.advance(1.secs());
+        s.inject(seg().fin().seq(1).ack(2).no_ts());
+        s.expect(seg().seq(2).ack(2));
+    }
+}
+
 #[test]
 fn ts_4_where_they_were_not_agreed_on_the_option_means_nothing() {
     let mut s = Scene::established();

@@ -129,6 +129,27 @@ fn may_16_a_cork_holds_back_what_does_not_fill_a_segment_for_200_ms() {
 }
 
 #[test]
+fn a_cork_holds_back_nothing_that_the_window_has_cut() {
+    let mut s = Scene::builder().mss(1000).window(600).established();
+    s.set_cork(true);
+    // Not even a whole segment would do.
+    s.send([1; 999]);
+    s.expect_nothing();
+    s.send([1; 1001]);
+    s.expect(seg().seq(1).ack(1).len(600));
+    s.expect_nothing();
+    s.inject(seg().seq(1).ack(601).window(600));
+    s.expect(seg().seq(601).ack(1).len(600));
+    // What is left fills no segment.
+    s.inject(seg().seq(1).ack(1201).window(600));
+    s.expect_nothing();
+    // Silly windows stay unused.
+    s.inject(seg().seq(1).ack(1201).window(299));
+    s.send([1; 1000]);
+    s.expect_nothing();
+}
+
+#[test]
 fn uncorked_or_finished_the_rest_leaves_at_once() {
     let mut s = Scene::established();
     s.set_cork(true);

@@ -183,3 +183,22 @@ fn a_large_packet_comes_whole_and_leaves_in_segments() {
     }
     world.expect((PSH_ACK, 3001, 30_001, 500));
 }
+
+/// What the pacing rate lets leave at a time is a number of segments; PSH shows it.
+#[test]
+fn a_tail_is_no_part_of_a_burst_that_has_its_segments() {
+    let mut world = World::new(&[]);
+    let listener = world.listener();
+    let options = TcpOptions { mss: Some(1000), ..TcpOptions::default() };
+    world.inject((SYN, 0, 0, 0), 20_000, options);
+    world.expect((SYN_ACK, 0, 1, 0));
+    world.sleep(100);
+    world.send((ACK, 1, 1, 0));
+    let fd = world.accept(listener).unwrap();
+    assert_eq!(world.write(fd, 2050), Ok(2050));
+    world.expect((ACK, 1, 1, 1000));
+    world.expect((PSH_ACK, 1001, 1, 1000));
+    world.sleep(100);
+    world.send((ACK, 1, 2001, 0));
+    world.expect((PSH_ACK, 2001, 1, 50));
+}
