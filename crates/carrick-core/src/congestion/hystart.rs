@@ -229,7 +229,7 @@ mod tests {
                 assert_eq!(start.on_ack(round && n == 0, rtt), Pace::Full);
             }
         }
-        covers!("HSPP-4", "HSPP-7");
+        covers!("HSPP-7");
     }
 
     #[test]

@@ -32,6 +32,8 @@ const MOST: usize = 16_384;
 const CRUMBS: usize = 8;
 /// Longest range that text is added to.
 const LONGEST: u64 = 1 << 20;
+/// A queue of so many keeps its room.
+const KEPT: usize = 64;
 /// Lost ranges that are looked at for one packet.
 const MOST_AT_ONCE: usize = 64;
 
@@ -254,8 +256,13 @@ impl Board {
             self.put(start, sent);
         }
         // Beside a tree that has grown no queue stands that is nearly empty.
+        self.give_back(0);
+    }
+
+    /// Gives back what room the queue no longer needs, beyond so much.
+    fn give_back(&mut self, least: usize) {
         let left = self.queue.len();
-        if left.saturating_mul(4) < self.queue.capacity() {
+        if left.saturating_mul(3).max(least) < self.queue.capacity() {
             self.queue.shrink_to(left.saturating_mul(2));
         }
     }
@@ -388,6 +395,7 @@ impl Board {
             *start = una;
         } else {
             self.queue.pop_front();
+            self.give_back(KEPT);
         }
         Some(taken)
     }

@@ -184,6 +184,17 @@ fn t_ccx_5_a_board_takes_no_more_memory_than_was_kept_for_it() {
     }
 }
 
+/// A great flight leaves no room behind for a stream that goes on with little in flight.
+#[test]
+fn t_ccx_5_a_board_gives_back_what_a_great_flight_took() {
+    let mut board = sent(4000, 1);
+    for n in 1..4000 {
+        board.on_ack(10 * n, &cause(at(9000)), &mut Delivery::default());
+        let most = Board::most_memory(10 * (4000 - n as usize).max(64), 10);
+        assert!(board.memory() <= most, "{} with {} in flight", board.memory(), 4000 - n);
+    }
+}
+
 /// What the peer has dropped is cut no finer than it was sent, and found as fast.
 #[test]
 fn t_snd_3_blocks_after_reneging_make_no_crumbs() {

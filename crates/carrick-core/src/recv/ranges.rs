@@ -135,10 +135,11 @@ impl Ranges {
 
     fn note_recent(&mut self, offset: u64) {
         let here = self.containing(offset);
-        // Where text came that has become one range with it is told of with it.
+        // Where text came that has become one range with it is told of with it, and what has been delivered by every ACK.
         let mut apart = 0;
         for at in 0..self.untold.min(RECENT) {
-            if self.recent.get(at).is_some_and(|other| self.containing(*other) != here) {
+            let other = self.recent.get(at).and_then(|other| self.containing(*other));
+            if other.is_some() && other != here {
                 self.recent.swap(apart, at);
                 apart = apart.saturating_add(1);
             }

@@ -46,6 +46,8 @@ impl Sender {
 
     /// Sets when the tail is asked for, with one segment in flight at most if it is a `lone` one.
     pub(super) fn arm_probe(&self, recovery: &mut Recovery, lone: bool, now: Instant) {
+        // A FIN is acknowledged at once.
+        let lone = lone && recovery.board.fin != Some(recovery.board.nxt);
         let pto = if recovery.may_probe() { self.probe_timeout(lone) } else { None };
         recovery.pto = pto.map(|pto| now + pto);
     }
@@ -56,8 +58,7 @@ impl Sender {
             return None;
         }
         let Some(srtt) = self.rtt.srtt() else { return Some(FIRST_PTO) };
-        // A FIN is acknowledged at once.
-        let delay = if lone && !self.fin { MAX_ACK_DELAY } else { Duration::ZERO };
+        let delay = if lone { MAX_ACK_DELAY } else { Duration::ZERO };
         Some(srtt.saturating_mul(2).max(LEAST_PTO).saturating_add(delay))
     }
 

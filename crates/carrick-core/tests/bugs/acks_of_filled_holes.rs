@@ -35,6 +35,17 @@ fn places_that_have_become_one_range_are_told_of_once() {
     }
 }
 
+/// Places that were filled and delivered within the batch are none that anybody is to be told of.
+#[test]
+fn what_has_been_delivered_meanwhile_is_told_of_by_the_acknowledgment() {
+    let mut s = Scene::builder().sack(true).timestamps(true).established();
+    s.inject_batch([20].map(place));
+    s.expect(seg().seq(1).ack(1).sack(&[(1901, 2001)]));
+    s.inject_batch([2, 4, 6, 1, 3, 5, 22].map(place));
+    s.expect(seg().seq(1).ack(601).sack(&[(2101, 2201), (1901, 2001)]));
+    s.expect_nothing();
+}
+
 #[test]
 fn a_user_timeout_leaves_room_for_two_ranges() {
     let ours = |c: &mut ConnectionConfig| c.user_timeout_option = Some(UserTimeoutOption::default());

@@ -3,8 +3,8 @@
 use super::*;
 use carrick_sim::Span;
 
-/// The queue has room for more than the initial window everywhere. Where it has not, as at 50 Mbit/s and 1 ms, some of that
-/// is lost.
+/// The queue has room for most of the initial window everywhere, with 8 packets at 100 Mbit/s and 1 ms. Where it has not, as at
+/// 50 Mbit/s and 1 ms, more of that is lost.
 #[test]
 fn short_flows_take_a_tenth_more_than_the_least_at_most() {
     let near = [(100, 1), (1000, 1), (100, 2), (50, 5), (100, 5), (20, 10), (50, 10), (100, 10)];

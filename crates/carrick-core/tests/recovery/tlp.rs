@@ -41,6 +41,16 @@ fn tlp_3_after_two_round_trips_and_what_a_lone_segment_may_wait_for_its_ack() {
         assert_eq!(s.advance_to_next_timer(), Some(200.ms()));
         s.expect(seg().fin().seq(1).ack(1).data(pattern(0, 500)));
     }
+    // Not so where the window leaves text between: the FIN has not been sent.
+    let mut s = over(patient(builder()).window(1000), 100.ms());
+    s.send(pattern(0, 2500));
+    s.finish();
+    assert_eq!(taken(&mut s), [0]);
+    s.advance(100.ms());
+    s.inject(ack(1));
+    assert_eq!(taken(&mut s), [1]);
+    assert_eq!(s.advance_to_next_timer(), Some(400.ms()));
+    expect_segments(&mut s, [1]);
     // An acknowledgment that leaves one of two.
     let mut s = out(patient(builder()), 2, 0);
     s.advance(100.ms());
