@@ -40,6 +40,11 @@ const FRAMES_PER_TURN: usize = 64;
 const BYTES_PER_TURN: usize = 256 << 10;
 /// After so many packets the connections they touched are settled.
 const FRAMES_PER_SETTLING: usize = 16;
+/// After a turn that brought no more than this, in packets of so much text at least, nothing is put off or merged: who sends it
+/// hears of every second segment.
+const FEW_FRAMES: usize = 16;
+const FEW_BYTES: usize = 32 << 10;
+const LEAST_TEXT: usize = 512;
 /// How many packets that come one at a time are taken by visits before a turn looks whether they still do.
 const VISITS: usize = 16;
 /// Most waiting connections that one turn serves, one packet each, and most timers that it expires.
@@ -69,6 +74,8 @@ pub(crate) struct DeviceTask {
     mtu_changes: bool,
     /// So many more packets may be taken by visits.
     visits: usize,
+    /// The last turn that brought anything brought little, and text.
+    few: bool,
     /// Whether the runtime has one worker, so that nobody else runs what is ready.
     alone: bool,
     /// What has been told of memory, and when.
@@ -123,6 +130,7 @@ impl DeviceTask {
             until: Instant::ZERO,
             mtu_changes: false,
             visits: 0,
+            few: false,
             alone: Handle::current().metrics().num_workers() == 1,
             pressure: (Pressure::None, Instant::ZERO),
             outage_told: None,
@@ -203,11 +211,14 @@ impl DeviceTask {
         share: &mut Share,
         now: Option<Instant>,
     ) -> io::Result<Received> {
-        let Self { shared, buffers, batch, .. } = self;
+        let Self { shared, buffers, batch, few, .. } = self;
         let before = share.frames;
         let mut handler = Handler::new(shared, batch, share, now);
+        if *few {
+            handler.per_settling = 1;
+        }
         // A visit takes one packet, not one and whatever follows it.
-        let merges = before > 1 && !shared.outlet.captures.are_any();
+        let merges = before > 1 && !*few && !shared.outlet.captures.are_any();
         let mut inbox = Inbox::new(buffers, &mut handler).merging(merges);
         let result = shared.outlet.device.poll_recv(cx, &mut inbox);
         // What waits for more to come has waited long enough.
@@ -236,6 +247,11 @@ impl DeviceTask {
             received.frames += read.frames;
             // A device that says Ready and delivers nothing must not hold us.
             share.frames = share.frames.saturating_sub(1);
+        }
+        let (frames, bytes) = (received.frames, BYTES_PER_TURN.saturating_sub(share.bytes));
+        if bytes > 0 {
+            let text = frames.saturating_mul(LEAST_TEXT);
+            self.few = frames <= FEW_FRAMES && (text..=FEW_BYTES).contains(&bytes);
         }
         let Self { shared, batch, .. } = self;
         // Its own share: a device with ever more to read must not keep a stack from talking to itself.
@@ -554,13 +570,15 @@ struct Handler<'a> {
     /// When the batch was read, once something has been.
     now: Option<Instant>,
     since_settling: usize,
+    per_settling: usize,
     woke: bool,
     raised: bool,
 }
 
 impl<'a> Handler<'a> {
     fn new(shared: &'a Shared, batch: &'a mut Batch, share: &'a mut Share, now: Option<Instant>) -> Self {
-        Self { now, shared, batch, share, since_settling: 0, woke: false, raised: false }
+        let per_settling = FRAMES_PER_SETTLING;
+        Self { now, shared, batch, share, since_settling: 0, per_settling, woke: false, raised: false }
     }
 
     fn now(&mut self) -> Instant {
@@ -589,7 +607,7 @@ impl<'a> Handler<'a> {
             self.dispatch(&cx, frame.again());
         }
         self.since_settling += 1;
-        if self.since_settling >= FRAMES_PER_SETTLING {
+        if self.since_settling >= self.per_settling {
             self.settle();
         }
         self.share.frames = self.share.frames.saturating_sub(1);

@@ -1,6 +1,7 @@
 //! The driver on memory devices, on tokio's paused clock: what an application sees, and what a bad device or a
 //! bad moment does to it. Names begin with the threat they cover.
 
+mod batches;
 mod bug_abort_in_a_batch;
 mod bug_end_stays_end;
 mod bug_flood_and_own_ring;

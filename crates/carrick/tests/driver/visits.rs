@@ -53,7 +53,7 @@ impl Link {
 }
 
 /// A packet of the peer's.
-fn packet(flags: TcpFlags, seq: u32, ack: u32, text: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(flags: TcpFlags, seq: u32, ack: u32, text: &[u8]) -> Vec<u8> {
     let tcp = TcpHeader {
         src_port: 5000,
         dst_port: 80,
