@@ -197,7 +197,7 @@ mod tests {
 
     /// Eight that do not fall, and of those three that are an eighth longer: also where that is less than 4 ms.
     #[test]
-    fn hspp_4_a_queue_that_fills_is_seen_earlier() {
+    fn hspp_7_a_queue_that_fills_is_seen_earlier() {
         let play = |micros: &[u32]| {
             let mut start = HyStart::new();
             round(&mut start, 8_000, 8);
