@@ -34,19 +34,6 @@ impl Path {
         self.there(|link| link.bottleneck.as_mut().map_or((), change))
     }
 
-    /// The way there with `seed`: it is dark for 0.8 to 1.2 of the time, another share with each of five seeds in a row. Who is back
-    /// first depends on whose doubled timeout ends next, and with one length for all there would be one answer to that.
-    pub(crate) fn drawn(&self, seed: u64) -> LinkConfig {
-        let mut there = self.there.clone();
-        if let Blackouts::At(times) = &mut there.blackouts {
-            for dark in times {
-                dark.end =
-                    dark.start + (dark.end - dark.start) * (8 + (seed.wrapping_sub(1) % 5) as u32) / 10;
-            }
-        }
-        there
-    }
-
     /// The share of the capacity that is left by what the path does.
     fn of_capacity(mut self, share: f64) -> Self {
         self.capacity *= share;

@@ -104,7 +104,7 @@ impl Trial {
         let mut receiver = self.pairing.end(Role::Receiver, &traffic)?;
         let device = receiver.device.take().expect("nobody has taken it");
         let tap = Tap { device, watch: Arc::clone(&watch) };
-        let link = Impaired::asymmetric(tap, self.path.drawn(self.seed), self.path.back.clone(), self.seed);
+        let link = Impaired::asymmetric(tap, self.path.there.clone(), self.path.back.clone(), self.seed);
         let control = link.control();
         let device = sender.device.take().expect("nobody has taken it");
         let splice = tokio::spawn(Splice::new(device, link, Arc::clone(&watch)));
