@@ -46,8 +46,6 @@ impl Sender {
 
     /// Sets when the tail is asked for, with one segment in flight at most if it is a `lone` one.
     pub(super) fn arm_probe(&self, recovery: &mut Recovery, lone: bool, now: Instant) {
-        // A FIN is acknowledged at once.
-        let lone = lone && recovery.board.fin != Some(recovery.board.nxt);
         let pto = if recovery.may_probe() { self.probe_timeout(lone) } else { None };
         recovery.pto = pto.map(|pto| now + pto);
     }

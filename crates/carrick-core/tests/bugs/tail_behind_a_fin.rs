@@ -35,10 +35,10 @@ fn the_probe_of_a_tail_is_text_with_its_fin() {
 
 #[test]
 fn where_only_the_fin_is_missing_the_fin_is_the_tail() {
-    let mut s = closing(Scene::builder());
+    let mut s = closing(Scene::builder().config(|config| config.min_rto = 1.secs()));
     s.advance(100.ms());
     s.inject(seg().seq(1).ack(3501));
     // The probe, before any timeout.
-    assert_eq!(s.advance_to_next_timer(), Some(200.ms()));
+    assert_eq!(s.advance_to_next_timer(), Some(400.ms()));
     s.expect(seg().fin().seq(3501).ack(1));
 }
