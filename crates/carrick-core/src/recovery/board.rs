@@ -646,15 +646,11 @@ impl Board {
         Some((start, end))
     }
 
-    /// Where the last segment that was sent begins. A FIN that left alone belongs to the text before it: there are peers that
-    /// report text only, and would not tell of what comes before a FIN.
+    /// Where the last segment that was sent begins.
     pub(crate) fn last_segment(&self) -> Option<u64> {
-        let text = if self.fin == Some(self.nxt) { self.nxt.saturating_sub(1) } else { self.nxt };
-        let last = if text > self.una { text.saturating_sub(1) } else { self.una };
-        let queued =
-            self.queue.iter().rev().find(|(start, _)| *start <= last).map(|(start, sent)| (start, sent));
-        let (start, sent) = queued.or_else(|| self.ranges.range(..=last).next_back())?;
-        let whole = last.saturating_sub(*start).checked_div(sent.mss.into())?;
+        let last = self.queue.back().map(|(start, sent)| (start, sent));
+        let (start, sent) = last.or_else(|| self.ranges.last_key_value())?;
+        let whole = sent.end.saturating_sub(*start).saturating_sub(1).checked_div(sent.mss.into())?;
         Some(start.saturating_add(whole.saturating_mul(sent.mss.into())))
     }
 

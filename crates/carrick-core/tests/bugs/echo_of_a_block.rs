@@ -1,9 +1,8 @@
 //! With timestamps the block that reports a repetition told nothing of what had been sent before it: its echo, which is of
 //! what came in order last (RFC 7323 §4.3), was taken for a sign that the original had arrived (RFC 8985 §6.2, step 2). So the
-//! probe of a lost tail (§7) found nothing, and the tail waited for the retransmission timer: 10 KB over a queue that
-//! holds four packets took 216 ms on a path of 1 ms.
+//! probe of a lost tail (§7) found nothing, and the tail waited for the retransmission timer.
 
-use carrick_sim::{Bottleneck, Flow, LinkConfig, Network, QueueLimit, Scene, Span, pattern, seg};
+use carrick_sim::{Scene, Span, pattern, seg};
 
 #[test]
 fn a_probe_that_is_reported_finds_the_tail_lost() {
@@ -25,17 +24,4 @@ fn a_probe_that_is_reported_finds_the_tail_lost() {
     s.advance(100.ms());
     s.inject(seg().seq(1).ack(989).sack(&[(2965, 3953)]).ts(1500, echo));
     s.expect(text(1));
-}
-
-#[test]
-fn a_lost_tail_costs_no_timeout() {
-    let rate = 50_000_000;
-    let queue = QueueLimit::bdp(rate, 1.ms(), 1.0);
-    let bottleneck = Some(Bottleneck { queue, ..Bottleneck::new(rate) });
-    let mut network = Network::new(1, LinkConfig { bottleneck, ..LinkConfig::delayed(500.us()) });
-    network.flows = vec![Flow::of(10_000)];
-    let report = network.run(1.secs()).expect("nothing to complain of");
-    let took = report.flows[0].completed.expect("it is complete");
-    assert_eq!(report.there.overflowed, 3);
-    assert!(took < 20.ms(), "{took:?}");
 }

@@ -38,7 +38,6 @@ mod resets_of_a_listener;
 mod reuse_without_timestamps;
 mod room_behind_a_range;
 mod simultaneous_open_measures_nothing;
-mod tail_behind_a_fin;
 mod time_wait_lost_to_a_refused_syn;
 mod timestamp_of_an_old_segment;
 mod unfinished_udp;
