@@ -7,10 +7,14 @@
 //! * sleeping, and waiting for a packet, go from timer to timer, and stamp packets with the time at which they left;
 //! * what makes the second thread's call ready stops everything until that thread has taken the result and looked at the
 //!   clock, so that its call ends when it should and not whenever the thread is scheduled;
+//! * sleeping, for which the tool gives up its lock, ends when the second thread sleeps as well: what it has to note of its call
+//!   for the script is noted then;
 //! * a call that must wait on the main thread, where nobody could do anything for it, goes from timer to timer itself.
 
 use crate::sockets::Sockets;
 use carrick_core::Instant;
+use rustix::thread::{Pid, gettid};
+use std::fs;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::thread::{self, ThreadId};
@@ -38,6 +42,8 @@ struct Inner {
     waiting: Option<Waiting>,
     /// The second thread has a result and has not looked at the clock since.
     handing_over: bool,
+    /// The second thread, where it may not have noted its result yet.
+    noting: Option<Pid>,
     /// Changes with everything that the main thread does.
     moves: u64,
 }
@@ -62,7 +68,7 @@ impl Machine {
     /// A machine whose main thread is the one that calls.
     #[must_use]
     pub fn new(sockets: Sockets) -> Self {
-        let inner = Inner { sockets, waiting: None, handing_over: false, moves: 0 };
+        let inner = Inner { sockets, waiting: None, handing_over: false, noting: None, moves: 0 };
         Self { main: thread::current().id(), inner: Mutex::new(inner), bell: Condvar::new() }
     }
 
@@ -200,7 +206,12 @@ impl Machine {
 
     /// `usleep`.
     pub fn sleep(&self, duration: Duration) {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        if let Some(second) = inner.noting.take_if(|_| self.is_main()) {
+            drop(inner);
+            wait_asleep(second);
+            inner = self.lock();
+        }
         let until = inner.sockets.now() + duration;
         drop(self.pass(inner, until));
     }
@@ -211,6 +222,7 @@ impl Machine {
         if !self.is_main() && inner.handing_over {
             // What follows is this thread's, at this very moment.
             inner.handing_over = false;
+            inner.noting = Some(gettid());
             self.bell.notify_all();
             return inner.sockets.now();
         }
@@ -271,4 +283,19 @@ impl Inner {
             }
         }
     }
+}
+
+/// Waits until a thread of this process does. That it does is for the tool, too, what a state of S says.
+fn wait_asleep(thread: Pid) {
+    let stat = format!("/proc/self/task/{}/stat", thread.as_raw_nonzero());
+    let began = std::time::Instant::now();
+    while began.elapsed() < PATIENCE {
+        // A thread that has ended has none.
+        let awake = fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") S "));
+        if !awake {
+            return;
+        }
+        thread::yield_now();
+    }
+    eprintln!("carrick: a call has ended, and its thread does not come to rest");
 }

@@ -6,6 +6,7 @@ use carrick_packetdrill::errno::Errno;
 use carrick_packetdrill::machine::Machine;
 use carrick_packetdrill::sockets::Waiting;
 use carrick_wire::TcpOptions;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
 
@@ -44,6 +45,33 @@ fn a_read_ends_when_text_arrives_however_far_time_goes_on() {
         assert_eq!(received.unwrap().bytes.len(), 10);
         assert_eq!(ended, arrives);
     }
+}
+
+/// Seen: what the tool had to do with an accepted socket came now before, now after the next line of the script.
+#[test]
+fn time_goes_on_when_the_second_thread_has_noted_its_result() {
+    let noted = Arc::new(AtomicU32::new(0));
+    let noting = Arc::clone(&noted);
+    let mut world = World::new(&[]);
+    let fd = world.accepted();
+    let begins = Arc::new(Barrier::new(2));
+    let (begun, machine) = (Arc::clone(&begins), Arc::clone(&world.machine));
+    let reader = thread::spawn(move || {
+        begun.wait();
+        assert_eq!(read(&machine, fd, 100, Waiting::default()).unwrap().bytes.len(), 10);
+        machine.now();
+        while noting.fetch_add(1, Ordering::Relaxed) < 10_000_000 {}
+        thread::park();
+    });
+    begins.wait();
+    while !world.machine.has_waiting() {
+        thread::yield_now();
+    }
+    world.send((PSH_ACK, 1, 1, 10));
+    world.sleep(1);
+    assert!(noted.load(Ordering::Relaxed) > 10_000_000);
+    reader.thread().unpark();
+    reader.join().unwrap();
 }
 
 #[test]
