@@ -64,6 +64,8 @@ pub(crate) struct Receiver {
     offset: u64,
     /// Where the FIN stands in the stream, once one has come.
     fin: Option<u64>,
+    /// Nothing of what waits behind a hole has come after it.
+    fin_last: bool,
     /// What only a connection needs to which text has come twice or out of order.
     disorder: Option<Box<Disorder>>,
     pub(crate) acks: AckPolicy,
@@ -110,6 +112,7 @@ impl Receiver {
             edge: nxt + window,
             offset: 0,
             fin: None,
+            fin_last: false,
             disorder: None,
             acks: AckPolicy::new(),
             heard: now,
@@ -285,7 +288,8 @@ impl Receiver {
             Some(_) => SackBlocks::MAX - 1,
             None => SackBlocks::MAX,
         };
-        room.saturating_sub((timeout && self.ts_recent.is_some()).into())
+        let taken = [timeout && self.ts_recent.is_some(), self.first_fin().is_some()];
+        room.saturating_sub(taken.into_iter().filter(|taken| *taken).count())
     }
 
     /// Whether text behind a hole has come that no ACK has told of, though one could.
@@ -334,6 +338,7 @@ impl Receiver {
                 return Taken::Refused(Refused::NoMemory);
             }
             let permits = |more| cx.memory.permits(more, held);
+            self.fin_last = false;
             let ranges = &mut self.disorder.get_or_insert_default().ranges;
             return match ranges.insert(offset, text, permits) {
                 Ok(_) => Taken::Held,
@@ -383,10 +388,22 @@ impl Receiver {
     /// FIN is in that place.
     pub(crate) fn note_fin(&mut self, seq: SeqNum) -> bool {
         if self.fin.is_none() && self.fin_fits(seq) {
-            let kept = self.disorder.as_ref().map_or(0, |disorder| disorder.ranges.end());
-            self.fin = self.offset_of(seq).filter(|fin| kept <= *fin);
+            self.fin = self.offset_of(seq).filter(|fin| self.kept_end() <= *fin);
         }
-        self.fin.is_some() && self.fin == self.offset_of(seq)
+        let fits = self.fin.is_some() && self.fin == self.offset_of(seq);
+        self.fin_last |= fits;
+        fits
+    }
+
+    /// Where what is kept behind a hole ends; 0 if there is nothing.
+    fn kept_end(&self) -> u64 {
+        self.disorder.as_ref().map_or(0, |disorder| disorder.ranges.end())
+    }
+
+    /// The FIN, where it waits for text that is missing right before it.
+    fn lone_fin(&self) -> Option<SackBlock> {
+        let fin = self.fin.filter(|fin| *fin > self.offset && *fin > self.kept_end())?;
+        SackBlock::new(self.seq_of(fin), self.seq_of(fin) + 1)
     }
 
     /// Eighth step, second half: whether all before the FIN has arrived; RCV.NXT steps over it.
@@ -442,21 +459,37 @@ impl Receiver {
     }
 
     /// The blocks to report, if SACK was agreed on: a duplicate, then the block that it lies in if it is above
-    /// RCV.NXT, then the rest, most recent first (RFC 2018 §4, RFC 2883 §4). A FIN right behind a block belongs to it, as it
-    /// does in Linux; one that came alone is not reported, since to send it again costs no text. `timeout` says that the ACK
-    /// carries a user timeout too.
+    /// RCV.NXT, then the rest, most recent first (RFC 2018 §4, RFC 2883 §4). A FIN belongs to the block before it, and one
+    /// that came alone is a block: a number as any other, and what a probe of the tail may be answered by. `timeout` says that
+    /// the ACK carries a user timeout too.
     pub(crate) fn sack_blocks(&self, timeout: bool) -> SackBlocks {
         let mut blocks = SackBlocks::default();
-        let Some(disorder) = self.disorder.as_ref().filter(|_| self.sack) else { return blocks };
-        let duplicate = disorder.duplicates.first();
-        let around = duplicate.and_then(|block| {
-            blocks.push(*block);
-            self.offset_of(block.left())
-        });
-        disorder.ranges.sack_blocks(around, self.room_for_ranges(timeout), &mut blocks, |start, end| {
-            SackBlock::new(self.seq_of(start), self.seq_of(end) + u32::from(self.fin == Some(end)))
-        });
+        if !self.sack {
+            return blocks;
+        }
+        let first = self.first_fin();
+        if let Some(fin) = first {
+            blocks.push(fin);
+        }
+        if let Some(disorder) = &self.disorder {
+            let duplicate = disorder.duplicates.first();
+            let around = duplicate.and_then(|block| {
+                blocks.push(*block);
+                self.offset_of(block.left())
+            });
+            disorder.ranges.sack_blocks(around, self.room_for_ranges(timeout), &mut blocks, |start, end| {
+                SackBlock::new(self.seq_of(start), self.seq_of(end) + u32::from(self.fin == Some(end)))
+            });
+        }
+        if let Some(fin) = self.lone_fin().filter(|_| first.is_none()) {
+            blocks.push(fin);
+        }
         blocks
+    }
+
+    /// The lone FIN, where it is told of first: it came last, and no duplicate has to be told of.
+    fn first_fin(&self) -> Option<SackBlock> {
+        self.lone_fin().filter(|_| self.fin_last && !self.owes_duplicate())
     }
 
     pub(crate) fn digest(&self, now: Instant, state: &mut impl core::hash::Hasher) {
@@ -466,6 +499,7 @@ impl Receiver {
             edge,
             offset,
             fin,
+            fin_last,
             disorder,
             acks,
             heard,
@@ -496,6 +530,7 @@ impl Receiver {
         state.write_u64(crate::time::nanos(now.since(*heard).min(IDLE)));
         state.write_u8(scale.get());
         state.write_u8(u8::from(*sack));
+        state.write_u8(u8::from(*fin_last && self.lone_fin().is_some()));
         state.write_u8(*echo as u8);
         state.write_u16(*mss);
         if let Some((recent, at)) = ts_recent {

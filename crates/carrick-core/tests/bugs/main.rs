@@ -16,6 +16,7 @@ mod duplicate_acks_of_a_super_segment;
 mod echo_of_a_block;
 mod end_of_time;
 mod few_syn_retries;
+mod fin_behind_a_hole;
 mod fin_below_kept_text;
 mod full_reply_queue;
 mod half_open_window;

@@ -110,12 +110,12 @@ fn sack_4_a_block_over_the_last_text_reaches_over_the_fin_behind_it() {
     s.expect(seg().seq(1).ack(1).sack(&[(51, 302)]));
     s.inject(seg().seq(1).ack(1).len(50));
     s.expect(seg().seq(1).ack(302).sack(&[]));
-    // A FIN that came before the text in front of it counts once that is there.
+    // One that came before the text in front of it is a block, and a part of another once that is there.
     let mut s = scene();
     s.inject(seg().fin().seq(301).ack(1));
-    s.expect(seg().seq(1).ack(1).sack(&[]));
+    s.expect(seg().seq(1).ack(1).sack(&[(301, 302)]));
     s.inject(seg().seq(201).ack(1).len(50));
-    s.expect(seg().seq(1).ack(1).sack(&[(201, 251)]));
+    s.expect(seg().seq(1).ack(1).sack(&[(201, 251), (301, 302)]));
     s.inject(seg().seq(251).ack(1).len(50));
     s.expect(seg().seq(1).ack(1).sack(&[(201, 302)]));
     covers!("SACK-4");
