@@ -18,8 +18,10 @@ use super::MAX_WINDOW;
 
 /// Binary places of a second.
 const PLACES: u32 = 20;
-/// Beyond this long every curve is above every window. It keeps products within 128 bits.
+/// Beyond this long every curve is above every window. It keeps products within 64 bits.
 const LATEST: u64 = 1 << 43;
+/// So far from K, in 2^-20 s, the same is true. It keeps a square within 64 bits.
+const FAR: u64 = (1 << 32) - 1;
 
 #[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Curve {
@@ -140,8 +142,8 @@ fn ticks(nanos: u64) -> u64 {
 
 /// C d^3 in bytes, C being 0.4 segments per cubic second.
 fn cubed(d: u64, mss: u32) -> u64 {
-    let d = u128::from(d);
-    let product = d.saturating_mul(d).saturating_mul(d).saturating_mul(mss.into());
+    let d = d.min(FAR);
+    let product = u128::from(d.saturating_mul(d)).saturating_mul(d.saturating_mul(mss.into()).into());
     u64::try_from(product >> (3 * PLACES - 1)).unwrap_or(u64::MAX) / 5
 }
 

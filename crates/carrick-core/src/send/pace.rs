@@ -28,14 +28,14 @@ impl Sender {
             return Some(rate.max(1));
         }
         let srtt = self.rtt.srtt().filter(|srtt| *srtt > SLACK)?;
-        let window = u64::from(controller.window().max(mss));
-        let slow_start = controller.threshold().is_none_or(|threshold| window < u64::from(threshold));
-        let tenths = if slow_start { 20_u64 } else { 12 };
-        let micros = u64::try_from(srtt.as_micros()).unwrap_or(u64::MAX).max(1);
-        let spread = u128::from(window).saturating_mul(u128::from(tenths).saturating_mul(100_000));
-        let rate = spread.checked_div(micros.into()).unwrap_or(0);
+        let window = controller.window().max(mss);
+        let slow_start = controller.threshold().is_none_or(|threshold| window < threshold);
+        let tenths = if slow_start { 20 } else { 12 };
+        let micros = (nanos(srtt) / 1000).max(1);
+        // Less than 2^53.
+        let spread = u64::from(window).saturating_mul(tenths * 100_000);
         let wrong = if fault!(self, PaceWrong) { 1000 } else { 1 };
-        Some(u64::try_from(rate).unwrap_or(u64::MAX).max(1).saturating_mul(wrong))
+        Some(spread.checked_div(micros).unwrap_or(0).max(1).saturating_mul(wrong))
     }
 
     /// How many bytes may leave now as far as the rate is concerned.
@@ -47,15 +47,17 @@ impl Sender {
             return 0;
         }
         // As many segments as would leave one by one.
-        let wait = until.since(turn.max(earliest(now, mss, rate)));
-        let segments = nanos(wait).checked_div(cost(mss, rate).max(1)).unwrap_or(0).saturating_add(1);
+        let wait = until.as_nanos().saturating_sub(no_older(turn, now, mss, rate).as_nanos());
+        let segments = wait.checked_div(cost(mss, rate).max(1)).unwrap_or(0).saturating_add(1);
         u32::try_from(segments).unwrap_or(u32::MAX).saturating_mul(mss)
     }
 
     /// When what is waiting for its turn may leave.
     pub(super) fn pace_deadline(&self, recovery: &Recovery, now: Instant, mss: u32) -> Option<Instant> {
-        let turn = Instant::from_nanos(recovery.pace.as_nanos().saturating_sub(nanos(SLACK)));
-        (self.pace_room(now, mss) == 0).then_some(turn)
+        if recovery.pace <= now + SLACK || self.pacing_rate(mss).is_none() {
+            return None;
+        }
+        Some(Instant::from_nanos(recovery.pace.as_nanos().saturating_sub(nanos(SLACK))))
     }
 }
 
@@ -66,18 +68,22 @@ impl Recovery {
         let segments = len.checked_div(mss).unwrap_or(0);
         let rest = len.checked_rem(mss).unwrap_or(0);
         let time = cost(mss, rate).saturating_mul(segments.into()).saturating_add(cost(rest, rate));
-        self.pace = self.pace.max(earliest(now, mss, rate)) + Duration::from_nanos(time);
+        let turn = no_older(self.pace, now, mss, rate);
+        self.pace = Instant::from_nanos(turn.as_nanos().saturating_add(time));
     }
 }
 
-/// No turn is older than this.
-fn earliest(now: Instant, mss: u32, rate: u64) -> Instant {
+/// A turn that is not too old.
+fn no_older(turn: Instant, now: Instant, mss: u32, rate: u64) -> Instant {
+    if turn >= now {
+        return turn;
+    }
     let credit = cost(mss.saturating_mul(BURST), rate).max(nanos(SLACK));
-    Instant::from_nanos(now.as_nanos().saturating_sub(credit))
+    turn.max(Instant::from_nanos(now.as_nanos().saturating_sub(credit)))
 }
 
 /// Nanoseconds that `len` bytes take.
 fn cost(len: u32, rate: u64) -> u64 {
-    let nanos = u128::from(len).saturating_mul(1_000_000_000).checked_div(rate.into()).unwrap_or(0);
-    u64::try_from(nanos).unwrap_or(u64::MAX)
+    // Less than 2^62.
+    u64::from(len).saturating_mul(1_000_000_000).checked_div(rate).unwrap_or(0)
 }
