@@ -365,11 +365,11 @@ impl Board {
     /// Everything below `una` is acknowledged.
     pub(crate) fn on_ack(&mut self, una: u64, cause: &Cause, delivery: &mut Delivery) {
         let una = una.min(self.nxt);
-        let first = self.una;
+        if una > self.una {
+            delivery.oldest =
+                self.first().filter(|sent| !sent.again && sent.fate != Fate::Sacked).map(|sent| sent.at);
+        }
         while let Some((start, sent)) = self.take_first(una) {
-            if start == first && !sent.again && sent.fate != Fate::Sacked {
-                delivery.oldest = Some(sent.at);
-            }
             delivery.ambiguous |= sent.again;
             // Only what comes in order is told of by the echo (RFC 7323 §4.3).
             if sent.fate == Fate::Resent && cause.is_older(sent.at) {
@@ -384,20 +384,37 @@ impl Board {
         self.fack = self.fack.max(una);
     }
 
-    /// Takes the first range off, or what of it lies below `una`.
+    /// What stands first.
+    fn first(&self) -> Option<&Sent> {
+        let planted = self.ranges.first_key_value().map(|(_, sent)| sent);
+        planted.or_else(|| self.queue.front().map(|(_, sent)| sent))
+    }
+
+    /// Takes the first range off, or what of it lies below `una`. Of what went once and stands in the queue all that does is
+    /// one, as if it had left with the last of it: nothing that has arrived was sent after any of it.
     fn take_first(&mut self, una: u64) -> Option<(u64, Sent)> {
         if let Some((&start, _)) = self.ranges.first_key_value() {
             return self.take_planted(start, una);
         }
-        let (start, sent) = self.queue.front_mut().filter(|(start, _)| *start < una)?;
-        let taken = (*start, Sent { end: sent.end.min(una), ..*sent });
-        if sent.end > una {
-            *start = una;
-        } else {
-            self.queue.pop_front();
-            self.give_back(KEPT);
+        let &(first, _) = self.queue.front().filter(|(start, _)| *start < una)?;
+        let mut last = None;
+        while let Some((start, sent)) = self.queue.front_mut()
+            && *start < una
+            && !(sent.again && *start > first)
+        {
+            let (end, again) = (sent.end, sent.again);
+            last = Some(Sent { end: end.min(una), ..*sent });
+            if end > una {
+                *start = una;
+            } else {
+                self.queue.pop_front();
+            }
+            if again {
+                break;
+            }
         }
-        Some(taken)
+        self.give_back(KEPT);
+        last.map(|last| (first, last))
     }
 
     /// The same of the tree.
