@@ -76,6 +76,11 @@ impl Instant {
         self.0 / 1_000_000
     }
 
+    /// The same as [`since`](Self::since), in nanoseconds.
+    pub(crate) const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     ///
     /// # Examples

@@ -288,6 +288,14 @@ impl Congestion {
         }
     }
 
+    /// Who may want to know how fast something was delivered: CUBIC does not.
+    pub(crate) fn listener(&mut self) -> Option<&mut dyn Controller> {
+        match self {
+            Self::Default(_) => None,
+            Self::Chosen(c) => Some(&mut **c),
+        }
+    }
+
     pub(crate) fn get_mut(&mut self) -> &mut dyn Controller {
         match self {
             Self::Default(c) => c,

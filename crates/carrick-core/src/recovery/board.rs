@@ -127,9 +127,8 @@ pub(crate) struct Delivery {
     pub(crate) repaired: u32,
     /// Of that, what had arrived before it was sent again.
     pub(crate) needless: u32,
-    /// The latest sent of it: when, its place among all that was sent, whether it was sent more than once, and what was known
-    /// then.
-    pub(super) newest: Option<(Instant, (u64, u64), bool, Snapshot)>,
+    /// The latest sent of it.
+    pub(crate) newest: Option<Newest>,
     /// When the first of what it cumulatively acknowledges was sent, if that was sent once.
     pub(crate) oldest: Option<Instant>,
     /// It cumulatively acknowledges what was sent more than once.
@@ -144,11 +143,16 @@ pub(crate) struct Delivery {
     fack: u64,
 }
 
-impl Delivery {
-    /// The latest sent of it: when it left, and whether it was sent more than once.
-    pub(crate) fn newest(&self) -> Option<(Instant, bool)> {
-        self.newest.map(|(at, _, again, _)| (at, again))
-    }
+/// The latest sent of what an acknowledgment has delivered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Newest {
+    /// When it left, and its place among all that was sent.
+    pub(crate) at: Instant,
+    order: (u64, u64),
+    /// It was sent more than once.
+    pub(crate) again: bool,
+    /// What was known then.
+    pub(super) snapshot: Snapshot,
 }
 
 impl Board {
@@ -485,8 +489,10 @@ impl Board {
         let len = bytes(start, sent.end);
         delivery.bytes = delivery.bytes.saturating_add(len);
         self.meter.on_delivered(len, cause.now);
-        if delivery.newest.is_none_or(|(_, order, ..)| order < (sent.serial, sent.end)) {
-            delivery.newest = Some((sent.at, (sent.serial, sent.end), sent.again, sent.snapshot));
+        let order = (sent.serial, sent.end);
+        if delivery.newest.as_ref().is_none_or(|newest| newest.order < order) {
+            let Sent { at, again, snapshot, .. } = *sent;
+            delivery.newest = Some(Newest { at, order, again, snapshot });
         }
         if sent.again {
             delivery.repaired = delivery.repaired.saturating_add(len);
@@ -502,8 +508,8 @@ impl Board {
         // What was sent more than once may have arrived before it was sent again.
         let early = || cause.min_rtt.is_some_and(|least| rtt < least);
         let doubtful = sent.again && (early() || cause.is_older(sent.at));
-        if !doubtful && self.newest.is_none_or(|newest| newest < (sent.serial, sent.end)) {
-            self.newest = Some((sent.serial, sent.end));
+        if !doubtful && self.newest.is_none_or(|newest| newest < order) {
+            self.newest = Some(order);
             self.rtt = rtt;
         }
     }

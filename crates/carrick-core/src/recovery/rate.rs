@@ -1,7 +1,7 @@
 //! How fast data is delivered (draft-ietf-ccwg-bbr §4.1): a sample with every acknowledgment, from what was known when
 //! the newest of what it delivers was sent.
 
-use super::board::Delivery;
+use super::board::{Delivery, Newest};
 use crate::Instant;
 use crate::congestion::RateSample;
 use crate::time::nanos;
@@ -29,6 +29,14 @@ pub(crate) struct Snapshot {
     app_limited: bool,
 }
 
+/// So much was delivered in so many nanoseconds; no time where it is not plausible.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate<'d> {
+    newest: &'d Newest,
+    delivered: u64,
+    interval: u64,
+}
+
 /// What a rate was measured from.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DeliveryRate {
@@ -39,15 +47,16 @@ pub(crate) struct DeliveryRate {
 
 impl DeliveryRate {
     /// Takes a newer one, unless it is less because the application was slower.
-    pub(crate) fn update(&mut self, sample: &RateSample) {
-        let Ok(twice) = u32::try_from((nanos(sample.interval) / 1000).saturating_mul(2)) else { return };
+    pub(crate) fn update(&mut self, rate: &Rate<'_>) {
+        let Ok(twice) = u32::try_from((rate.interval / 1000).saturating_mul(2)) else { return };
+        let app_limited = rate.newest.snapshot.app_limited;
         let new = Self {
-            bytes: u32::try_from(sample.delivered).unwrap_or(u32::MAX),
-            time: twice | u32::from(sample.app_limited),
+            bytes: u32::try_from(rate.delivered).unwrap_or(u32::MAX),
+            time: twice | u32::from(app_limited),
         };
         let less = u64::from(new.bytes).saturating_mul(self.micros().into())
             < u64::from(self.bytes).saturating_mul(new.micros().into());
-        if new.micros() > 0 && !(sample.app_limited && less) {
+        if new.micros() > 0 && !(app_limited && less) {
             *self = new;
         }
     }
@@ -98,38 +107,49 @@ impl Meter {
         self.app_limited = self.delivered.saturating_add(in_flight.into()).max(1);
     }
 
-    /// What the acknowledgment that delivered this tells; `newly_lost` bytes are newly lost, `in_flight` are under way after it.
-    pub(crate) fn sample(
+    /// How fast what an acknowledgment has delivered was; nothing if it has delivered nothing.
+    pub(crate) fn measure<'d>(
         &mut self,
-        delivery: &Delivery,
+        delivery: &'d Delivery,
         now: Instant,
         min_rtt: Option<Duration>,
-        newly_lost: u32,
-        in_flight: u32,
-    ) -> Option<RateSample> {
+    ) -> Option<Rate<'d>> {
         if self.delivered > self.app_limited {
             self.app_limited = 0;
         }
-        let (sent_at, _, again, snapshot) = delivery.newest?;
-        let elapsed = |at: Instant, since: Instant| at.as_nanos().saturating_sub(since.as_nanos());
-        let interval = elapsed(sent_at, snapshot.first_sent).max(elapsed(now, snapshot.delivered_at));
-        let interval = Duration::from_nanos(interval);
-        self.first_sent = sent_at;
+        let newest = delivery.newest.as_ref()?;
+        let Snapshot { delivered, delivered_at, first_sent, .. } = newest.snapshot;
+        let interval = newest.at.nanos_since(first_sent).max(now.nanos_since(delivered_at));
+        self.first_sent = newest.at;
         // A repetition whose first copy has arrived just now.
-        let plausible = min_rtt.is_none_or(|least| interval >= least);
-        Some(RateSample {
+        let plausible = min_rtt.is_none_or(|least| interval >= nanos(least));
+        let delivered = self.delivered.saturating_sub(delivered);
+        Some(Rate { newest, delivered, interval: if plausible { interval } else { 0 } })
+    }
+
+    /// The same in full; `newly_lost` bytes are newly lost, `in_flight` are under way after it.
+    pub(crate) fn sample(
+        &self,
+        rate: &Rate<'_>,
+        delivery: &Delivery,
+        now: Instant,
+        newly_lost: u32,
+        in_flight: u32,
+    ) -> RateSample {
+        let Newest { at, again, snapshot, .. } = rate.newest;
+        RateSample {
             now,
             newly_acked: delivery.bytes,
             newly_lost,
             in_flight,
             total_delivered: self.delivered,
             prior_delivered: snapshot.delivered,
-            delivered: self.delivered.saturating_sub(snapshot.delivered),
+            delivered: rate.delivered,
             lost: self.lost.saturating_sub(snapshot.lost),
             tx_in_flight: snapshot.in_flight,
-            interval: if plausible { interval } else { Duration::ZERO },
-            rtt: (!again).then(|| now.since(sent_at)),
+            interval: Duration::from_nanos(rate.interval),
+            rtt: (!again).then(|| now.since(*at)),
             app_limited: snapshot.app_limited,
-        })
+        }
     }
 }

@@ -89,7 +89,7 @@ impl Sender {
             self.advance(recovery, ack.seq);
             let mut sample = if delivery.ambiguous { None } else { delivery.oldest.map(|at| now.since(at)) };
             if fault!(self, KarnIgnored) {
-                sample = delivery.newest().map(|(at, _)| now.since(at));
+                sample = delivery.newest.map(|newest| now.since(newest.at));
             }
             if let Some(rtt) = sample.or(echoed) {
                 recovery.sampled = true;
@@ -119,7 +119,8 @@ impl Sender {
         // A window that is too large already does not grow (RFC 3168 §6.1.2).
         if advanced && !undone && was_free && is_free(recovery) && !(ack.ece && self.ecn.on) {
             let limited = self.is_window_limited(recovery.peak, window, ack.smss);
-            let rtt = delivery.newest().and_then(|(at, again)| (!again).then(|| now.since(at)));
+            let newest = delivery.newest.as_ref().filter(|newest| !newest.again);
+            let rtt = newest.map(|newest| now.since(newest.at));
             let acked = Acked { now, bytes: acked, in_flight, rtt, srtt: self.rtt.srtt(), round, limited };
             self.congestion.get_mut().on_ack(acked);
         }
@@ -397,11 +398,11 @@ impl Sender {
 
     /// Tells the controller how fast something was delivered, if anything was; `lost` bytes are newly lost.
     fn tell_of_delivery(&mut self, recovery: &mut Recovery, now: Instant, delivery: &Delivery, lost: u32) {
-        let in_flight = recovery.pipe();
-        let sample = recovery.board.meter.sample(delivery, now, self.rtt.least(), lost, in_flight);
-        if let Some(sample) = &sample {
-            recovery.rate.update(sample);
-            self.congestion.get_mut().on_sample(sample);
+        let Some(rate) = recovery.board.meter.measure(delivery, now, self.rtt.least()) else { return };
+        recovery.rate.update(&rate);
+        if let Some(controller) = self.congestion.listener() {
+            let in_flight = recovery.pipe();
+            controller.on_sample(&recovery.board.meter.sample(&rate, delivery, now, lost, in_flight));
         }
     }
 
