@@ -426,13 +426,13 @@ impl Connection {
     /// ```
     pub fn handle_input(&mut self, cx: &Cx, input: Input<'_>) -> Outcome {
         let cx = self.advance_clock(cx);
-        let outcome = match input {
+        let outcome = match &input {
             Input::Segment(segment) => {
                 let segments = u32::try_from(segment.wire_segments()).unwrap_or(u32::MAX);
                 self.segments_received = self.segments_received.wrapping_add(segments);
-                self.segment_arrives(&cx, &segment)
+                self.segment_arrives(&cx, segment)
             }
-            Input::Icmp(error) => self.icmp_arrives(&cx, error),
+            Input::Icmp(error) => self.icmp_arrives(&cx, *error),
         };
         self.rearm(cx.now);
         outcome

@@ -62,8 +62,8 @@ pub(crate) struct Board {
     serial: u64,
     /// The latest sent of what was delivered, and its end: RACK.xmit_ts and RACK.end_seq.
     newest: Option<(u64, u64)>,
-    /// RACK.rtt: its round trip.
-    rtt: Duration,
+    /// RACK.rtt: its round trip, in nanoseconds.
+    rtt: u64,
     pub(crate) meter: Meter,
     /// How many ranges were looked up.
     #[cfg(test)]
@@ -105,7 +105,8 @@ impl Fate {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cause {
     pub(crate) now: Instant,
-    pub(crate) min_rtt: Option<Duration>,
+    /// The least round trip that was measured, in nanoseconds; 0 before.
+    pub(crate) min_rtt: u64,
     /// The echoed timestamp, where timestamps were agreed on.
     pub(crate) echo: Option<u32>,
     pub(crate) ts_offset: u32,
@@ -173,7 +174,7 @@ impl Board {
             fack: 0,
             serial: 0,
             newest: None,
-            rtt: Duration::ZERO,
+            rtt: 0,
             meter,
             #[cfg(test)]
             visits: core::cell::Cell::new(0),
@@ -487,6 +488,7 @@ impl Board {
     /// RFC 8985 §6.2, steps 2 and 3, for what has been delivered for the first time.
     fn deliver(&mut self, start: u64, sent: &Sent, cause: &Cause, delivery: &mut Delivery) {
         let len = bytes(start, sent.end);
+        let rtt = cause.now.nanos_since(sent.at);
         delivery.bytes = delivery.bytes.saturating_add(len);
         self.meter.on_delivered(len, cause.now);
         let order = (sent.serial, sent.end);
@@ -500,14 +502,12 @@ impl Board {
             delivery.original = delivery.original.max(Some(sent.end));
             if sent.end < delivery.fack {
                 delivery.overtaken = delivery.overtaken.max(bytes(start, delivery.fack));
-                delivery.late = delivery.late.max(cause.now.since(sent.at).saturating_sub(self.rtt));
+                delivery.late = delivery.late.max(Duration::from_nanos(rtt.saturating_sub(self.rtt)));
             }
         }
         self.fack = self.fack.max(sent.end);
-        let rtt = cause.now.since(sent.at);
         // What was sent more than once may have arrived before it was sent again.
-        let early = || cause.min_rtt.is_some_and(|least| rtt < least);
-        let doubtful = sent.again && (early() || cause.is_older(sent.at));
+        let doubtful = sent.again && (rtt < cause.min_rtt || cause.is_older(sent.at));
         if !doubtful && self.newest.is_none_or(|newest| newest < order) {
             self.newest = Some(order);
             self.rtt = rtt;
@@ -535,7 +535,7 @@ impl Board {
         {
             self.plant(start.saturating_add(1));
         }
-        let wait = self.rtt.saturating_add(reo_wnd);
+        let wait = Duration::from_nanos(self.rtt).saturating_add(reo_wnd);
         while let Some(&(serial, start)) = self.resent.first() {
             let Some(sent) = self.ranges.get(&start) else { break };
             if (serial, sent.end) >= newest {
@@ -598,7 +598,7 @@ impl Board {
     /// The retransmission timer has expired (RFC 8985 §6.3): the first segment is lost, and what was sent so long ago
     /// that it should have been acknowledged. `srtt` counts where nothing that is known here has arrived yet.
     pub(crate) fn on_timeout(&mut self, now: Instant, srtt: Duration, reo_wnd: Duration, mss: u32) {
-        let rtt = if self.newest.is_some() { self.rtt } else { srtt };
+        let rtt = if self.newest.is_some() { Duration::from_nanos(self.rtt) } else { srtt };
         let wait = rtt.saturating_add(reo_wnd);
         self.lose_where(|sent| sent.at + wait <= now);
         self.lose_first(mss);

@@ -4,7 +4,6 @@
 use super::board::{Delivery, Newest};
 use crate::Instant;
 use crate::congestion::RateSample;
-use crate::time::nanos;
 use core::time::Duration;
 
 /// C of the draft: counts since the connection began, of losses since something was last in flight at all.
@@ -107,12 +106,13 @@ impl Meter {
         self.app_limited = self.delivered.saturating_add(in_flight.into()).max(1);
     }
 
-    /// How fast what an acknowledgment has delivered was; nothing if it has delivered nothing.
+    /// How fast what an acknowledgment has delivered was; nothing if it has delivered nothing. No round trip was shorter than
+    /// `min_rtt` nanoseconds.
     pub(crate) fn measure<'d>(
         &mut self,
         delivery: &'d Delivery,
         now: Instant,
-        min_rtt: Option<Duration>,
+        min_rtt: u64,
     ) -> Option<Rate<'d>> {
         if self.delivered > self.app_limited {
             self.app_limited = 0;
@@ -122,9 +122,8 @@ impl Meter {
         let interval = newest.at.nanos_since(first_sent).max(now.nanos_since(delivered_at));
         self.first_sent = newest.at;
         // A repetition whose first copy has arrived just now.
-        let plausible = min_rtt.is_none_or(|least| interval >= nanos(least));
-        let delivered = self.delivered.saturating_sub(delivered);
-        Some(Rate { newest, delivered, interval: if plausible { interval } else { 0 } })
+        let interval = if interval >= min_rtt { interval } else { 0 };
+        Some(Rate { newest, delivered: self.delivered.saturating_sub(delivered), interval })
     }
 
     /// The same in full; `newly_lost` bytes are newly lost, `in_flight` are under way after it.

@@ -85,6 +85,11 @@ impl Rtt {
         (self.srtt > 0).then(|| duration(self.srtt))
     }
 
+    /// SRTT in microseconds; 0 until it is known.
+    pub(crate) const fn srtt_micros(&self) -> u32 {
+        self.srtt
+    }
+
     /// RTTVAR, once known.
     pub(crate) fn rttvar(&self) -> Option<Duration> {
         (self.srtt > 0).then(|| duration(self.rttvar))
@@ -93,6 +98,11 @@ impl Rtt {
     /// The least round trip that was measured, once there has been one.
     pub(crate) fn least(&self) -> Option<Duration> {
         (self.srtt > 0).then(|| duration(self.least))
+    }
+
+    /// The same in nanoseconds; 0 until there has been one.
+    pub(crate) fn least_nanos(&self) -> u64 {
+        if self.srtt > 0 { u64::from(self.least).saturating_mul(1000) } else { 0 }
     }
 
     /// How often the timeout has been doubled since the last sample.
@@ -113,8 +123,13 @@ impl Rtt {
 
     /// A trusted measurement (§2.2, §2.3), one of about `per_round_trip` (RFC 7323, appendix G); ends the back-off.
     pub(crate) fn sample(&mut self, rtt: Duration, per_round_trip: u32, now: Instant) {
+        self.sample_micros(micros(rtt), per_round_trip, now);
+    }
+
+    /// The same, of so many microseconds.
+    pub(crate) fn sample_micros(&mut self, rtt: u32, per_round_trip: u32, now: Instant) {
         // A peer that holds on for days must not overflow the arithmetic; beyond the ceiling all is one.
-        let rtt = micros(rtt).clamp(1, self.max_rto);
+        let rtt = rtt.clamp(1, self.max_rto);
         let seconds = u16::try_from(now.as_millis() / 1000 % (1 << 16)).unwrap_or(0);
         if rtt <= self.least || seconds.wrapping_sub(self.least_at) > LEAST_HOLDS {
             (self.least, self.least_at) = (rtt, seconds);

@@ -23,7 +23,7 @@ fn board() -> Board {
 }
 
 fn cause(now: Instant) -> Cause {
-    Cause { now, min_rtt: None, echo: None, ts_offset: 0 }
+    Cause { now, min_rtt: 0, echo: None, ts_offset: 0 }
 }
 
 /// `n` segments of ten bytes, one at each time.
@@ -79,7 +79,7 @@ fn rack_5_a_stretch_ack_measures_the_latest_sent_and_a_doubtful_one_nothing() {
     board.lose_first(10);
     board.on_sent(30, 40, at(110), 10);
     board.on_sent(50, 60, at(112), 10);
-    let early = Cause { min_rtt: Some(ms(80)), ..cause(at(120)) };
+    let early = Cause { min_rtt: 80_000_000, ..cause(at(120)) };
     let mut delivery = board.delivery();
     board.on_sack(30, 40, &early, &mut delivery);
     assert_eq!(delivery.repaired, 10);
@@ -163,7 +163,7 @@ fn rate_1_a_burst_counts_as_in_flight_when_its_last_left() {
     }
     let mut delivery = board.delivery();
     board.on_ack(1000, &cause(at(50)), &mut delivery);
-    let rate = board.meter.measure(&delivery, at(50), None).expect("something was delivered");
+    let rate = board.meter.measure(&delivery, at(50), 0).expect("something was delivered");
     let sample = board.meter.sample(&rate, &delivery, at(50), 0, 0);
     assert_eq!((sample.tx_in_flight, sample.delivered), (1000, 1000));
 }

@@ -28,8 +28,8 @@ pub(crate) use ranges::{Ranges, Refused};
 pub(crate) use text::Text;
 use tuning::Tuning;
 
-/// After so long without a segment TS.Recent says nothing any more (RFC 7323 §5.5).
-const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
+/// After so long without a segment TS.Recent says nothing any more (RFC 7323 §5.5): 24 days, in nanoseconds.
+const TS_RECENT_LIFE: u64 = 24 * 24 * 3600 * 1_000_000_000;
 
 /// A number comes around again after 2^32 bytes, with a window of less than 2^30 on both sides: what was current so many
 /// bytes ago is newer than whatever had such a number then.
@@ -174,7 +174,7 @@ impl Receiver {
     /// was there, "and the Timestamps option must not result in discarding this data" (§5.2).
     pub(crate) fn check_timestamp(&self, segment: &Segment<'_>, now: Instant) -> Result<(), DiscardReason> {
         let recent =
-            self.ts_recent.filter(|(_, at)| now.since(*at) < TS_RECENT_LIFE).map(|(recent, _)| recent);
+            self.ts_recent.filter(|(_, at)| now.nanos_since(*at) < TS_RECENT_LIFE).map(|(recent, _)| recent);
         let checked = check_timestamp(self.ts_recent.is_some(), recent, segment);
         let overtaken = || {
             let (passed, at) = self.disorder.as_ref()?.passed?;
@@ -192,7 +192,7 @@ impl Receiver {
     /// RFC 7323 §4.3, for a segment that passed every check.
     pub(crate) fn note_timestamp(&mut self, val: u32, seq: SeqNum, now: Instant) {
         let Some((recent, at)) = &mut self.ts_recent else { return };
-        let stale = now.since(*at) >= TS_RECENT_LIFE;
+        let stale = now.nanos_since(*at) >= TS_RECENT_LIFE;
         if seq.after(self.last_ack_sent) || !stale && is_before(val, *recent) {
             return;
         }

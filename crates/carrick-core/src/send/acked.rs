@@ -77,25 +77,22 @@ impl Sender {
         let outstanding = self.nxt.distance_from(self.una);
         self.note_app_limited(recovery, ack.unsent);
         let echoed = ack.echo.and_then(|ecr| self.echoed(ts_clock(now, ack.ts_offset), ecr));
-        let cause = Cause {
-            now,
-            min_rtt: self.rtt.least(),
-            echo: ack.echo.filter(|_| echoed.is_some()),
-            ts_offset: ack.ts_offset,
-        };
+        let echo = ack.echo.filter(|_| echoed.is_some());
+        let cause = Cause { now, min_rtt: self.rtt.least_nanos(), echo, ts_offset: ack.ts_offset };
         let mut delivery = recovery.board.delivery();
         let delivered = self.deliver(recovery, ack, acked, &cause, &mut delivery);
         if advanced {
             self.advance(recovery, ack.seq);
-            let mut sample = if delivery.ambiguous { None } else { delivery.oldest.map(|at| now.since(at)) };
+            let mut timed = delivery.oldest.filter(|_| !delivery.ambiguous);
             if fault!(self, KarnIgnored) {
-                sample = delivery.newest.map(|newest| now.since(newest.at));
+                timed = delivery.newest.map(|newest| newest.at);
             }
-            if let Some(rtt) = sample.or(echoed) {
+            let timed = timed.map(|at| u32::try_from(now.nanos_since(at) / 1000).unwrap_or(u32::MAX));
+            if let Some(rtt) = timed.or_else(|| echoed.map(|millis| millis.saturating_mul(1000))) {
                 recovery.sampled = true;
                 // There is a sample with every ACK: one for two segments (RFC 7323 §4.2), or for a super-segment.
                 let apart = ack.smss.saturating_mul(2).max(acked).max(1);
-                self.rtt.sample(rtt, outstanding.div_ceil(apart), now);
+                self.rtt.sample_micros(rtt, outstanding.div_ceil(apart), now);
             }
             if recovery.board.has_reneged() && !fault!(self, MarksKept) {
                 recovery.board.on_reneging();
@@ -206,8 +203,11 @@ impl Sender {
 
     /// Whether the application has left the path idle (draft-ietf-ccwg-bbr §4.2).
     pub(super) fn note_app_limited(&self, recovery: &mut Recovery, unsent: bool) {
+        if unsent || recovery.board.lost() > 0 {
+            return;
+        }
         let pipe = recovery.pipe();
-        if !unsent && recovery.board.lost() == 0 && pipe < self.congestion.get().window() {
+        if pipe < self.congestion.get().window() {
             recovery.board.meter.on_app_limited(pipe);
         }
     }
@@ -398,7 +398,7 @@ impl Sender {
 
     /// Tells the controller how fast something was delivered, if anything was; `lost` bytes are newly lost.
     fn tell_of_delivery(&mut self, recovery: &mut Recovery, now: Instant, delivery: &Delivery, lost: u32) {
-        let Some(rate) = recovery.board.meter.measure(delivery, now, self.rtt.least()) else { return };
+        let Some(rate) = recovery.board.meter.measure(delivery, now, self.rtt.least_nanos()) else { return };
         recovery.rate.update(&rate);
         if let Some(controller) = self.congestion.listener() {
             let in_flight = recovery.pipe();

@@ -6,14 +6,13 @@ use super::{Sender, Terms};
 use crate::Instant;
 use crate::recovery::{Kind, Probe, Recovery};
 use carrick_wire::SeqNum;
-use core::time::Duration;
 
-/// How long a peer may hold back the acknowledgment of a lone segment (RFC 8985 §7.2), as Linux assumes.
-const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
-/// Less is not to be told from a peer that was busy: neither end need be a kernel.
-const LEAST_PTO: Duration = Duration::from_millis(10);
-/// When a lost tail is asked for before a round trip was measured (RFC 8985 §7.2).
-const FIRST_PTO: Duration = Duration::from_secs(1);
+/// How long a peer may hold back the acknowledgment of a lone segment (RFC 8985 §7.2), as Linux assumes. In microseconds.
+const MAX_ACK_DELAY: u64 = 200_000;
+/// Less is not to be told from a peer that was busy: neither end need be a kernel. In microseconds.
+const LEAST_PTO: u64 = 10_000;
+/// When a lost tail is asked for before a round trip was measured (RFC 8985 §7.2), in microseconds.
+const FIRST_PTO: u64 = 1_000_000;
 
 impl Sender {
     /// Whether the probe of a tail loss has repaired one (RFC 8985 §7.4.2): then the window is reduced as for any loss.
@@ -46,18 +45,20 @@ impl Sender {
 
     /// Sets when the tail is asked for, with one segment in flight at most if it is a `lone` one.
     pub(super) fn arm_probe(&self, recovery: &mut Recovery, lone: bool, now: Instant) {
-        let pto = if recovery.may_probe() { self.probe_timeout(lone) } else { None };
-        recovery.pto = pto.map(|pto| now + pto);
+        recovery.pto = if recovery.may_probe() { self.probe_at(lone, now) } else { None };
     }
 
-    /// How long to wait for an acknowledgment before the tail is asked for (RFC 8985 §7.2).
-    pub(super) fn probe_timeout(&self, lone: bool) -> Option<Duration> {
+    /// When the tail is asked for, if nothing is acknowledged from now on (RFC 8985 §7.2).
+    pub(super) fn probe_at(&self, lone: bool, now: Instant) -> Option<Instant> {
         if !self.sack || fault!(self, TailForgotten) {
             return None;
         }
-        let Some(srtt) = self.rtt.srtt() else { return Some(FIRST_PTO) };
-        let delay = if lone { MAX_ACK_DELAY } else { Duration::ZERO };
-        Some(srtt.saturating_mul(2).max(LEAST_PTO).saturating_add(delay))
+        let delay = if lone { MAX_ACK_DELAY } else { 0 };
+        let pto = match u64::from(self.rtt.srtt_micros()) {
+            0 => FIRST_PTO,
+            srtt => srtt.saturating_mul(2).max(LEAST_PTO).saturating_add(delay),
+        };
+        Some(Instant::from_nanos(now.as_nanos().saturating_add(pto.saturating_mul(1000))))
     }
 
     /// What may come before the retransmission timer: the end of a wait for what was overtaken, a tail that is asked for,

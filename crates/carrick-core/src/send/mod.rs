@@ -337,7 +337,7 @@ impl Sender {
             recovery.sampled = false;
             if fault!(self, ProbesEndless) {
                 (recovery.probe, recovery.sampled) = (Probe::None, true);
-                recovery.pto = self.probe_timeout(lone).map(|pto| now + pto);
+                recovery.pto = self.probe_at(lone, now);
             }
         } else if recovery.board.nxt > beyond {
             self.arm_probe(&mut recovery, lone, now);
@@ -410,12 +410,12 @@ impl Sender {
         }
     }
 
-    /// The round trip that an echoed timestamp tells of. Nothing if it is older than the connection, or from the
-    /// future.
-    pub(crate) fn echoed(&self, ts_now: u32, ecr: u32) -> Option<Duration> {
+    /// The round trip that an echoed timestamp tells of, in milliseconds. Nothing if it is older than the connection, or from
+    /// the future.
+    pub(crate) fn echoed(&self, ts_now: u32, ecr: u32) -> Option<u32> {
         let elapsed = ts_now.wrapping_sub(ecr);
         let possible = elapsed <= ts_now.wrapping_sub(self.born) && elapsed < 1 << 31;
-        possible.then(|| Duration::from_millis(elapsed.into()))
+        possible.then_some(elapsed)
     }
 
     /// The retransmission timer has expired. True if that only ends a wait for congestion to pass.
@@ -613,12 +613,12 @@ mod tests {
         snd.born = 5000;
         let now = 7000;
         for (ecr, rtt) in [(7001, None), (7000, Some(0)), (5000, Some(2000)), (4999, None)] {
-            assert_eq!(snd.echoed(now, ecr), rtt.map(Duration::from_millis), "{ecr}");
+            assert_eq!(snd.echoed(now, ecr), rtt, "{ecr}");
         }
         // Half the circle is the future.
         let now = u32::MAX;
         for (ecr, rtt) in [(1 << 31, Some((1 << 31) - 1)), ((1 << 31) - 1, None)] {
-            assert_eq!(snd.echoed(now, ecr), rtt.map(Duration::from_millis), "{ecr}");
+            assert_eq!(snd.echoed(now, ecr), rtt, "{ecr}");
         }
     }
 

@@ -27,13 +27,15 @@ impl Sender {
         if let Some(rate) = controller.pacing_rate() {
             return Some(rate.max(1));
         }
-        let srtt = self.rtt.srtt().filter(|srtt| *srtt > SLACK)?;
+        let micros = u64::from(self.rtt.srtt_micros());
+        if micros <= nanos(SLACK) / 1000 {
+            return None;
+        }
         let window = controller.window().max(mss);
         let slow_start = controller.threshold().is_none_or(|threshold| window < threshold);
-        let tenths = if slow_start { 20 } else { 12 };
-        let micros = (nanos(srtt) / 1000).max(1);
+        let tenths: u64 = if slow_start { 20 } else { 12 };
         // Less than 2^53.
-        let spread = u64::from(window).saturating_mul(tenths * 100_000);
+        let spread = u64::from(window).saturating_mul(tenths.saturating_mul(100_000));
         let wrong = if fault!(self, PaceWrong) { 1000 } else { 1 };
         Some(spread.checked_div(micros).unwrap_or(0).max(1).saturating_mul(wrong))
     }
