@@ -265,6 +265,7 @@ impl Board {
     }
 
     /// Gives back what room the queue no longer needs, beyond so much.
+    #[inline]
     fn give_back(&mut self, least: usize) {
         let left = self.queue.len();
         if left.saturating_mul(3).max(least) < self.queue.capacity() {
@@ -370,11 +371,58 @@ impl Board {
     /// Everything below `una` is acknowledged.
     pub(crate) fn on_ack(&mut self, una: u64, cause: &Cause, delivery: &mut Delivery) {
         let una = una.min(self.nxt);
-        if una > self.una {
-            delivery.oldest =
-                self.first().filter(|sent| !sent.again && sent.fate != Fate::Sacked).map(|sent| sent.at);
+        if !self.ranges.is_empty() {
+            self.take_planted(una, cause, delivery);
         }
-        while let Some((start, sent)) = self.take_first(una) {
+        while let Some((start, first_at, sent)) = self.take_queued(una) {
+            if start == self.una && !sent.again {
+                delivery.oldest = Some(first_at);
+            }
+            delivery.ambiguous |= sent.again;
+            self.deliver(start, &sent, cause, delivery);
+        }
+        self.una = self.una.max(una);
+        self.fresh = self.fresh.max(una);
+        self.fack = self.fack.max(una);
+    }
+
+    /// Takes off the queue what stands first in it, or what of it lies below `una`, and says when that was sent. All that
+    /// went once is one, as if it had left with the last of it: nothing that has arrived was sent after any of it.
+    fn take_queued(&mut self, una: u64) -> Option<(u64, Instant, Sent)> {
+        let (start, at) = match self.queue.front() {
+            Some((start, sent)) if *start < una => (*start, sent.at),
+            _ => return None,
+        };
+        let joins = |next: &(u64, Sent)| next.0 < una && !next.1.again;
+        while self.queue.get(1).is_some_and(joins) && !self.queue.front()?.1.again {
+            self.queue.pop_front();
+        }
+        let (from, last) = self.queue.front_mut()?;
+        let taken = Sent { end: last.end.min(una), ..*last };
+        if last.end > una {
+            *from = una;
+        } else {
+            self.queue.pop_front();
+            self.give_back(KEPT);
+        }
+        Some((start, at, taken))
+    }
+
+    /// Takes off the tree what lies below `una`.
+    #[cold]
+    fn take_planted(&mut self, una: u64, cause: &Cause, delivery: &mut Delivery) {
+        while let Some((&start, _)) = self.ranges.first_key_value()
+            && start < una
+            && let Some(mut sent) = self.take(start)
+        {
+            if sent.end > una {
+                let (before, after) = sent.parted(start, una);
+                self.put(una, after);
+                sent = before;
+            }
+            if start == self.una && !sent.again && sent.fate != Fate::Sacked {
+                delivery.oldest = Some(sent.at);
+            }
             delivery.ambiguous |= sent.again;
             // Only what comes in order is told of by the echo (RFC 7323 §4.3).
             if sent.fate == Fate::Resent && cause.is_older(sent.at) {
@@ -384,54 +432,6 @@ impl Board {
                 self.deliver(start, &sent, cause, delivery);
             }
         }
-        self.una = self.una.max(una);
-        self.fresh = self.fresh.max(una);
-        self.fack = self.fack.max(una);
-    }
-
-    /// What stands first.
-    fn first(&self) -> Option<&Sent> {
-        let planted = self.ranges.first_key_value().map(|(_, sent)| sent);
-        planted.or_else(|| self.queue.front().map(|(_, sent)| sent))
-    }
-
-    /// Takes the first range off, or what of it lies below `una`. Of what went once and stands in the queue all that does is
-    /// one, as if it had left with the last of it: nothing that has arrived was sent after any of it.
-    fn take_first(&mut self, una: u64) -> Option<(u64, Sent)> {
-        if let Some((&start, _)) = self.ranges.first_key_value() {
-            return self.take_planted(start, una);
-        }
-        let &(first, _) = self.queue.front().filter(|(start, _)| *start < una)?;
-        let mut last = None;
-        while let Some((start, sent)) = self.queue.front_mut()
-            && *start < una
-            && !(sent.again && *start > first)
-        {
-            let (end, again) = (sent.end, sent.again);
-            last = Some(Sent { end: end.min(una), ..*sent });
-            if end > una {
-                *start = una;
-            } else {
-                self.queue.pop_front();
-            }
-            if again {
-                break;
-            }
-        }
-        self.give_back(KEPT);
-        last.map(|last| (first, last))
-    }
-
-    /// The same of the tree.
-    #[cold]
-    fn take_planted(&mut self, start: u64, una: u64) -> Option<(u64, Sent)> {
-        let sent = if start < una { self.take(start)? } else { return None };
-        if sent.end <= una {
-            return Some((start, sent));
-        }
-        let (before, after) = sent.parted(start, una);
-        self.put(una, after);
-        Some((start, before))
     }
 
     /// The peer has the numbers from `left` to `right`, which lie between `una` and `nxt`.

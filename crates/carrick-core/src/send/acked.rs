@@ -79,6 +79,7 @@ impl Sender {
         let echoed = ack.echo.and_then(|ecr| self.echoed(ts_clock(now, ack.ts_offset), ecr));
         let echo = ack.echo.filter(|_| echoed.is_some());
         let cause = Cause { now, min_rtt: self.rtt.least_nanos(), echo, ts_offset: ack.ts_offset };
+        let orderly = self.is_orderly(recovery, ack);
         let mut delivery = recovery.board.delivery();
         let delivered = self.deliver(recovery, ack, acked, &cause, &mut delivery);
         if advanced {
@@ -94,12 +95,11 @@ impl Sender {
                 let apart = ack.smss.saturating_mul(2).max(acked).max(1);
                 self.rtt.sample_micros(rtt, outstanding.div_ceil(apart), now);
             }
-            if recovery.board.has_reneged() && !fault!(self, MarksKept) {
+            if !orderly && recovery.board.has_reneged() && !fault!(self, MarksKept) {
                 recovery.board.on_reneging();
             }
         }
         // Of nearly all acknowledgments this is all that there is to find out.
-        let orderly = delivery.overtaken == 0 && self.is_orderly(recovery, ack);
         let (was_free, mut partial) = (is_free(recovery), false);
         // What it acknowledges counts once.
         let mut undone = false;
