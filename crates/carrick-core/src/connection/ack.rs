@@ -115,9 +115,9 @@ impl Connection {
         if !self.wants_room {
             return;
         }
-        let quarter = self.send_limit(Pressure::None) / 4;
-        let useful = self.config.notsent_lowat.map_or(quarter, |most| quarter.min(most / 2));
-        if self.send_room() >= useful.max(1) as usize {
+        let limit = self.send_limit(Pressure::None);
+        let useful = self.config.notsent_lowat.map_or(limit / 4, |most| (limit / 4).min(most / 2));
+        if self.send_room_within(limit) >= useful.max(1) as usize {
             self.wants_room = false;
             self.note(Event::Writable);
         }

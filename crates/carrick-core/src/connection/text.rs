@@ -131,7 +131,12 @@ impl Connection {
     }
 
     pub(super) fn send_room_under(&self, pressure: Pressure) -> usize {
-        let room = (self.send_limit(pressure) as usize).saturating_sub(self.to_send.len());
+        self.send_room_within(self.send_limit(pressure))
+    }
+
+    /// The same where no more than `limit` bytes may be queued.
+    pub(super) fn send_room_within(&self, limit: u32) -> usize {
+        let room = (limit as usize).saturating_sub(self.to_send.len());
         let Some(most) = self.config.notsent_lowat else { return room };
         room.min((most.max(1) as usize).saturating_sub(self.unsent()))
     }
