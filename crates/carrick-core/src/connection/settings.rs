@@ -99,12 +99,13 @@ impl Connection {
     #[must_use]
     pub fn user_timeout(&self) -> Option<Duration> {
         let set = self.config.user_timeout.filter(|timeout| !timeout.is_zero());
-        let State::Open(open) = &self.state else { return set };
-        let agreed = || {
-            let (option, remote) = (self.config.user_timeout_option?, open.remote_timeout?);
-            Some(option.adopt(remote, open.snd.rtt.rto()))
-        };
-        set.or_else(agreed)
+        set.or_else(|| self.agreed_timeout(self.config.user_timeout_option?))
+    }
+
+    #[cold]
+    fn agreed_timeout(&self, option: UserTimeoutOption) -> Option<Duration> {
+        let State::Open(open) = &self.state else { return None };
+        Some(option.adopt(open.remote_timeout?, open.snd.rtt.rto()))
     }
 
     /// How long the peer wishes us to wait for its acknowledgments, if it has said so (RFC 5482) and our

@@ -253,11 +253,11 @@ impl Connection {
         let latest = self.patience().map(|limit| self.moved + limit).filter(|latest| *latest > now);
         match &self.state {
             State::SynSent(opening) | State::SynReceived(opening, _) => {
-                self.timers.start(Timer::Retransmit, now + opening.rtt.rto());
+                self.timers.start(Timer::Retransmit, opening.rtt.rto_at(now));
             }
             State::Open(open) => {
                 let snd = &open.snd;
-                let rto = || now + snd.rtt.rto();
+                let rto = || snd.rtt.rto_at(now);
                 let segment_size = || u32::from(open.segment_size(self.tuple.local, self.path.mtu, 0));
                 let corked = self.holds_back() && snd.wnd > 0 && snd.only_partial(queued, segment_size());
                 if (snd.outstanding() || snd.ecn.held) && snd.wnd > 0 {
@@ -298,13 +298,12 @@ impl Connection {
             }
             State::TimeWait(_) | State::Closed(_) => {}
         }
-        let terms = self.terms();
         if let State::Open(open) = &mut self.state {
             open.snd.note_limit(queued, self.wants_room, now);
-            let rto_at = self.timers.get(Timer::Retransmit);
             if open.snd.has_recovery() {
-                let smss = open.segment_size(self.tuple.local, self.path.mtu, 0);
-                open.snd.arm_early(&terms, smss.into(), now, rto_at);
+                let segment_size = || open.segment_size(self.tuple.local, self.path.mtu, 0).into();
+                let turn = open.snd.turn(queued, segment_size, now);
+                open.snd.arm_early(turn, self.timers.get(Timer::Retransmit));
             }
         }
         if let Some(latest) = latest {

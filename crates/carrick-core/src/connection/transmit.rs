@@ -6,6 +6,7 @@ use super::{Closed, Connection, Last, Push, State};
 use crate::ecn::Echo;
 use crate::recv::ack_policy::MAX_DELAY;
 use crate::send::{Sendable, Terms};
+use crate::time::nanos;
 use crate::transmit::{HeaderBytes, MAX_PARTS, Taken, Transmit};
 use crate::{Cx, Instant, Pressure, Tuple};
 use bytes::Bytes;
@@ -367,8 +368,8 @@ impl Connection {
                 if open.rcv.edge.before(plan.edge) {
                     open.rcv.edge = plan.edge;
                 }
-                let delay = self.config.delayed_ack.min(MAX_DELAY);
-                let answering = len > 0 && plan.now.since(open.rcv.heard) < delay;
+                let delay = || nanos(self.config.delayed_ack.min(MAX_DELAY));
+                let answering = len > 0 && plan.now.nanos_since(open.rcv.heard) < delay();
                 open.rcv.on_ack_sent(answering, tells_timeout);
                 open.timeout_due = false;
                 self.timers.stop(Timer::DelayedAck);

@@ -121,6 +121,12 @@ impl Rtt {
         duration(self.backed_off())
     }
 
+    /// When the current timeout ends that begins at `now`.
+    pub(crate) fn rto_at(&self, now: Instant) -> Instant {
+        let nanos = u64::from(self.backed_off()).saturating_mul(1000);
+        Instant::from_nanos(now.as_nanos().saturating_add(nanos))
+    }
+
     /// A trusted measurement (§2.2, §2.3), one of about `per_round_trip` (RFC 7323, appendix G); ends the back-off.
     pub(crate) fn sample(&mut self, rtt: Duration, per_round_trip: u32, now: Instant) {
         self.sample_micros(micros(rtt), per_round_trip, now);

@@ -1,8 +1,8 @@
 //! What comes before the retransmission timer: a tail that is asked for (RFC 8985 §7), the end of a wait for what was
 //! overtaken (§6.2), the turn of what is paced.
 
+use super::Sender;
 use super::acked::{Ack, News};
-use super::{Sender, Terms};
 use crate::Instant;
 use crate::recovery::{Kind, Probe, Recovery};
 use carrick_wire::SeqNum;
@@ -69,9 +69,8 @@ impl Sender {
     }
 
     /// Keeps those deadlines true, after whatever may have changed: none without a window, the probe no later than the
-    /// retransmission timer (RFC 8985 §7.2).
-    pub(crate) fn arm_early(&mut self, terms: &Terms, smss: u32, now: Instant, rto_at: Instant) {
-        let turn = self.turn(terms, smss, now);
+    /// retransmission timer (RFC 8985 §7.2), and the [`turn`](Self::turn).
+    pub(crate) fn arm_early(&mut self, turn: Option<Instant>, rto_at: Instant) {
         let open = self.wnd > 0;
         if let Some(recovery) = &mut self.recovery {
             recovery.turn = turn;

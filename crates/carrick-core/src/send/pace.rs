@@ -43,27 +43,30 @@ impl Sender {
     /// How many bytes may leave now as far as the rate is concerned.
     pub(super) fn pace_room(&self, now: Instant, mss: u32) -> u32 {
         let Some(rate) = self.pacing_rate(mss) else { return u32::MAX };
-        let turn = self.recovery.as_ref().map_or(Instant::ZERO, |recovery| recovery.pace);
-        let until = now + SLACK;
-        if turn > until {
+        if self.recovery.as_ref().is_some_and(|recovery| recovery.waits(now)) {
             return 0;
         }
+        let turn = self.recovery.as_ref().map_or(Instant::ZERO, |recovery| recovery.pace);
         // As many segments as would leave one by one.
+        let until = now + SLACK;
         let wait = until.as_nanos().saturating_sub(no_older(turn, now, mss, rate).as_nanos());
         let segments = wait.checked_div(cost(mss, rate).max(1)).unwrap_or(0).saturating_add(1);
         u32::try_from(segments).unwrap_or(u32::MAX).saturating_mul(mss)
     }
 
-    /// When what is waiting for its turn may leave.
-    pub(super) fn pace_deadline(&self, recovery: &Recovery, now: Instant, mss: u32) -> Option<Instant> {
-        if recovery.pace <= now + SLACK || self.pacing_rate(mss).is_none() {
-            return None;
-        }
-        Some(Instant::from_nanos(recovery.pace.as_nanos().saturating_sub(nanos(SLACK))))
+    /// When what is waiting for its turn may leave, if there are turns.
+    pub(super) fn pace_deadline(&self, recovery: &Recovery, mss: u32) -> Option<Instant> {
+        let turn = Instant::from_nanos(recovery.pace.as_nanos().saturating_sub(nanos(SLACK)));
+        self.pacing_rate(mss).map(|_| turn)
     }
 }
 
 impl Recovery {
+    /// Whether the next packet's turn is too far away for it to leave now.
+    pub(super) fn waits(&self, now: Instant) -> bool {
+        self.pace > now + SLACK
+    }
+
     /// `len` bytes have left, in segments of `mss`: how long that takes at `rate` bytes per second is how long the next wait.
     pub(super) fn pay(&mut self, len: u32, mss: u32, now: Instant, rate: Option<u64>) {
         let Some(rate) = rate else { return };

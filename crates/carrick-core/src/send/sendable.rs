@@ -177,11 +177,12 @@ impl Sender {
         self.again(self.una + offset, run, mss, terms, mss)
     }
 
-    /// When something that only waits for its turn may leave.
-    pub(crate) fn turn(&self, terms: &Terms, mss: u32, now: Instant) -> Option<Instant> {
-        let recovery = self.recovery.as_deref()?;
-        let at = self.pace_deadline(recovery, now, mss)?;
-        let fits = self.congestion_window(mss) > recovery.pipe() && !self.is_idle(terms.queued);
+    /// When something that only waits for its turn may leave. `queued` bytes lie from SND.UNA on.
+    pub(crate) fn turn(&self, queued: usize, mss: impl FnOnce() -> u32, now: Instant) -> Option<Instant> {
+        let recovery = self.recovery.as_deref().filter(|recovery| recovery.waits(now))?;
+        let mss = mss();
+        let at = self.pace_deadline(recovery, mss)?;
+        let fits = self.congestion_window(mss) > recovery.pipe() && !self.is_idle(queued);
         let window = self.wnd > self.nxt.distance_from(self.una) || recovery.board.lost() > 0;
         (fits && window).then_some(at)
     }
