@@ -10,7 +10,6 @@ use crate::event::TimeWaitRecord;
 use crate::slab::{Fifo, Slab};
 use crate::{EndpointConfig, Instant};
 use alloc::collections::BTreeSet;
-use core::hash::BuildHasher;
 use core::net::{IpAddr, Ipv6Addr};
 use hashbrown::{HashMap, HashTable};
 
@@ -132,28 +131,28 @@ impl Demux {
     }
 
     pub(super) fn find(&self, keys: &Keys, tuple: &Tuple) -> Option<Entry> {
-        let hash = keys.hash_one(tuple);
+        let hash = keys.place(tuple);
         self.table.find(hash, |packed| self.tuple(packed.get()) == Some(tuple)).map(|packed| packed.get())
     }
 
     fn link(&mut self, keys: &Keys, tuple: &Tuple, entry: Entry) {
         let mut table = core::mem::take(&mut self.table);
-        table.insert_unique(keys.hash_one(tuple), Packed::new(entry), |packed| {
-            self.tuple(packed.get()).map_or(0, |tuple| keys.hash_one(tuple))
+        table.insert_unique(keys.place(tuple), Packed::new(entry), |packed| {
+            self.tuple(packed.get()).map_or(0, |tuple| keys.place(tuple))
         });
         self.table = table;
     }
 
     fn unlink(&mut self, keys: &Keys, tuple: &Tuple, entry: Entry) {
         let packed = Packed::new(entry);
-        if let Ok(occupied) = self.table.find_entry(keys.hash_one(tuple), |other| *other == packed) {
+        if let Ok(occupied) = self.table.find_entry(keys.place(tuple), |other| *other == packed) {
             occupied.remove();
         }
         if self.table.is_empty() {
             self.table = HashTable::new();
         } else if self.table.len() < self.table.capacity() / 8 {
             let mut table = core::mem::take(&mut self.table);
-            table.shrink_to(0, |packed| self.tuple(packed.get()).map_or(0, |tuple| keys.hash_one(tuple)));
+            table.shrink_to(0, |packed| self.tuple(packed.get()).map_or(0, |tuple| keys.place(tuple)));
             self.table = table;
         }
     }

@@ -77,6 +77,19 @@ impl Keys {
         self.keyed(Purpose::FlowLabel, tuple) & 0xf_ffff
     }
 
+    /// Where a tuple stands in a table.
+    pub(super) fn place(&self, tuple: &Tuple) -> u64 {
+        let ports = u32::from(tuple.local_port) << 16 | u32::from(tuple.remote_port);
+        let sip = self.build_hasher();
+        match (tuple.local, tuple.remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                let addresses = u128::from(local.to_bits()) << 64 | u128::from(remote.to_bits()) << 32;
+                sip.hash(&(addresses | u128::from(ports)).to_le_bytes())
+            }
+            _ => self.hash_one(tuple),
+        }
+    }
+
     /// With whom an address shares its limits; of IPv6 the network counts, of which a host may use all.
     pub(super) fn class(&self, of: IpAddr, slot: u64) -> u32 {
         let of = match of {
