@@ -248,12 +248,30 @@ impl ChunkQueue {
         self.pieces.iter().map(|piece| &*piece.bytes).chain(tail)
     }
 
+    /// The piece that the byte at `offset` lies in; their number, if that is the tail.
+    fn piece_of(&self, offset: usize) -> usize {
+        self.pieces.partition_point(|piece| {
+            piece.start.wrapping_sub(self.start).saturating_add(piece.bytes.len() as u64) <= offset as u64
+        })
+    }
+
+    /// How many of the `len` bytes from `offset` on lie in `parts` slices, which is at least one.
+    pub(crate) fn in_parts(&self, offset: usize, len: usize, parts: usize) -> usize {
+        let end = match self.pieces.get(self.piece_of(offset)) {
+            Some(piece) => piece.start.wrapping_add(piece.bytes.len() as u64),
+            None => self.end(),
+        };
+        let in_a_row = end.wrapping_sub(self.start.wrapping_add(offset as u64));
+        if len as u64 <= in_a_row && offset <= self.len {
+            return len;
+        }
+        self.range(offset, len).take(parts).map(<[u8]>::len).sum()
+    }
+
     /// The `len` bytes from `offset` on, in order.
     pub(crate) fn range(&self, offset: usize, len: usize) -> impl Iterator<Item = &[u8]> {
         let from = self.start.wrapping_add(offset as u64);
-        let index = self.pieces.partition_point(|piece| {
-            piece.start.wrapping_sub(self.start).saturating_add(piece.bytes.len() as u64) <= offset as u64
-        });
+        let index = self.piece_of(offset);
         let tail = iter::once((self.tail_start(), &*self.tail));
         let pieces = self.pieces.iter().skip(index).map(|piece| (piece.start, &*piece.bytes));
         let mut left = len;
@@ -485,6 +503,10 @@ mod tests {
                 check(&queue, &model);
                 let (from, to) = (model.len() / 3, model.len() / 2);
                 let range: Vec<u8> = queue.range(from, to - from).flatten().copied().collect();
+                for parts in 1..4 {
+                    let held: usize = queue.range(from, to - from).take(parts).map(<[u8]>::len).sum();
+                    prop_assert_eq!(queue.in_parts(from, to - from, parts), held);
+                }
                 prop_assert_eq!(&range[..], &model[from..to]);
                 let shared: Vec<u8> = queue.shared(from, to - from).flatten().collect();
                 prop_assert_eq!(&shared[..], &model[from..to]);

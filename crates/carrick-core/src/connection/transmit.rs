@@ -266,7 +266,7 @@ impl Connection {
         let offset = sendable.seq.distance_from(open.snd.una) as usize;
         let whole = sendable.len;
         let wanted = whole.min(limit);
-        let fits: usize = self.to_send.range(offset, wanted).take(MAX_PARTS).map(<[u8]>::len).sum();
+        let fits = self.to_send.in_parts(offset, wanted, MAX_PARTS);
         if fits < whole {
             let rest = fits.checked_rem(mss).unwrap_or(0);
             sendable.len = if fits > mss { fits.saturating_sub(rest) } else { fits };
