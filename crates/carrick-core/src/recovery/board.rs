@@ -16,7 +16,7 @@
 //! it has arrived, or it is to be repeated.
 //!
 //! Invariants: the ranges lie side by side from `una` to `nxt`, those of the tree before those of the queue, which are
-//! fresh; `sacked` and `lost_bytes` are the sums of theirs; `lost` and `resent` hold exactly the ranges in those states; a
+//! fresh, left in their order, and begin where nothing beyond has arrived; `sacked` and `lost_bytes` are the sums of theirs; `lost` and `resent` hold exactly the ranges in those states; a
 //! fresh range before `fresh` does not exist in the tree.
 
 use super::rate::{Meter, Snapshot};
@@ -386,8 +386,8 @@ impl Board {
         self.fack = self.fack.max(una);
     }
 
-    /// Takes off the queue what stands first in it, or what of it lies below `una`, and says when that was sent. All that
-    /// went once is one, as if it had left with the last of it: nothing that has arrived was sent after any of it.
+    /// Takes off the queue what stands first in it, or what of it lies below `una`, and says when that was sent. All in a row
+    /// that went once is one, as if it had left with the last of it: it left in this order, and nothing beyond has arrived.
     fn take_queued(&mut self, una: u64) -> Option<(u64, Instant, Sent)> {
         let (start, at) = match self.queue.front() {
             Some((start, sent)) if *start < una => (*start, sent.at),
@@ -797,8 +797,11 @@ impl Board {
                 }
             }
         }
+        let mut serial = 0;
         for (start, sent) in &self.queue {
             assert_eq!((*start, sent.fate), (at, Fate::Fresh));
+            assert!(*start >= self.fack && sent.serial > serial);
+            serial = sent.serial;
             assert!(sent.end > at && sent.end <= self.nxt && sent.serial <= self.serial);
             at = sent.end;
         }
