@@ -352,7 +352,7 @@ impl Receiver {
     /// text may come to lie in many gaps, each of which needs a chunk and asks for it.
     fn take_in_order(&mut self, cx: &Cx, mut text: Text<'_>, queue: &mut ChunkQueue, held: usize) -> Taken {
         let before = self.offset;
-        let filled = self.has_holes();
+        let filled = self.has_holes() || self.lone_fin().is_some();
         loop {
             let first = self.ranges().and_then(|ranges| ranges.first_start());
             let gap = first.map(|start| start.saturating_sub(self.offset));
@@ -391,7 +391,14 @@ impl Receiver {
             self.fin = self.offset_of(seq).filter(|fin| self.kept_end() <= *fin);
         }
         let fits = self.fin.is_some() && self.fin == self.offset_of(seq);
-        self.fin_last |= fits;
+        if let Some(fin) = self.fin.filter(|fin| fits && *fin > self.offset) {
+            self.fin_last = true;
+            self.acks.on_trouble();
+            if let Some(ranges) = self.ranges().filter(|ranges| ranges.end() == fin) {
+                // The block that it ends is the latest.
+                ranges.note_recent(fin.saturating_sub(1));
+            }
+        }
         fits
     }
 

@@ -133,7 +133,7 @@ impl Ranges {
         }
     }
 
-    fn note_recent(&mut self, offset: u64) {
+    pub(super) fn note_recent(&mut self, offset: u64) {
         let here = self.containing(offset);
         // Where text came that has become one range with it is told of with it, and what has been delivered by every ACK.
         let mut apart = 0;

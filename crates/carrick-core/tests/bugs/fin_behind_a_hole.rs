@@ -48,3 +48,31 @@ fn a_lost_tail_costs_no_timeout() {
     assert_eq!(report.there.overflowed, 3);
     assert!(took < 10.ms(), "{took:?}");
 }
+
+/// RFC 2018 §4 again: it was reported after blocks that had changed before it, or not at all.
+#[test]
+fn a_fin_makes_the_block_that_it_ends_the_latest() {
+    let mut s = Scene::builder().sack(true).timestamps(true).established();
+    let text = |n: u32| seg().seq(1 + 100 * n).ack(1).data(pattern(u64::from(100 * n), 100));
+    for n in [7, 1, 3, 5] {
+        s.inject(text(n));
+        while s.take().is_some() {}
+    }
+    s.inject(seg().fin().seq(801).ack(1));
+    s.expect(seg().seq(1).ack(1).sack(&[(701, 802), (501, 601), (301, 401)]));
+}
+
+/// RFC 5681 §4.2.
+#[test]
+fn text_in_a_hole_before_a_lone_fin_is_acknowledged_at_once() {
+    let mut s = Scene::builder().sack(true).established();
+    for n in 0..21 {
+        s.inject(seg().seq(1 + 100 * n).ack(1).len(100));
+    }
+    s.inject(seg().seq(2101).ack(1).len(100));
+    while s.take().is_some() {}
+    s.inject(seg().fin().seq(2501).ack(1));
+    s.expect(seg().seq(1).ack(2201).sack(&[(2501, 2502)]));
+    s.inject(seg().seq(2201).ack(1).len(100));
+    s.expect(seg().seq(1).ack(2301).sack(&[(2501, 2502)]));
+}
