@@ -131,10 +131,8 @@ type Failed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Descriptor {
     /// Registers it with the current runtime.
-    #[allow(unsafe_code, reason = "AsyncFd cannot know that an arbitrary type keeps its descriptor open")]
     pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
-        // SAFETY: an `OwnedFd` is open, stays the same number for its life and closes only when dropped.
-        let fd = Arc::new(unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)?);
+        let fd = Arc::new(registered(fd)?);
         let watched = Arc::clone(&fd);
         let failed: Failed = Box::pin(async move {
             // It fails only when the runtime is gone, and the device with it.
@@ -206,6 +204,13 @@ impl Descriptor {
         ready!(self.fd.poll_write_ready(cx))?.retain_ready();
         Poll::Ready(Ok(()))
     }
+}
+
+/// Registers a descriptor with the current runtime; panics if that has no I/O driver.
+#[allow(unsafe_code, reason = "AsyncFd cannot know that an arbitrary type keeps its descriptor open")]
+pub(super) fn registered(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open, stays the same number for its life and closes only when dropped.
+    unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)
 }
 
 fn write(fd: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<()> {

@@ -1,7 +1,8 @@
 //! The task that moves packets between a bad link and the device behind it.
 
+use super::timer::Timer;
 use super::wire::{header_len, unfinished, unpacked};
-use super::{Next, Timer, Ways};
+use super::{Next, Ways};
 use crate::device::{Buffers, Device, Inbox, Meta, Packet, Sink};
 use bytes::Bytes;
 use carrick_core::Instant;
