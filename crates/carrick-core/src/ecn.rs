@@ -67,6 +67,11 @@ impl Response {
         self.cwr = self.on;
     }
 
+    /// The last reduction has been taken back.
+    pub(crate) fn on_undone(&mut self, una: SeqNum) {
+        self.reduced = una - 1;
+    }
+
     /// Whether the window was reduced for what is still outstanding.
     pub(crate) fn is_reducing(&self, una: SeqNum) -> bool {
         self.on && self.reduced.after(una)

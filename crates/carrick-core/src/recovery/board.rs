@@ -28,6 +28,8 @@ use core::time::Duration;
 
 /// So many ranges are remembered: blocks that would make more of them are forgotten, which costs a repetition.
 const MOST: usize = 16_384;
+/// A round trip may be shorter by so much of the least one that was measured: a short segment is quicker.
+const QUICKER: u64 = 16;
 /// With so many ranges no new one begins for what fills no segment together with the last.
 const CRUMBS: usize = 8;
 /// Longest range that text is added to.
@@ -507,7 +509,8 @@ impl Board {
         }
         self.fack = self.fack.max(sent.end);
         // What was sent more than once may have arrived before it was sent again.
-        let doubtful = sent.again && (rtt < cause.min_rtt || cause.is_older(sent.at));
+        let early = || rtt < cause.min_rtt.saturating_sub(cause.min_rtt / QUICKER);
+        let doubtful = sent.again && (early() || cause.is_older(sent.at));
         if !doubtful && self.newest.is_none_or(|newest| newest < order) {
             self.newest = Some(order);
             self.rtt = rtt;
@@ -549,6 +552,7 @@ impl Board {
             let len = bytes(start, sent.end);
             detected.bytes = detected.bytes.saturating_add(len);
             detected.again |= at >= since;
+            detected.end = detected.end.max(sent.end);
             self.lose(start);
         }
         while let Some((&start, sent)) = self.ranges.range(self.fresh..).next() {
@@ -564,6 +568,7 @@ impl Board {
                     break;
                 }
                 detected.bytes = detected.bytes.saturating_add(bytes(start, end));
+                detected.end = detected.end.max(end);
                 self.lose(start);
             }
             self.fresh = end;
@@ -713,6 +718,8 @@ pub(crate) struct Detected {
     pub(crate) again: bool,
     /// When more will be, if nothing arrives.
     pub(crate) at: Option<Instant>,
+    /// The end of the highest of it.
+    pub(crate) end: u64,
 }
 
 impl Detected {

@@ -46,8 +46,6 @@ pub(crate) struct Recovery {
     pub(crate) reorder: Option<Instant>,
     /// Until this is acknowledged one duplicate that the peer reports is as good as many.
     pub(crate) widened: u64,
-    /// A round trip has been measured since the last probe.
-    pub(crate) sampled: bool,
     /// A round trip ends when this is acknowledged.
     pub(crate) round: u64,
     /// The last rate that was measured.
@@ -75,6 +73,8 @@ pub(crate) struct Episode {
     pub(crate) repaired: u32,
     /// Some of it has been acknowledged.
     pub(crate) partial: bool,
+    /// Of what was sent since it began some is lost as well.
+    pub(crate) beyond: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -180,7 +180,6 @@ impl Recovery {
             pto: None,
             reorder: None,
             widened: 0,
-            sampled: true,
             round: 0,
             rate: DeliveryRate::default(),
             peak: [0; 2],
@@ -211,7 +210,6 @@ impl Recovery {
     /// it has, the retransmission timer is to run undisturbed, however often something is sent.
     pub(crate) fn may_probe(&self) -> bool {
         self.probe == Probe::None
-            && self.sampled
             && self.board.una != self.board.nxt
             && !self.is_repairing()
             && self.board.sacked() == 0
@@ -238,7 +236,16 @@ impl Recovery {
         let unsacked = outstanding.saturating_sub(self.board.sacked()).saturating_sub(self.duplicate_bytes);
         let prr = Prr::new(unsacked.saturating_add(delivered));
         let (began, window) = (now, self.pipe());
-        self.episode = Some(Episode { kind, point: nxt, prr, began, window, repaired: 0, partial: false });
+        self.episode = Some(Episode {
+            kind,
+            point: nxt,
+            prr,
+            began,
+            window,
+            repaired: 0,
+            partial: false,
+            beyond: false,
+        });
         if kind != Kind::Echo {
             let timeout = matches!(kind, Kind::Timeout(_));
             let repeated = Vec::new();
@@ -281,7 +288,6 @@ impl Recovery {
             pto,
             reorder,
             widened,
-            sampled,
             round,
             rate: _,
             peak,
@@ -290,11 +296,12 @@ impl Recovery {
         } = self;
         board.digest(now, state);
         let una = board.una;
-        if let Some(Episode { kind, point, prr, began, window, repaired, partial }) = episode {
+        if let Some(Episode { kind, point, prr, began, window, repaired, partial, beyond }) = episode {
+            beyond.hash(state);
             (kind, point.saturating_sub(una), prr, now.since(*began), window, repaired, partial).hash(state);
         }
         recover.map(|recover| una.wrapping_sub(recover)).hash(state);
-        (duplicates, duplicate_bytes, peak, sampled).hash(state);
+        (duplicates, duplicate_bytes, peak).hash(state);
         (widened.saturating_sub(una), round.saturating_sub(una)).hash(state);
         if let Some(Undo { repeated, first, bytes, reports, timeout, told, until }) = undo {
             (first.map(|at| now.since(at)), bytes, reports, timeout, told).hash(state);

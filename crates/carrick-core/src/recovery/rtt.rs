@@ -157,9 +157,8 @@ impl Rtt {
         self.backoff = 0;
     }
 
-    /// The timer expired although nothing was lost (RFC 4015 §3.1).
+    /// The timer expired although nothing was lost (RFC 4015 §3.1). It stays backed off until the next sample (RFC 6298 §5).
     pub(crate) fn on_spurious_timeout(&mut self) {
-        self.backoff = 0;
         self.srtt =
             if self.srtt > 0 { self.srtt.saturating_add(micros(GRANULARITY).saturating_mul(2)) } else { 0 };
         self.doubted = true;

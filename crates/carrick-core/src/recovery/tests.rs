@@ -427,7 +427,7 @@ fn frto_11_after_a_timeout_that_was_none_the_next_sample_counts_in_full() {
         rtt.sample(ms(100), 1, at(0));
         rtt.back_off();
         rtt.on_spurious_timeout();
-        assert_eq!(rtt.backoff(), 0);
+        assert_eq!(rtt.backoff(), 1);
         rtt.sample(ms(sample), 1, at(1000));
         assert_eq!((rtt.srtt(), rtt.rttvar()), (Some(ms(srtt)), Some(ms(rttvar))));
         assert_eq!(rtt.rto(), ms(srtt + 4 * rttvar));

@@ -89,8 +89,10 @@ impl Sender {
                 timed = delivery.newest.map(|newest| newest.at);
             }
             let timed = timed.map(|at| u32::try_from(now.nanos_since(at) / 1000).unwrap_or(u32::MAX));
+            // What reports a duplicate answers that one, though its echo may be of the copy before.
+            let echoed = echoed.filter(|_| ack.duplicate(self.nxt).is_none());
             if let Some(rtt) = timed.or_else(|| echoed.map(|millis| millis.saturating_mul(1000))) {
-                recovery.sampled = true;
+                self.asked = false;
                 // There is a sample with every ACK: one for two segments (RFC 7323 §4.2), or for a super-segment.
                 let apart = ack.smss.saturating_mul(2).max(acked).max(1);
                 self.rtt.sample_micros(rtt, outstanding.div_ceil(apart), now);
@@ -126,7 +128,7 @@ impl Sender {
         }
         if advanced {
             self.arm_probe(recovery, recovery.pipe() <= ack.smss, now);
-        } else if !recovery.may_probe() {
+        } else if !self.may_probe(recovery) {
             recovery.pto = None;
         }
         // The impatient variant (RFC 6582 §4): the first partial acknowledgment alone starts the timer anew.
@@ -175,13 +177,13 @@ impl Sender {
             recovery.probe = Probe::None;
         }
         self.check_probe(recovery, ack, advanced, now);
-        let partial = advanced && self.check_end(recovery, ack.smss, &mut news);
+        let partial = advanced && self.check_end(recovery, ack.smss, now, delivered, &mut news);
         let detected = self.find_losses(recovery, ack, advanced, now, delivered, &mut news);
         let undone = news.spurious.is_some();
         self.tell_of_delivery(recovery, now, delivery, detected.bytes);
         self.tell(recovery, ack, acked, news);
         if recovery.episode.is_some_and(|episode| !matches!(episode.kind, Kind::Timeout(_))) {
-            self.proportion(recovery, delivered, advanced && detected.bytes == 0, ack.smss);
+            self.proportion(recovery, delivered, advanced && detected.bytes == 0, ack.smss, detected.bytes);
             let pipe = recovery.pipe();
             let next_hole = advanced && !self.sack && recovery.board.lost() > 0;
             if let (true, Some(episode)) = (next_hole, &mut recovery.episode) {
@@ -288,7 +290,14 @@ impl Sender {
 
     /// SND.UNA has moved: ends the repair if all is acknowledged that was outstanding when it began. True if an earlier
     /// acknowledgment had moved it since then, and it goes on.
-    fn check_end(&mut self, recovery: &mut Recovery, smss: u32, news: &mut News) -> bool {
+    fn check_end(
+        &mut self,
+        recovery: &mut Recovery,
+        smss: u32,
+        now: Instant,
+        delivered: u32,
+        news: &mut News,
+    ) -> bool {
         let (una, nxt) = (recovery.board.una, recovery.board.nxt);
         let Some(episode) = &mut recovery.episode else { return false };
         if una < episode.point || fault!(self, RecoveryEndless) {
@@ -315,7 +324,16 @@ impl Sender {
                 undo.until = Some(nxt.max(una.saturating_add(1)));
             }
         }
+        let beyond = episode.beyond;
         recovery.episode = None;
+        if beyond {
+            // Losses in two windows are two (RFC 5681 §4.3), and it is known that these are some.
+            news.lost = !fault!(self, LossUntold);
+            if una < nxt {
+                recovery.begin(Kind::Loss, now, delivered, news.lost);
+            }
+            recovery.undo = None;
+        }
         false
     }
 
@@ -330,8 +348,13 @@ impl Sender {
         news: &mut News,
     ) -> Detected {
         if self.sack {
-            let detected = self.detect(recovery, now);
+            let mut detected = self.detect(recovery, now);
+            let began = !recovery.is_repairing();
             self.begin_repair(recovery, &detected, now, delivered, news);
+            if began && recovery.is_repairing() {
+                // In a repair nothing waits for what may have been overtaken: the next of several acknowledgments would say so.
+                detected.bytes = detected.bytes.saturating_add(self.detect(recovery, now).bytes);
+            }
             return detected;
         }
         let enough = !advanced && ack.repeats && recovery.duplicates == THRESHOLD;
@@ -371,6 +394,11 @@ impl Sender {
         delivered: u32,
         news: &mut News,
     ) {
+        if let Some(episode) = &mut recovery.episode
+            && episode.kind != Kind::Echo
+        {
+            episode.beyond |= detected.end > episode.point;
+        }
         let again = match recovery.episode.map(|episode| episode.kind) {
             _ if detected.bytes == 0 => return,
             Some(Kind::Timeout(_)) => return,
@@ -382,7 +410,8 @@ impl Sender {
         // One reduction for a window of data, of which some was marked and some lost (RFC 3168 §6.1.2).
         news.lost = (again || !self.ecn.reduced_since(self.una)) && !fault!(self, LossUntold);
         let echo = recovery.episode.filter(|episode| episode.kind == Kind::Echo && !news.lost);
-        let point = recovery.episode.filter(|_| again).map(|episode| episode.point);
+        // All that is lost by now is answered by this reduction.
+        let point = recovery.episode.filter(|_| again).map(|episode| episode.point.max(detected.end));
         let repaired = recovery.episode.filter(|_| again).map_or(0, |episode| episode.repaired);
         recovery.begin(Kind::Loss, now, delivered, news.lost);
         if let Some(episode) = &mut recovery.episode {
@@ -431,7 +460,14 @@ impl Sender {
 
     /// What may be in flight while the window comes down (RFC 9937 §6.2).
     #[cold]
-    pub(super) fn proportion(&self, recovery: &mut Recovery, delivered: u32, safe: bool, smss: u32) {
+    pub(super) fn proportion(
+        &self,
+        recovery: &mut Recovery,
+        delivered: u32,
+        safe: bool,
+        smss: u32,
+        lost: u32,
+    ) {
         let pipe = recovery.pipe();
         let ssthresh = self.congestion.get().window();
         if let Some(episode) = &mut recovery.episode {
@@ -442,6 +478,9 @@ impl Sender {
                 if fault!(self, ReductionUnlimited) {
                     episode.window = episode.prr.flight();
                 }
+            } else if lost > 0 {
+                // What is found to be lost makes no room by itself, but for one.
+                episode.window = episode.window.saturating_sub(lost).max(pipe.saturating_add(smss));
             }
         }
     }

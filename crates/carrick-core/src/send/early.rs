@@ -43,9 +43,15 @@ impl Sender {
         recovery.probe = Probe::None;
     }
 
+    /// Whether the tail may be asked for: not twice before a round trip is measured (RFC 8985 §7.3), or a path that became longer
+    /// is never measured, since what was sent twice is not timed.
+    pub(super) fn may_probe(&self, recovery: &Recovery) -> bool {
+        !self.asked && recovery.may_probe()
+    }
+
     /// Sets when the tail is asked for, with one segment in flight at most if it is a `lone` one.
     pub(super) fn arm_probe(&self, recovery: &mut Recovery, lone: bool, now: Instant) {
-        recovery.pto = if recovery.may_probe() { self.probe_at(lone, now) } else { None };
+        recovery.pto = if self.may_probe(recovery) { self.probe_at(lone, now) } else { None };
     }
 
     /// When the tail is asked for, if nothing is acknowledged from now on (RFC 8985 §7.2).
@@ -91,13 +97,13 @@ impl Sender {
                 self.tell_of_loss(now);
             }
             if recovery.episode.is_some_and(|episode| episode.kind == Kind::Loss) {
-                self.proportion(&mut recovery, 0, false, smss);
+                self.proportion(&mut recovery, 0, false, smss, detected.bytes);
             }
         }
         let due = recovery.pto.is_some_and(|at| at <= now);
         if due {
             recovery.pto = None;
-            if recovery.may_probe() {
+            if self.may_probe(&recovery) {
                 recovery.probe = Probe::Due;
             }
         }

@@ -87,6 +87,8 @@ pub(crate) struct Sender {
     pub(crate) retries: u8,
     /// SND.UNA is still near ISS, below which nothing was ever sent.
     young: bool,
+    /// The tail has been asked for, and no round trip measured since (RFC 8985 §7.3).
+    asked: bool,
     /// What it waits for, and how long it has been busy: see `limit`.
     limit: Limit,
     busy: u32,
@@ -154,6 +156,7 @@ impl Sender {
             born: 0,
             retries: 0,
             young: true,
+            asked: false,
             limit: Limit::Idle,
             busy: 0,
             #[cfg(carrick_faults)]
@@ -334,9 +337,9 @@ impl Sender {
         }
         if recovery.probe == Probe::Due {
             recovery.probe = Probe::Sent { end: recovery.board.nxt, again };
-            recovery.sampled = false;
+            self.asked = true;
             if fault!(self, ProbesEndless) {
-                (recovery.probe, recovery.sampled) = (Probe::None, true);
+                (recovery.probe, self.asked) = (Probe::None, false);
                 recovery.pto = self.probe_at(lone, now);
             }
         } else if recovery.board.nxt > beyond {
@@ -387,7 +390,7 @@ impl Sender {
         self.wl1 = seq;
         self.wl2 = ack;
         if opened && self.probes > 0 {
-            self.probes = 0;
+            (self.probes, self.retries) = (0, 0);
             self.answer_probe();
             self.go_back();
         }
@@ -532,6 +535,7 @@ impl Sender {
             born: _,
             retries,
             young,
+            asked,
             limit: _,
             busy: _,
             #[cfg(carrick_faults)]
@@ -552,6 +556,7 @@ impl Sender {
             *probes,
             *retries,
             u8::from(*young),
+            u8::from(*asked),
             u8::from(*sack),
             u8::from(*paced),
         ]);

@@ -77,6 +77,9 @@ impl Sender {
             return None;
         }
         let most = new.map_or(u32::MAX, |left| left.max(1));
+        // What is to tell a timeout from a delay does not wait for more.
+        let eager = Terms { nodelay: true, corked: false, ..*terms };
+        let terms = if new.is_some_and(|left| left > 0) { &eager } else { terms };
         self.piece(self.nxt, allowed.min(most), room, terms, mss)
     }
 

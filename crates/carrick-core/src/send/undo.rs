@@ -82,7 +82,9 @@ impl Sender {
         match *frto {
             Frto::Off => {}
             Frto::First if advanced => {
-                let room = ack.unsent && ack.window > self.nxt.distance_from(self.una);
+                // A part of a segment might have to wait, and what waits tells nothing.
+                let room =
+                    ack.unsent && ack.window >= self.nxt.distance_from(self.una).saturating_add(ack.smss);
                 *frto = if room && !again { Frto::Second(ack.smss.saturating_mul(2)) } else { Frto::Off };
             }
             Frto::Second(_) if gullible => return true,
@@ -91,7 +93,7 @@ impl Sender {
             Frto::Second(_) if self.sack => match delivery.original {
                 Some(end) if end <= *point => return true,
                 Some(_) => *frto = Frto::Off,
-                None if advanced || !ack.blocks.is_empty() || ack.repeats => *frto = Frto::Off,
+                None if advanced || ack.repeats => *frto = Frto::Off,
                 None => {}
             },
             Frto::Second(_) if advanced => return true,
@@ -115,6 +117,9 @@ impl Sender {
         } else {
             // It was overtaken, then.
             self.reordering.seen = true;
+        }
+        if told {
+            self.ecn.on_undone(self.una);
         }
         told.then_some(timeout)
     }

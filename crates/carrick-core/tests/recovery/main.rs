@@ -13,6 +13,7 @@ mod positions;
 mod prr;
 mod rack;
 mod random;
+mod rare;
 mod rate;
 mod sack;
 mod tlp;

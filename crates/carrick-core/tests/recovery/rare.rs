@@ -1,0 +1,285 @@
+//! Rare sequences in which a repair did too much, too little or nothing.
+
+use super::*;
+use carrick_core::Instant;
+use carrick_sim::{Bottleneck, Flow, LinkConfig, Network, QueueLimit};
+
+fn until_timeout(s: &mut Scene) {
+    let before = info(s).timeouts;
+    while info(s).timeouts == before {
+        s.advance_to_next_timer();
+    }
+}
+
+/// FRTO-3: it waited until the next timeout.
+#[test]
+fn frto_3_no_new_text_is_waited_for_that_may_not_leave() {
+    for sack in [false, true] {
+        // The window has room, but for less than a segment.
+        let mut s = over(plain().sack(sack).v6().window(10_000), 100.ms());
+        s.send(pattern(0, 30_000));
+        until_timeout(&mut s);
+        taken(&mut s);
+        s.advance(100.ms());
+        s.inject(ack(1).window(9_100));
+        assert_eq!(taken(&mut s), [1, 2], "silly window, sack {sack}");
+    }
+}
+
+#[test]
+fn frto_3_new_text_that_is_to_tell_does_not_wait_for_more() {
+    for sack in [false, true] {
+        let mut s = over(plain().sack(sack).v6(), 100.ms());
+        s.send(pattern(0, 9_500));
+        if sack {
+            while info(&s).segments_sent < 13 {
+                s.advance_to_next_timer();
+            }
+        }
+        s.send(pattern(9_500, 300));
+        until_timeout(&mut s);
+        taken(&mut s);
+        s.advance(100.ms());
+        s.inject(ack(1));
+        let sent = taken(&mut s);
+        assert!(!sent.is_empty(), "nagle, sack {sack}: nothing leaves before the next timeout");
+    }
+}
+
+/// Each segment was sent four times, for ever: a probe and undone timeouts left none that could be timed.
+#[test]
+fn rto_19_tlp_5_a_path_that_became_longer_is_measured() {
+    let mut s = over(builder(), 100.ms());
+    write(&mut s, 0, 1);
+    expect_segments(&mut s, [0]);
+    s.advance(100.ms());
+    s.inject(ack(1));
+    let mut again = vec![];
+    for n in 1..30u32 {
+        write(&mut s, n as usize, 1);
+        // Each copy is answered two seconds later, the later ones as duplicates.
+        let mut answers: Vec<Instant> = vec![];
+        let mut copies = 0;
+        loop {
+            for _ in taken(&mut s) {
+                answers.push(s.now() + 2.secs());
+                copies += 1;
+            }
+            let Some(&at) = answers.first() else { break };
+            if s.host().poll_timeout().is_some_and(|timer| timer < at) {
+                s.advance_to_next_timer();
+                continue;
+            }
+            s.advance(at.since(s.now()));
+            if answers.len() == copies {
+                s.inject(ack(n + 1));
+            } else {
+                s.inject(sack(n + 1, &[(n, n + 1)]));
+            }
+            answers.remove(0);
+        }
+        again.push(copies - 1);
+    }
+    assert!(again.iter().skip(2).all(|copies| *copies == 0), "{again:?}");
+    assert!(info(&s).rtt > Some(1.secs()), "{:?}", info(&s).rtt);
+}
+
+#[test]
+fn fr_14_what_is_lost_after_a_reduction_was_taken_back_costs_another() {
+    let mut s = out(builder(), 10, 60);
+    s.advance(100.ms());
+    s.inject(sack(0, &[(1, 4)]));
+    assert_eq!(taken(&mut s), [0]);
+    assert_eq!(info(&s).slow_start_threshold, Some(5000));
+    // It had been overtaken only: the repetition is a duplicate.
+    s.inject(ack(4));
+    s.inject(sack(4, &[(0, 1)]));
+    assert_eq!(info(&s).slow_start_threshold, None);
+    // Of the same flight 4 is lost.
+    s.inject(sack(4, &[(5, 10)]));
+    s.advance(60.ms());
+    assert!(taken(&mut s).contains(&4));
+    assert_eq!(info(&s).slow_start_threshold, Some(5000));
+}
+
+#[test]
+fn fr_14_and_after_a_timeout_that_was_none() {
+    let mut s = out(builder().v6(), 10, 60);
+    until_timeout(&mut s);
+    taken(&mut s);
+    s.advance(50.ms());
+    s.inject(ack(1));
+    taken(&mut s);
+    s.inject(ack(2));
+    assert_eq!((info(&s).recovery, info(&s).slow_start_threshold), (RecoveryState::Open, None));
+    s.inject(sack(2, &[(3, 10)]));
+    s.advance(100.ms());
+    assert!(taken(&mut s).contains(&2));
+    assert!(info(&s).slow_start_threshold.is_some());
+}
+
+/// RFC 5681 §4.3.
+#[test]
+fn fr_14_losses_in_two_windows_are_two_though_the_second_is_found_during_the_first_repair() {
+    let mut s = out(builder(), 10, 60);
+    s.advance(100.ms());
+    s.inject(sack(0, &[(1, 5)]));
+    assert_eq!(taken(&mut s), [0]);
+    s.advance(10.ms());
+    s.inject(sack(0, &[(1, 8)]));
+    assert_eq!(taken(&mut s), [10, 11]);
+    s.advance(10.ms());
+    s.inject(sack(0, &[(9, 10), (1, 8)]));
+    assert_eq!(taken(&mut s), [8, 12]);
+    s.advance(80.ms());
+    s.inject(sack(8, &[(9, 10)]));
+    taken(&mut s);
+    s.advance(10.ms());
+    // Of what was sent during the repair the first is lost.
+    s.inject(sack(8, &[(11, 12), (9, 10)]));
+    assert!(taken(&mut s).contains(&10));
+    s.advance(10.ms());
+    // All is acknowledged that was out when the repair began.
+    s.inject(sack(10, &[(11, 13)]));
+    taken(&mut s);
+    s.advance(90.ms());
+    s.inject(ack(14));
+    assert_eq!(info(&s).retransmitted, 3);
+    assert_eq!(info(&s).slow_start_threshold, Some(2500));
+}
+
+#[test]
+fn prr_losses_that_a_timer_finds_are_no_burst() {
+    for pacing in [false, true] {
+        let mut s = over(builder().config(|c| c.pacing = pacing), 100.ms());
+        write(&mut s, 0, 10);
+        expect_segments(&mut s, 0..10);
+        s.advance(100.ms());
+        // Overtaken.
+        s.inject(sack(0, &[(1, 3)]));
+        s.inject(ack(3));
+        s.inject(ack(10));
+        for first in [10, 30, 50] {
+            write(&mut s, first, 20);
+            s.advance(20.ms());
+            taken(&mut s);
+            s.advance(80.ms());
+            s.inject(ack(first as u32 + 20));
+        }
+        assert_eq!(info(&s).congestion_window, 40_000);
+        write(&mut s, 70, 1);
+        s.advance(10.ms());
+        write(&mut s, 71, 100);
+        s.advance(40.ms());
+        let sent = taken(&mut s);
+        let last = *sent.last().unwrap();
+        s.advance(90.ms());
+        // One of the flight has arrived.
+        s.inject(sack(70, &[(last, last + 1)]));
+        taken(&mut s);
+        let mut again = vec![];
+        let end = s.now() + 90.ms();
+        while s.host().poll_timeout().is_some_and(|at| at < end) {
+            s.advance_to_next_timer();
+            again.extend(taken(&mut s));
+        }
+        // Each finds the next, so that they go out one by one.
+        assert!((1..=16).contains(&again.len()), "pacing {pacing}: {} of {}", again.len(), sent.len());
+    }
+}
+
+/// The window update is their answer. Its text was taken for what times out again and again.
+#[test]
+fn probes_of_a_window_do_not_count_for_the_text_after_them() {
+    let mut s = over(builder(), 100.ms());
+    write(&mut s, 0, 10);
+    taken(&mut s);
+    s.advance(100.ms());
+    s.inject(ack(10).window(0));
+    write(&mut s, 10, 30);
+    for _ in 0..3 {
+        s.advance_to_next_timer();
+        taken(&mut s);
+    }
+    s.advance(1.ms());
+    // An answer: the window is open.
+    s.inject(ack(10).window(60_000));
+    assert_eq!(info(&s).recovery, RecoveryState::Open);
+    s.advance(20.ms());
+    taken(&mut s);
+    s.advance_to_next_timer();
+    while !taken(&mut s).contains(&10) {
+        s.advance_to_next_timer();
+    }
+    assert_eq!((info(&s).timeouts, info(&s).path_mtu), (1, 1500));
+    assert!(info(&s).slow_start_threshold.is_some());
+}
+
+/// The report of a duplicate comes with the echo of the copy before: the timeout grew fivefold each time.
+#[test]
+fn rto_an_acknowledgment_that_was_lost_is_no_round_trip() {
+    let mut s = over(builder().timestamps(true), 100.ms());
+    for n in 0..6u32 {
+        write(&mut s, n as usize, 1);
+        let packet = s.take().unwrap();
+        let echo = packet.segment().unwrap().tcp.options.timestamps.unwrap().val;
+        until_timeout(&mut s);
+        taken(&mut s);
+        s.advance(100.ms());
+        let val = u32::try_from(s.now().as_millis()).unwrap();
+        s.inject(sack(n + 1, &[(n, n + 1)]).ts(val, echo));
+        s.advance(1.ms());
+    }
+    assert!(info(&s).rtt < Some(200.ms()), "{:?}", info(&s).rtt);
+}
+
+/// It is shorter than what the least round trip was measured with.
+#[test]
+fn tlp_a_fin_that_asks_for_the_tail_is_believed() {
+    for timestamps in [true, false] {
+        let bottleneck = Some(Bottleneck { queue: QueueLimit::Packets(2), ..Bottleneck::new(5_000_000) });
+        let mut network = Network::new(1, LinkConfig { bottleneck, ..LinkConfig::delayed(100.ms()) });
+        network.back.bottleneck = None;
+        let mut flow = Flow::of(10_000);
+        flow.sender.timestamps = timestamps;
+        network.flows = vec![flow];
+        let report = network.run(10.secs()).expect("nothing to complain of");
+        let took = report.flows[0].completed.expect("it is complete");
+        assert!(took < 1_600.ms(), "timestamps {timestamps}: {took:?}");
+    }
+}
+
+#[test]
+fn fr_14_and_after_a_timeout() {
+    let mut s = out(builder().v6(), 10, 60);
+    until_timeout(&mut s);
+    assert_eq!(taken(&mut s), [10, 0]);
+    s.advance(100.ms());
+    s.inject(ack(1));
+    assert_eq!(taken(&mut s), [11, 12]);
+    assert_eq!(info(&s).slow_start_threshold, Some(5000));
+    s.advance(100.ms());
+    // What was sent since the timeout: the first has arrived, the second is lost.
+    s.inject(sack(1, &[(11, 12)]));
+    let mut sent = taken(&mut s);
+    let mut una = 1;
+    let mut lost_once = false;
+    while una < 11 {
+        s.advance(100.ms());
+        for n in std::mem::take(&mut sent) {
+            lost_once |= n == 12;
+            if n == una {
+                una += 1;
+                s.inject(sack(una, &[(11, 12)]));
+                sent.extend(taken(&mut s));
+            }
+        }
+        s.advance(5.ms());
+        sent.extend(taken(&mut s));
+        if sent.is_empty() {
+            break;
+        }
+    }
+    assert!(lost_once);
+    assert_eq!(info(&s).slow_start_threshold, Some(3000));
+}
