@@ -271,3 +271,38 @@ fn pace_3_no_burst_is_larger_than_ten_segments_or_a_millisecond() {
     }
     covers!("PACE-3", "T-CCX-7");
 }
+
+/// Right at 100 kbit/s and cheap at 40 Gbit/s, with timers that come at whole milliseconds, as tokio's do.
+#[test]
+fn pace_3_with_timers_that_tick_frames_hold_a_millisecond() {
+    for (rate, bytes, most_frames, least, most) in [
+        (12_500, 100_000, 90, 7_100.ms(), 7_200.ms()),
+        (125_000_000, 12_000_000, 300, 93.ms(), 96.ms()),
+        (5_000_000_000, 12_000_000, 200, 1.ms(), 3.ms()),
+    ] {
+        // Nothing is acknowledged, and nobody asks why.
+        let (builder, _) = watched(false, 20_000, rate);
+        let builder = builder.window_scale(10).offload(carrick_sim::Offload::Whole);
+        let builder = builder.config(|config| (config.send_buffer, config.min_rto) = (16 << 20, 60.secs()));
+        let mut s = over(builder, 100.ms());
+        s.inject(ack(0));
+        s.advance(10.secs());
+        let began = s.now();
+        let (mut unsent, mut frames) = (bytes, 0);
+        s.send(pattern(0, unsent));
+        loop {
+            while let Some(packet) = s.take() {
+                frames += 1;
+                unsent -= packet.segment().expect("a segment").payload.len();
+            }
+            if unsent == 0 {
+                break;
+            }
+            let timer = s.host().poll_timeout().expect("more is to be sent");
+            let tick = timer.as_nanos().next_multiple_of(1_000_000);
+            s.advance_late(carrick_core::Instant::from_nanos(tick).since(s.now()));
+        }
+        let took = s.now().since(began);
+        assert!((least..=most).contains(&took) && frames <= most_frames, "{rate}: {frames} in {took:?}");
+    }
+}

@@ -541,6 +541,14 @@ impl Scene {
         self.now = end;
     }
 
+    /// Time passes; timers that come due meanwhile are served at its end, as by a driver that wakes up late.
+    #[track_caller]
+    pub fn advance_late(&mut self, by: Duration) {
+        self.now += by;
+        self.host.expire(self.now);
+        self.after();
+    }
+
     /// Time passes until the next timer is due, which is served. Says how long that took; `None` if no timer
     /// runs.
     #[track_caller]
