@@ -471,7 +471,7 @@ impl Receiver {
     /// the ACK carries a user timeout too.
     pub(crate) fn sack_blocks(&self, timeout: bool) -> SackBlocks {
         let mut blocks = SackBlocks::default();
-        if !self.sack {
+        if !self.sack || self.disorder.is_none() && self.fin.is_none() {
             return blocks;
         }
         let first = self.first_fin();

@@ -76,11 +76,15 @@ impl Sender {
         if self.ecn.held {
             return None;
         }
-        let most = new.map_or(u32::MAX, |left| left.max(1));
-        // What is to tell a timeout from a delay does not wait for more.
-        let eager = Terms { nodelay: true, corked: false, ..*terms };
-        let terms = if new.is_some_and(|left| left > 0) { &eager } else { terms };
-        self.piece(self.nxt, allowed.min(most), room, terms, mss)
+        match new {
+            None => self.piece(self.nxt, allowed, room, terms, mss),
+            Some(0) => self.piece(self.nxt, allowed.min(1), room, terms, mss),
+            // What is to tell a timeout from a delay does not wait for more.
+            Some(left) => {
+                let eager = Terms { nodelay: true, corked: false, ..*terms };
+                self.piece(self.nxt, allowed.min(left), room, &eager, mss)
+            }
+        }
     }
 
     /// What has been written from `seq` on and may leave, as far as `allowed` and the window reach. It may be cut to `room`,
