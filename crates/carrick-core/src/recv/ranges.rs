@@ -142,7 +142,7 @@ impl Ranges {
         if let Some(next) = self.map.remove(reached) {
             self.queues = self.queues.saturating_sub(next.memory());
             *reached = reached.saturating_add(next.len() as u64);
-            queue.append(next);
+            *queue = core::mem::take(queue).followed_by(next);
         }
     }
 
