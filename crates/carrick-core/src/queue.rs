@@ -151,7 +151,7 @@ impl ChunkQueue {
         if other.len <= self.tail_spare().min(MEDIUM) {
             return other.iter().for_each(|part| self.push(part));
         }
-        self.seal();
+        self.close();
         self.memory = self.memory.saturating_add(other.memory);
         let shift = self.end().wrapping_sub(other.start);
         self.len = self.len.saturating_add(other.len);
@@ -161,6 +161,36 @@ impl ChunkQueue {
         }
         self.tail = other.tail;
         self.tail_charge = other.tail_charge;
+    }
+
+    /// Both in a row, as a queue that begins anew: of the two lists of pieces the shorter moves.
+    pub(crate) fn followed_by(mut self, mut other: Self) -> Self {
+        if other.len <= self.tail_spare().min(MEDIUM) || other.pieces.len() <= self.pieces.len() {
+            self.append(other);
+            return self;
+        }
+        self.close();
+        other.memory = other.memory.saturating_add(self.memory);
+        let shift = other.start.wrapping_sub(self.end());
+        other.start = other.start.wrapping_sub(self.len as u64);
+        other.len = other.len.saturating_add(self.len);
+        for mut piece in self.pieces.into_iter().rev() {
+            piece.start = piece.start.wrapping_add(shift);
+            other.pieces.push_front(piece);
+        }
+        other
+    }
+
+    /// Nothing more is copied into the tail: what fills little of its chunk gets a buffer of its own size.
+    fn close(&mut self) {
+        let (charge, len) = (self.tail_charge, self.tail.len());
+        // Of a chunk of which a part is a piece that part would stay.
+        if self.tail.capacity() == charge && len > 0 && len <= charge / 4 {
+            self.tail = BytesMut::from(&*self.tail);
+            self.tail_charge = self.tail.capacity();
+            self.memory = self.memory.saturating_sub(charge).saturating_add(self.tail_charge);
+        }
+        self.seal();
     }
 
     fn end(&self) -> u64 {
@@ -436,6 +466,30 @@ mod tests {
         assert_eq!(shared[0].as_ptr(), slices[0].as_ptr());
     }
 
+    /// Seen: each hole that was filled below many pieces moved all of them.
+    #[test]
+    fn of_two_lists_the_shorter_moves_and_a_few_bytes_leave_their_chunk() {
+        let pieces = |n: u8| {
+            let mut queue = ChunkQueue::default();
+            (0..n).for_each(|n| queue.push_shared(Bytes::copy_from_slice(&[n; 3000]), 3000));
+            queue
+        };
+        for (before, after) in [(1, 100), (100, 1)] {
+            let (first, second) = (pieces(before), pieces(after));
+            let longer = if before > after { &first } else { &second };
+            let place: *const Piece = &raw const longer.pieces[70];
+            let both = first.followed_by(second);
+            assert!(both.pieces.iter().any(|piece| core::ptr::eq(piece, place)), "{before} and {after}");
+            assert_eq!(both.len(), 3000 * 101);
+        }
+        for (len, held) in [(SMALL / 4, SMALL / 4), (SMALL / 4 + 1, SMALL)] {
+            let mut queue = ChunkQueue::default();
+            queue.push(&std::vec![7; len]);
+            let both = queue.followed_by(pieces(100));
+            assert_eq!((both.len(), both.memory), (300_000 + len, 300_000 + held));
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Op {
         Push(usize),
@@ -444,6 +498,7 @@ mod tests {
         Freeze(usize),
         Take(usize),
         Append(usize, usize),
+        Prepend(usize, usize),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -455,6 +510,7 @@ mod tests {
             (0..100_000usize).prop_map(Op::Freeze),
             (1..70_000usize).prop_map(Op::Take),
             (0..5000usize, 0..5000usize).prop_map(|(a, b)| Op::Append(a, b)),
+            (0..5000usize, 0..5000usize).prop_map(|(a, b)| Op::Prepend(a, b)),
         ]
     }
 
@@ -498,6 +554,14 @@ mod tests {
                         other.advance(a);
                         queue.append(other);
                         model.extend(&data[a..]);
+                    }
+                    Op::Prepend(a, b) => {
+                        let mut first = ChunkQueue::default();
+                        let data = fresh(a + b);
+                        first.push(&data);
+                        first.advance(a);
+                        queue = first.followed_by(queue);
+                        model.splice(..0, data[a..].iter().copied());
                     }
                 }
                 check(&queue, &model);

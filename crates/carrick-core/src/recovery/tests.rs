@@ -1,7 +1,7 @@
 //! The board against a vector with an entry for each byte, and what of RFC 8985, RFC 9937 and the rate sampler cannot be
 //! seen from outside.
 
-use super::board::{Board, Cause, Delivery};
+use super::board::{Board, Cause, Delivery, MOST};
 use super::prr::Prr;
 use super::rate::Meter;
 use super::*;
@@ -355,12 +355,48 @@ fn t_snd_3_ten_thousand_holes_cost_an_ack_little_more_than_a_hundred() {
             for (left, right) in [(20 * hole, 20 * hole + 20), (10, 20), (20 * hole + 10, 20 * holes)] {
                 board.on_sack(left, right, &cause(at(100)), &mut delivery);
             }
+            assert_eq!(delivery.bytes, 10, "{hole} of {holes}");
             board.detect(at(100), ms(100), Instant::NEVER);
         }
         board.visits.get() / count
     };
     let (few, many) = (visits(100), visits(10_000));
     assert!(many <= 2 * few, "{few} {many}");
+    covers!("T-SND-3");
+}
+
+#[test]
+fn t_snd_3_holes_beyond_the_bound_are_forgotten_and_what_is_delivered_stays_exact() {
+    let holes = MOST as u64;
+    let mut board = sent(2 * holes, 0);
+    let (mut delivered, mut memory) = (0, 0);
+    for hole in 0..holes {
+        delivered += sack(&mut board, 20 * hole + 10, 20 * hole + 20, at(100)).bytes;
+        assert!(board.count() <= MOST, "{} after {hole}", board.count());
+        if hole == holes / 2 {
+            memory = board.memory();
+        }
+    }
+    board.check();
+    // What left at one time was two ranges, being longer than one may be, and each block made two more.
+    assert_eq!((board.count(), delivered, board.sacked()), (MOST, 10 * (MOST as u32 / 2 - 1), delivered));
+    assert!(memory > 0 && board.memory() <= memory, "{} bytes, {memory} before", board.memory());
+    // A hole that is filled makes room for a block.
+    let late = 20 * holes - 100;
+    assert_eq!(sack(&mut board, late, late + 10, at(100)).bytes, 0);
+    assert_eq!(sack(&mut board, 20, 30, at(100)).bytes, 10);
+    assert_eq!(sack(&mut board, late, late + 10, at(100)).bytes, 10);
+    delivered += 20;
+    // The rest in order.
+    for una in (0..=20 * holes).step_by(1000) {
+        let mut delivery = board.delivery();
+        board.on_ack(una, &cause(at(200)), &mut delivery);
+        delivered += delivery.bytes;
+    }
+    let mut delivery = board.delivery();
+    board.on_ack(20 * holes, &cause(at(200)), &mut delivery);
+    assert_eq!((u64::from(delivered + delivery.bytes), board.pipe()), (20 * holes, 0));
+    board.check();
     covers!("T-SND-3");
 }
 

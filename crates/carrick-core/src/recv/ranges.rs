@@ -8,9 +8,13 @@ use crate::queue::ChunkQueue;
 use alloc::collections::BTreeMap;
 use carrick_wire::{SackBlock, SackBlocks};
 
-/// Most ranges of one connection. A path that loses every hundredth of 1,460-byte segments makes about 60
-/// of them in an 8 MiB window.
-const MAX_RANGES: usize = 1024;
+/// So many ranges may be as small as they like: each takes a chunk, however little it holds.
+const ISLANDS: usize = 1024;
+/// Most ranges of one connection. Slow start that goes too far loses every second segment of a round trip: at 1 Gbit/s and
+/// 100 ms, with as much again in a queue, about 4,000 of 1,448 bytes.
+const MOST: usize = 16_384;
+/// Beyond [`ISLANDS`] they must hold more than so many bytes on average, as segments of RFC 9293's default MSS do.
+const LEAST_TEXT: u64 = 512;
 /// What a leaf of the tree takes; every one but the root is at least five entries full.
 const LEAF: usize = 11 * (size_of::<u64>() + size_of::<ChunkQueue>()) + 16;
 const LEAF_LEAST: usize = 5;
@@ -32,6 +36,8 @@ pub(crate) struct Ranges {
     map: BTreeMap<u64, ChunkQueue>,
     /// What the queues hold.
     queues: usize,
+    /// Bytes of text in them.
+    text: u64,
     /// Where text arrived last, most recent first: the order of SACK blocks (RFC 2018 §4).
     recent: [u64; RECENT],
     /// The first so many of these no ACK has told of.
@@ -60,6 +66,7 @@ impl Ranges {
     pub(crate) fn pop_first(&mut self) -> Option<ChunkQueue> {
         let (_, queue) = self.map.pop_first()?;
         self.queues = self.queues.saturating_sub(queue.memory());
+        self.text = self.text.saturating_sub(queue.len() as u64);
         if self.map.is_empty() {
             // An empty map keeps its last node: more than an idle connection may hold.
             self.map = BTreeMap::new();
@@ -85,7 +92,7 @@ impl Ranges {
                 return Ok(false);
             }
             Some((key, reached)) if reached >= start => (key, reached),
-            _ if self.map.len() >= MAX_RANGES => return Err(Refused::TooManyRanges),
+            _ if self.map.len() >= self.most() => return Err(Refused::TooManyRanges),
             _ => (start, start),
         };
         let mut queue = self.map.remove(&key).unwrap_or_default();
@@ -108,6 +115,7 @@ impl Ranges {
                 break;
             }
             piece.push_to(&mut queue);
+            self.text = self.text.saturating_add(piece.len() as u64);
             changed = true;
             reached = until;
             self.absorb(&mut queue, &mut reached);
@@ -124,12 +132,17 @@ impl Ranges {
         Ok(changed)
     }
 
+    /// How many ranges there may be.
+    fn most(&self) -> usize {
+        usize::try_from(self.text / LEAST_TEXT).unwrap_or(MOST).clamp(ISLANDS, MOST)
+    }
+
     /// Joins the range that starts where `queue` has come to.
     fn absorb(&mut self, queue: &mut ChunkQueue, reached: &mut u64) {
         if let Some(next) = self.map.remove(reached) {
             self.queues = self.queues.saturating_sub(next.memory());
             *reached = reached.saturating_add(next.len() as u64);
-            queue.append(next);
+            *queue = core::mem::take(queue).followed_by(next);
         }
     }
 
@@ -227,6 +240,7 @@ impl Ranges {
 mod tests {
     extern crate std;
     use super::*;
+    use carrick_covers::covers;
     use proptest::prelude::*;
     use std::cell::Cell;
     use std::vec;
@@ -257,19 +271,50 @@ mod tests {
                 }
                 prop_assert_eq!(&seen, &model);
                 prop_assert_eq!(ranges.queues, ranges.map.values().map(ChunkQueue::memory).sum::<usize>());
+                prop_assert_eq!(ranges.text, seen.iter().flatten().count() as u64);
             }
         }
     }
 
+    /// Ranges of so many bytes, one byte apart: how many of 20,000 are taken.
+    fn islands(ranges: &mut Ranges, len: u64) -> u64 {
+        let text = vec![0; len as usize];
+        let mut place = |at: u64| ranges.insert(at * (len + 1), Text::copied(&text), |_| true);
+        let taken =
+            (1..=20_000).find(|at| place(*at) == Err(Refused::TooManyRanges)).map_or(20_000, |at| at - 1);
+        assert_eq!(place(20_001), Err(Refused::TooManyRanges), "and no other");
+        taken
+    }
+
     #[test]
-    fn the_number_of_ranges_is_bounded() {
-        let mut ranges = Ranges::default();
-        for i in 1..=MAX_RANGES as u64 {
-            assert_eq!(ranges.insert(i * 2, Text::copied(b"x"), |_| true), Ok(true));
+    fn t_rcv_1_the_number_of_ranges_is_bounded() {
+        for (len, most) in [(1, ISLANDS), (LEAST_TEXT, ISLANDS), (LEAST_TEXT + 1, MOST), (1448, MOST)] {
+            let mut ranges = Ranges::default();
+            assert_eq!(islands(&mut ranges, len), most as u64, "of {len} bytes");
+            assert!(ranges.memory() < 2300 * most, "{} bytes are charged", ranges.memory());
+            assert_eq!(
+                ranges.insert(2 * len + 1, Text::copied(b"x"), |_| true),
+                Ok(true),
+                "a hole can be filled"
+            );
         }
-        let more = MAX_RANGES as u64 * 2 + 2;
-        assert_eq!(ranges.insert(more, Text::copied(b"x"), |_| true), Err(Refused::TooManyRanges));
-        assert_eq!(ranges.insert(3, Text::copied(b"x"), |_| true), Ok(true), "a hole can still be filled");
+        covers!("T-RCV-1");
+    }
+
+    /// No more than if all text were in segments, and no more new ones once that has been read.
+    #[test]
+    fn t_rcv_1_text_in_a_row_makes_room_for_islands_as_segments_would() {
+        let mut ranges = Ranges::default();
+        ranges.insert(1, Text::copied(&vec![0; 2000 * LEAST_TEXT as usize]), |_| true).unwrap();
+        let more = |ranges: &mut Ranges, from: u64| {
+            let mut place = |at: u64| ranges.insert((1 << 24) + from + 2 * at, Text::copied(b"x"), |_| true);
+            (0..20_000).find(|at| place(*at).is_err())
+        };
+        // Their own bytes make room for three.
+        assert_eq!(more(&mut ranges, 0), Some(2002));
+        assert_eq!(ranges.pop_first().map(|range| range.len()), Some(2000 * LEAST_TEXT as usize));
+        assert_eq!(more(&mut ranges, 1 << 16), Some(0));
+        covers!("T-RCV-1");
     }
 
     #[test]
