@@ -507,7 +507,9 @@ impl Sender {
         self.congestion.get_mut().on_ecn(now, flight);
         self.ecn.on_reduced(self.nxt);
         self.ecn.held = window <= smss;
-        if let Some(recovery) = &mut self.recovery
+        // With nothing under way there is nothing to bring down, and nothing whose acknowledgment would end it.
+        if flight > 0
+            && let Some(recovery) = &mut self.recovery
             && recovery.episode.is_none()
         {
             recovery.begin(Kind::Echo, now, 0, true);

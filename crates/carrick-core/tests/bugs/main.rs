@@ -14,6 +14,7 @@ mod digest_of_records;
 mod duplicate_acks_after_the_hole;
 mod duplicate_acks_of_a_super_segment;
 mod echo_of_a_block;
+mod echo_of_nothing;
 mod end_of_time;
 mod few_syn_retries;
 mod fin_behind_a_hole;

@@ -1,7 +1,9 @@
 //! The congestion controllers by themselves: told what a sender would tell them, and asked for their windows.
 //!
-//! Their formulas against floating point are in `reference`, what holds whatever they are told in `properties`.
+//! Their formulas against floating point are in `reference`, what holds whatever they are told in `properties`, and whatever
+//! is done to the acknowledgments of a whole connection in `attacker`.
 
+mod attacker;
 mod cubic;
 mod properties;
 mod reference;

@@ -107,16 +107,19 @@ fn packets_that_come_twice_cost_2_percent_at_most_and_no_repetition() {
     }
 }
 
+/// Two flows that begin within three milliseconds of each other, and what each gets in the 60 s from then on, both slow starts
+/// included. For each start Jain's index is at least 0.9, and the mean over the starts of a path at least 0.95: five starts on a
+/// short path, one on a longer, and with time for it four on each of twelve.
+///
 /// Two windows that come down together stay equal; when one loses alone, at a queue that drops what comes last, is chance, and
-/// it takes tens of seconds until they are equal again. So with time for it, the second begins at several times.
+/// it takes tens of seconds until they are equal again. That chance is in the start: seeds change nothing on a clean path.
 #[test]
 fn two_flows_share_evenly() {
-    let (mut paths, mut starts) = (vec![(20, 10), (50, 40)], vec![0]);
-    if soak() {
-        paths.extend([20, 50, 100].into_iter().flat_map(|rate| [10, 20, 40, 100].map(|rtt| (rate, rtt))));
-        starts.extend([777, 1554, 2331]);
+    let mut paths = vec![(20, 10, vec![0, 777, 1000, 1554, 2300]), (50, 40, vec![0])];
+    for rate in [20, 50, 100].into_iter().filter(|_| soak()) {
+        paths.extend([10, 20, 40, 100].map(|rtt| (rate, rtt, vec![0, 777, 1554, 2331])));
     }
-    for (megabits, rtt) in paths {
+    for (megabits, rtt, starts) in paths {
         let shared = starts.iter().map(|start| {
             let mut network = path(megabits, rtt.ms());
             let second = Flow { at: Duration::from_micros(*start), ..Flow::endless() };
@@ -130,6 +133,38 @@ fn two_flows_share_evenly() {
             fairness
         });
         let fairness = shared.sum::<f64>() / starts.len() as f64;
+        println!("{megabits} Mbit/s, {rtt} ms: Jain {fairness:.4} on average");
         assert!(fairness >= 0.95, "{megabits} Mbit/s, {rtt} ms: Jain's index is {fairness:.4} on average");
+    }
+}
+
+/// A second flow that begins when the first has had the path to itself for so many seconds: Jain's index of what both get in the
+/// 60 s from its start. It comes to a full queue, so its slow start ends early, and CUBIC is slow to make windows equal
+/// (RFC 9438 §3.4); the mean over five starts is at least 0.7 on all paths, and 0.95 on the one that is always looked at.
+#[test]
+fn a_late_comer_gets_its_share() {
+    let (mut paths, mut lates, mut least) = (vec![(10, 40)], vec![5], 0.95);
+    if soak() {
+        paths = [10, 50, 100].into_iter().flat_map(|rate| [10, 40, 100].map(|rtt| (rate, rtt))).collect();
+        (lates, least) = (vec![1, 5, 10], 0.7);
+    }
+    for (megabits, rtt) in paths {
+        for late in &lates {
+            let shared = (0..5).map(|start| {
+                let at = Duration::from_secs(*late) + Duration::from_micros(777 * start);
+                let mut network = Network { sample: 100.ms(), ..path(megabits, rtt.ms()) };
+                network.flows = vec![cubic(Flow::endless()), cubic(Flow { at, ..Flow::endless() })];
+                let flows = run(&network, at + 60.secs()).flows;
+                let before = flows[0].samples.iter().take_while(|sample| sample.at <= carrick_sim::at(at));
+                let before = before.last().expect("it was looked at").delivered;
+                let [first, second] = [flows[0].delivered - before, flows[1].delivered].map(|n| n as f64);
+                (first + second).powi(2) / 2.0 / (first * first + second * second)
+            });
+            let shared: Vec<_> = shared.collect();
+            let mean = shared.iter().sum::<f64>() / shared.len() as f64;
+            let what = format!("{megabits} Mbit/s, {rtt} ms, {late} s late: Jain {mean:.3}, {shared:.3?}");
+            println!("{what}");
+            assert!(mean >= least, "{what}");
+        }
     }
 }

@@ -306,3 +306,62 @@ fn pace_3_with_timers_that_tick_frames_hold_a_millisecond() {
         assert!((least..=most).contains(&took) && frames <= most_frames, "{rate}: {frames} in {took:?}");
     }
 }
+
+#[test]
+fn pace_3_a_hundred_kilobits_a_second_are_kept() {
+    // 12,500 bytes per second: one segment in 80 ms.
+    let (builder, _) = watched(true, 1000, 12_500);
+    let mut s = over(builder, 100.ms());
+    write(&mut s, 0, 300);
+    let mut sent = taken(&mut s).len() as u32;
+    assert!((1..=12).contains(&sent), "{sent}");
+    let (first, began) = (sent, s.now());
+    while sent < 300 {
+        s.inject(ack(sent));
+        s.advance_to_next_timer();
+        let more = taken(&mut s).len() as u32;
+        assert!(more <= 1, "{more} at once");
+        sent += more;
+    }
+    let rate = f64::from(sent - first) * 1000.0 / s.now().since(began).as_secs_f64();
+    println!("{rate:.0} bytes per second");
+    assert!((12_375.0..=12_625.0).contains(&rate), "{rate:.0} bytes per second");
+    covers!("PACE-3");
+}
+
+/// A window of eighty segments, of which two are used in a round trip for longer than a second: kept, and not sent at once when
+/// there is much to send again (RFC 7661 §4.4.2).
+#[test]
+fn cwv_7_a_window_that_was_not_used_is_spread_over_the_round_trip() {
+    let mut s = over(plain().window_scale(4), 100.ms());
+    let mut sent = 0;
+    let mut round = |s: &mut Scene, segments: u32| {
+        write(s, sent as usize, segments as usize);
+        let mut bursts = vec![taken(s).len()];
+        while bursts.iter().sum::<usize>() < segments as usize {
+            s.advance_to_next_timer();
+            bursts.push(taken(s).len());
+        }
+        sent += segments;
+        let took = s.now();
+        s.advance(100.ms());
+        s.inject(ack(sent));
+        (bursts, took)
+    };
+    for segments in [10, 20, 40] {
+        round(&mut s, segments);
+    }
+    assert_eq!(info(&s).congestion_window, 80_000);
+    for _ in 0..20 {
+        round(&mut s, 2);
+    }
+    assert_eq!(info(&s).congestion_window, 80_000, "kept, and no larger");
+    let (began, rtt) = (s.now(), info(&s).rtt.expect("it is measured"));
+    let (bursts, took) = round(&mut s, 80);
+    assert!((10..=12).contains(&bursts[0]), "{bursts:?}");
+    assert!(bursts[1..].iter().all(|burst| *burst <= 2), "{bursts:?}");
+    // Twice as fast as the window turns over, in slow start, less what it is owed.
+    let spread = took.since(began);
+    assert!(spread >= rtt * 2 / 5 && spread <= rtt / 2, "{spread:?} of {rtt:?}");
+    covers!("CWV-7");
+}

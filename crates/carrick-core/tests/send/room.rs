@@ -1,7 +1,7 @@
 //! When a writer may write: room asked for without writing, and the limit of what is not sent yet.
 
 use carrick_core::{Event, SendError};
-use carrick_sim::{Scene, seg};
+use carrick_sim::{Scene, pattern, seg};
 
 fn ask(s: &mut Scene) -> bool {
     s.with("ask for room", |connection, cx| connection.ask_room(cx))
@@ -75,4 +75,46 @@ fn a_limit_of_nothing_is_a_byte() {
     s.inject(seg().seq(1).ack(1).window(0));
     assert_eq!(s.try_send(b"ab"), Ok(1));
     assert_eq!(s.try_send(b"b"), Err(SendError::Full));
+}
+
+/// All that a stack holds counts, here text that has come and is not read.
+#[test]
+fn a_buffer_that_tunes_itself_takes_less_where_memory_is_short() {
+    const BUDGET: usize = 4 << 20;
+    let builder = Scene::builder().mss(1000).window_scale(4).budget(BUDGET).config(|c| {
+        (c.send_buffer, c.tune_send_buffer) = (16 << 20, true);
+        c.receive_buffer = 4 << 20;
+    });
+    let mut s = builder.established();
+    let info = |s: &Scene| s.connection().unwrap().tcp_info().unwrap();
+    let (mut sent, mut come) = (0, 0);
+    let text = pattern(0, 4 << 20);
+    // How much is taken of all that there is, and the window then. Meanwhile so much of the budget is used by what is unread.
+    let mut taken_at = |s: &mut Scene, percent: usize| {
+        while s.host().used() * 100 < percent * BUDGET {
+            s.inject(seg().seq(1 + come as u32).ack(1 + sent).data(pattern(come, 1000)));
+            come += 1000;
+            while s.take().is_some() {}
+        }
+        let (window, taken) = (info(s).congestion_window as usize, s.try_send(&text).unwrap());
+        for rounds in 0.. {
+            while let Some(packet) = s.take() {
+                sent += packet.segment().unwrap().payload.len() as u32;
+            }
+            if info(s).unacknowledged == 0 {
+                break;
+            }
+            assert!(rounds < 1000, "{}", s.transcript());
+            s.inject(seg().ack(1 + sent));
+        }
+        (taken, window.min(65_535 << 4))
+    };
+    for _ in 0..2 {
+        taken_at(&mut s, 0);
+    }
+    for (percent, times) in [(0, 2), (60, 1), (80, 0)] {
+        let (taken, window) = taken_at(&mut s, percent);
+        assert!(window > 128 << 10, "{window}");
+        assert_eq!(taken, (times * window).max(128 << 10), "{percent} % used, a window of {window}");
+    }
 }
