@@ -19,6 +19,8 @@
 //! fresh; `sacked` and `lost_bytes` are the sums of theirs; `lost` and `resent` hold exactly the ranges in those states; a
 //! fresh range before `fresh` does not exist in the tree.
 
+mod check;
+
 use super::rate::{Meter, Snapshot};
 use crate::Instant;
 use crate::connection::handshake::ts_clock;
@@ -751,37 +753,5 @@ impl Board {
 
     pub(super) fn is_lost(&self, number: u64) -> bool {
         self.fate_of(number) == Some(Fate::Lost)
-    }
-
-    /// The invariants at the top.
-    pub(super) fn check(&self) {
-        let (mut at, mut sacked, mut segments, mut lost_bytes) = (self.una, 0, 0, 0);
-        let (mut lost, mut resent) = (BTreeSet::new(), BTreeSet::new());
-        for (&start, sent) in &self.ranges {
-            assert_eq!(start, at);
-            assert!(sent.end > start && sent.end <= self.nxt && sent.serial <= self.serial);
-            at = sent.end;
-            match sent.fate {
-                Fate::Fresh => assert!(start >= self.fresh, "{start} < {}", self.fresh),
-                Fate::Resent => assert!(resent.insert((sent.serial, start))),
-                Fate::Lost => {
-                    assert!(lost.insert(start));
-                    lost_bytes += bytes(start, sent.end);
-                }
-                Fate::Sacked => {
-                    sacked += bytes(start, sent.end);
-                    segments += sent.mss;
-                }
-            }
-        }
-        for (start, sent) in &self.queue {
-            assert_eq!((*start, sent.fate), (at, Fate::Fresh));
-            assert!(sent.end > at && sent.end <= self.nxt && sent.serial <= self.serial);
-            at = sent.end;
-        }
-        assert_eq!(at, self.nxt);
-        assert_eq!((sacked, segments, lost_bytes), (self.sacked, self.sacked_segments, self.lost_bytes));
-        assert_eq!((&lost, &resent), (&self.lost, &self.resent));
-        assert!(self.fack <= self.nxt);
     }
 }
