@@ -721,8 +721,12 @@ impl Host {
     /// The connection between these two ends that the endpoint still knows.
     pub(crate) fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<&Connection> {
         let ends = |connection: &Connection| (connection.local_addr(), connection.remote_addr());
-        let live = self.cells.values().filter(|cell| cell.live).map(|cell| &*cell.connection);
-        live.into_iter().find(|connection| ends(connection) == (local, remote))
+        self.live().find(|connection| ends(connection) == (local, remote))
+    }
+
+    /// All of those.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Connection> {
+        self.cells.values().filter(|cell| cell.live).map(|cell| &*cell.connection)
     }
 
     /// What has happened to a connection since the last call.
