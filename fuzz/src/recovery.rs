@@ -1,7 +1,7 @@
 //! A connection that sends, and a peer that says anything about what has arrived: acknowledgments with any blocks,
-//! windows, echoes of congestion and of timestamps, time; and a router that says how large packets may be. After each step what is
-//! in flight is no more than what is outstanding, and while something is in flight and the window open a deadline exists;
-//! in a second there are few.
+//! windows, echoes of congestion and of timestamps, time; and a router that says how large packets may be. After each
+//! step what is in flight is no more than what is outstanding, and while something is in flight and the window open a
+//! deadline exists; in a second there are few.
 //!
 //! As bytes: the first says what was agreed on (see [`Terms::of`]), then an operation takes eight.
 
@@ -38,8 +38,8 @@ impl Terms {
 #[derive(Clone, Debug)]
 pub enum Op {
     Write(u16),
-    /// Acknowledges so much of what is out, or what lies so far beyond or below it; where there are timestamps, with the echo of
-    /// the last that we sent, or of one so many hundredths of a second before or after it.
+    /// Acknowledges so much of what is out, or what lies so far beyond or below it; where there are timestamps, with
+    /// the echo of the last that we sent, or of one so many hundredths of a second before or after it.
     Ack(i8, i8),
     /// The same, with blocks from and to so many hundred bytes above SND.UNA, or below it.
     Sack(i8, [(i8, i8); 3]),

@@ -49,7 +49,8 @@ pub struct HostConfig {
     /// How often, per million, the device takes only a part of a super-segment, or is asked for a packet
     /// and then not ready to take it. Default 0.
     pub moody: u32,
-    /// Whether the [oracles](crate::oracles) look at every packet (O-5 to O-8) and sender (O-12, else seldom). Default true; they take most of the time.
+    /// Whether the [oracles](crate::oracles) look at every packet (O-5 to O-8) and sender (O-12, else seldom). Default
+    /// true; they take most of the time.
     pub watched: bool,
 }
 

@@ -5,8 +5,8 @@ use super::{Connection, State};
 use crate::Instant;
 
 impl Connection {
-    /// Whether the sender agrees with itself: its board of what was sent, which is walked if it has at most `most` ranges; what
-    /// is in flight; its window; and a timer while something is outstanding or waits to be sent. For tests.
+    /// Whether the sender agrees with itself: its board of what was sent, which is walked if it has at most `most`
+    /// ranges; what is in flight; its window; and a timer while something is outstanding or waits to be sent. For tests.
     ///
     /// # Errors
     /// What does not hold.

@@ -85,9 +85,9 @@ pub(crate) fn transfer() -> World {
     }
 }
 
-/// Three segments at once, of which one is lost, late, or comes twice, and selective acknowledgments of them: what RACK finds
-/// lost, reports of duplicates, and what is taken back for them. Nothing takes any time before all else has happened: then
-/// a tail is asked for, and timers expire.
+/// Three segments at once, of which one is lost, late, or comes twice, and selective acknowledgments of them: what
+/// RACK finds lost, reports of duplicates, and what is taken back for them. Nothing takes any time before all else has
+/// happened: then a tail is asked for, and timers expire.
 pub(crate) fn three_segments() -> World {
     let bounds = Bounds { lose: 1, repeat: 1, ..NONE };
     let (a, b) = ([Connect, Write(250), Finish, ReadEnd, Close], [Accept, ReadEnd, Close]);

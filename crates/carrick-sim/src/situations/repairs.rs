@@ -1,4 +1,4 @@
-//! What senders did about losses, and what they took back: seen in what they tell of themselves before and after a step.
+//! What senders did about losses, and what they took back: seen in what they tell of themselves before and after.
 
 use super::{Ends, Situation, Witness, ends};
 use crate::host::Host;

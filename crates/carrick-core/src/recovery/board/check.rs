@@ -1,4 +1,4 @@
-//! Whether a board agrees with itself: the invariants at the top of `board`, for tests of this crate and of those above it.
+//! Whether a board agrees with itself: the invariants at the top of `board`, for tests here and in crates above.
 
 use super::{Board, Fate, bytes};
 
