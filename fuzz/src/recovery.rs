@@ -1,18 +1,46 @@
 //! A connection that sends, and a peer that says anything about what has arrived: acknowledgments with any blocks,
-//! windows, echoes of congestion, time; and a router that says how large packets may be. After each step what is in flight is no more than what is outstanding, and
-//! while something is in flight and the window open a deadline exists; in a second there are few.
+//! windows, echoes of congestion and of timestamps, time; and a router that says how large packets may be. After each
+//! step what is in flight is no more than what is outstanding, and while something is in flight and the window open a
+//! deadline exists; in a second there are few.
+//!
+//! As bytes: the first says what was agreed on (see [`Terms::of`]), then an operation takes eight.
 
+use carrick_core::congestion::NewReno;
 use carrick_core::{EcnPolicy, RecoveryState, TcpState};
-use carrick_sim::{Packet, Scene, Seg, pattern, seg};
+use carrick_sim::{Offload, Packet, Scene, Seg, pattern, seg};
 use carrick_wire::icmp::{Envelope, emit_packet_too_big};
 use std::time::Duration;
+
+/// What was agreed on, and what we use.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    pub sack: bool,
+    pub timestamps: bool,
+    /// The device carries super-segments whole.
+    pub offload: bool,
+    /// NewReno instead of CUBIC.
+    pub new_reno: bool,
+}
+
+impl Terms {
+    /// Read off bits, from the lowest on: no SACK, timestamps, offload, NewReno.
+    pub const fn of(bits: u8) -> Self {
+        Self {
+            sack: bits & 1 == 0,
+            timestamps: bits & 2 != 0,
+            offload: bits & 4 != 0,
+            new_reno: bits & 8 != 0,
+        }
+    }
+}
 
 /// What happens next. All numbers are taken modulo what makes sense.
 #[derive(Clone, Debug)]
 pub enum Op {
     Write(u16),
-    /// Acknowledges so much of what is out, or what lies so far beyond or below it.
-    Ack(i8),
+    /// Acknowledges so much of what is out, or what lies so far beyond or below it; where there are timestamps, with
+    /// the echo of the last that we sent, or of one so many hundredths of a second before or after it.
+    Ack(i8, i8),
     /// The same, with blocks from and to so many hundred bytes above SND.UNA, or below it.
     Sack(i8, [(i8, i8); 3]),
     Window(u16),
@@ -28,20 +56,30 @@ pub enum Op {
 /// Deadlines in a second that are more than any rule asks for.
 const MOST: u32 = 3000;
 
-/// Plays them, with or without SACK; whether a repair was seen, a timeout, something reported, a smaller size, and text
+/// Plays them on those terms; whether a repair was seen, a timeout, something reported, a smaller size, and text
 /// after a rest.
 ///
 /// # Panics
 ///
 /// If the core does, or one of its oracles finds something.
-pub fn play(sack: bool, ops: &[Op]) -> [bool; 5] {
+pub fn play(terms: Terms, ops: &[Op]) -> [bool; 5] {
     let mut seen = [false; 5];
     let mut last = None;
     let mut rested = false;
-    let builder = Scene::builder().mss(1000).sack(sack).config(|config| config.ecn = EcnPolicy::Ask);
-    let mut s = builder.build();
+    let Terms { sack, timestamps, offload, new_reno } = terms;
+    let builder = Scene::builder().mss(1000).sack(sack).timestamps(timestamps).config(|config| {
+        config.ecn = EcnPolicy::Ask;
+        if new_reno {
+            config.congestion = Some(Box::new(NewReno::default()));
+        }
+    });
+    let mut s = builder.offload(if offload { Offload::Whole } else { Offload::Cut }).build();
     s.connect();
     s.inject(seg().syn().ece().seq(0).ack(1));
+    let mut clock = None;
+    while let Some(packet) = s.take() {
+        clock = clock_of(&packet);
+    }
     let (mut written, mut window) = (0u64, 60_000u16);
     let mut finished = false;
     for op in ops {
@@ -61,7 +99,13 @@ pub fn play(sack: bool, ops: &[Op]) -> [bool; 5] {
                 written += s.try_send(&pattern(written, usize::from(*len) % 20_000)).unwrap_or(0) as u64;
             }
             Op::Write(_) => {}
-            Op::Ack(n) => s.inject(say(seg().ack(ack(*n)))),
+            Op::Ack(n, echo) => {
+                let said = say(seg().ack(ack(*n)));
+                let millis = u32::try_from(s.now().as_millis()).unwrap_or(u32::MAX);
+                let ts =
+                    |clock: u32| said.clone().ts(millis, clock.wrapping_add_signed(i32::from(*echo) * 10));
+                s.inject(clock.map_or_else(|| said.clone(), ts));
+            }
             Op::Sack(n, blocks) => {
                 let blocks: Vec<_> =
                     blocks.iter().map(|(left, right)| (place(*left), place(*right))).collect();
@@ -90,6 +134,7 @@ pub fn play(sack: bool, ops: &[Op]) -> [bool; 5] {
             Op::Finish => {}
         }
         while let Some(packet) = s.take() {
+            clock = clock_of(&packet).or(clock);
             if packet.segment().is_some_and(|segment| !segment.payload.is_empty()) {
                 seen[4] |= rested;
                 last = Some(packet);
@@ -108,6 +153,11 @@ pub fn play(sack: bool, ops: &[Op]) -> [bool; 5] {
         }
     }
     seen
+}
+
+/// The timestamp that a packet carries.
+fn clock_of(packet: &Packet) -> Option<u32> {
+    packet.segment()?.tcp.options.timestamps.map(|timestamps| timestamps.val)
 }
 
 fn wait(s: &mut Scene, time: Duration) {
@@ -146,7 +196,7 @@ pub fn run(data: &[u8]) -> [bool; 5] {
                 _ if c[0] >= 248 => Op::Rest(word),
                 _ if c[0] >= 240 => Op::TooBig(word),
                 0..=3 => Op::Write(word),
-                4..=5 => Op::Ack(signed(1)),
+                4..=5 => Op::Ack(signed(1), if c[2] < 128 { 0 } else { signed(3) }),
                 6..=9 => Op::Sack(
                     signed(1),
                     [(signed(2), signed(3)), (signed(4), signed(5)), (signed(6), signed(7))],
@@ -158,5 +208,5 @@ pub fn run(data: &[u8]) -> [bool; 5] {
             }
         })
         .collect();
-    play(first & 1 == 0, &ops)
+    play(Terms::of(*first), &ops)
 }

@@ -40,6 +40,8 @@ pub enum Fault {
     Whim,
     /// One outcome is not counted (O-11).
     Forget,
+    /// The congestion window is a segment, and more is sent (O-12).
+    Overdraw,
 }
 
 /// A fault at work.

@@ -3,10 +3,11 @@
 //!
 //! After any change a connection is *settled*: what is due is taken by the device, the endpoint hears of
 //! its end, events are collected, memory is accounted. Every step is checked: O-3 (quiet), O-4 (memory), O-11
-//! (outcomes), and by the [`Monitor`] O-5 to O-8 on every packet.
+//! (outcomes), O-12 (senders), and by the [`Monitor`] O-5 to O-8 on every packet.
 
 use crate::device::{Device, ask_twice};
 use crate::fault::{Fault, Planted};
+use crate::oracles::sender::{self, Leaving};
 use crate::oracles::{self, Monitor, Oracle, Sender, Violation};
 use crate::packet::{Offload, Packet};
 use crate::rng::Rng;
@@ -48,7 +49,8 @@ pub struct HostConfig {
     /// How often, per million, the device takes only a part of a super-segment, or is asked for a packet
     /// and then not ready to take it. Default 0.
     pub moody: u32,
-    /// Whether the [oracles](crate::oracles) look at every packet (O-5 to O-8). Default true; they take most of the time.
+    /// Whether the [oracles](crate::oracles) look at every packet (O-5 to O-8) and sender (O-12, else seldom). Default
+    /// true; they take most of the time.
     pub watched: bool,
 }
 
@@ -105,6 +107,8 @@ struct Cell {
     state: TcpState,
     /// SND.UNA, SND.NXT, RCV.NXT and the advertised right edge when they were last looked at.
     numbers: Option<[SeqNum; 4]>,
+    /// How often it was looked at.
+    looks: u32,
 }
 
 /// What the host has seen happen to frames, to compare with what the endpoint counted (O-11).
@@ -429,7 +433,8 @@ impl Host {
     fn insert(&mut self, id: ConnectionId, connection: Box<Connection>) {
         let state = connection.state();
         let (events, numbers) = (Vec::new(), None);
-        let cell = Cell { connection, held: 0, live: true, released: false, events, state, numbers };
+        let cell =
+            Cell { connection, held: 0, live: true, released: false, events, state, numbers, looks: 0 };
         self.cells.insert(id, cell);
     }
 
@@ -506,6 +511,7 @@ impl Host {
 
     fn settle(&mut self, now: Instant, id: ConnectionId) {
         let cx = self.cx(now);
+        let (overdrawn, watched) = (self.faulty(Fault::Overdraw), self.watched);
         let Some(cell) = self.cells.get_mut(&id) else { return };
         let mut device = Device {
             offload: self.offload,
@@ -521,9 +527,14 @@ impl Host {
             if device.changes_its_mind() {
                 complaint = ask_twice(&mut cell.connection, &cx, self.max_frame);
             }
+            let leaving = if watched { Leaving::of(&cell.connection) } else { None };
             let Some(transmit) = cell.connection.poll_transmit(&cx, self.max_frame) else { break };
             due += 1;
+            let text = transmit.payload_len() > 0;
             complaint = complaint.or(device.take(transmit));
+            if let Some(leaving) = leaving.filter(|_| text) {
+                complaint = complaint.or(leaving.check(&cell.connection, overdrawn).err());
+            }
             if due > most {
                 complaint = Some((Oracle::O3, format!("{most} packets taken and more are due")));
             }
@@ -535,6 +546,10 @@ impl Host {
             cell.events.push(event);
         }
         complaint = complaint.or(check_numbers(cell));
+        cell.looks = cell.looks.wrapping_add(1);
+        if watched || cell.looks.is_multiple_of(sender::SELDOM) {
+            complaint = complaint.or(sender::check_state(&cell.connection, cell.looks).err());
+        }
         let held = cell.connection.memory();
         self.used = self.used - std::mem::replace(&mut cell.held, held) + held;
         if cell.connection.state() >= TcpState::Established {
@@ -707,8 +722,12 @@ impl Host {
     /// The connection between these two ends that the endpoint still knows.
     pub(crate) fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<&Connection> {
         let ends = |connection: &Connection| (connection.local_addr(), connection.remote_addr());
-        let live = self.cells.values().filter(|cell| cell.live).map(|cell| &*cell.connection);
-        live.into_iter().find(|connection| ends(connection) == (local, remote))
+        self.live().find(|connection| ends(connection) == (local, remote))
+    }
+
+    /// All of those.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Connection> {
+        self.cells.values().filter(|cell| cell.live).map(|cell| &*cell.connection)
     }
 
     /// What has happened to a connection since the last call.

@@ -15,7 +15,7 @@ use crate::link::{Link, LinkConfig};
 use crate::oracles::{Oracle, Progress, Violation};
 use crate::packet::{Packet, Trace};
 use crate::rng::Rng;
-use crate::situations::{Before, Occurrences, Prompt, Situation, Witness};
+use crate::situations::{Before, Due, Occurrences, Prompt, Situation, Witness};
 use crate::world::{Conversation, FIRST_PORT, Opening, Side, World};
 use carrick_core::{
     Cidr, ConnectionId, Counters, DiscardReason, EndpointConfig, Instant, ListenAddr, ListenConfig,
@@ -299,7 +299,9 @@ impl Pair {
                 self.witness.arrived(&packet, &before, &self.hosts[side]);
                 self.collect(side, Prompt::Packet);
             }
+            let due = Due::of(&self.hosts[side], now);
             self.hosts[side].expire(now);
+            self.witness.expired(due, &self.hosts[side]);
             self.collect(side, Prompt::Timer);
             self.decide(side);
             self.unlisten(side);

@@ -1,10 +1,14 @@
 //! Which situations a run has come to: seen in the packets, in what the links did to them and in the states of the
 //! connections, never taken from the plan.
 
+mod repairs;
+
 use crate::host::Host;
 use crate::packet::{Packet, SegmentView};
 use carrick_core::{ConnectionError, Counters, DiscardReason, TcpState};
 use carrick_wire::{SeqNum, TcpFlags};
+pub(crate) use repairs::Due;
+use repairs::{Repair, Sending};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -29,6 +33,26 @@ situations! {
     RetransmissionTimeout,
     /// Text went out again after three duplicate ACKs.
     FastRetransmit,
+    /// The last segment was sent again because nothing had answered for two round trips (RFC 8985 §7).
+    TailProbe,
+    /// A timer found a loss, after a wait for what might only have been overtaken (RFC 8985 §6.2).
+    ReorderingWait,
+    /// What had been sent again in recovery was lost once more, and the window was reduced once more.
+    RepetitionLost,
+    /// A reduction was taken back because the peer reported what was sent again as a duplicate (RFC 2883).
+    UndoneByDuplicate,
+    /// A reduction was taken back because the peer's timestamps told of first copies (RFC 3522).
+    UndoneByTimestamp,
+    /// A timeout was taken back because what came was none of what it had sent again (RFC 5682), without timestamps.
+    UndoneByNewText,
+    /// The window was reduced because the peer echoed a mark (RFC 3168 §6.1.2).
+    MarkAnswered,
+    /// New text was sent beyond the window because of a duplicate ACK (RFC 3042), without SACK.
+    LimitedTransmit,
+    /// A partial acknowledgment in fast recovery, without SACK (RFC 6582).
+    PartialAck,
+    /// Packets were made smaller because large ones timed out (RFC 4821).
+    BlackHole,
     /// A closed window was offered.
     ZeroWindow,
     /// A closed window was probed with text.
@@ -173,6 +197,8 @@ struct Way {
 pub(crate) struct Witness {
     ways: BTreeMap<Ends, Way>,
     seen: BTreeSet<(Ends, Situation)>,
+    /// Repairs that are under way, by who sends to whom.
+    repairs: BTreeMap<(SocketAddr, SocketAddr), Repair>,
 }
 
 /// What a host looked like before a packet came.
@@ -181,6 +207,7 @@ pub(crate) struct Before {
     time_wait: usize,
     state: Option<TcpState>,
     rcv_nxt: Option<SeqNum>,
+    sending: Option<Sending>,
 }
 
 impl Before {
@@ -192,6 +219,7 @@ impl Before {
             time_wait: host.endpoint().time_wait(),
             state: connection.map(carrick_core::Connection::state),
             rcv_nxt: connection.and_then(|it| it.sequence_numbers()).map(|[_, _, rcv_nxt, _]| rcv_nxt),
+            sending: connection.and_then(Sending::of),
         }
     }
 }
@@ -284,6 +312,9 @@ impl Witness {
         let conversation = segment.map_or((NOBODY, NOBODY), |segment| ends(segment.src, segment.dst));
         self.counted(conversation, &before.counters, host.endpoint().counters());
         let Some(segment) = segment else { return };
+        if let Some(sending) = &before.sending {
+            self.answered(&segment, sending, host);
+        }
         let SegmentView { src, dst, tcp, payload, .. } = segment;
         let has = |flag| tcp.flags.contains(flag);
         if has(TcpFlags::SYN) && !has(TcpFlags::ACK) && host.endpoint().time_wait() < before.time_wait {

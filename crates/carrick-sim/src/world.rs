@@ -2,9 +2,10 @@
 
 use crate::app::{Ending, Plan};
 use crate::fault::Fault;
-use crate::link::LinkConfig;
+use crate::link::{LinkConfig, PathMtu};
 use crate::packet::Offload;
 use crate::rng::Rng;
+use carrick_core::congestion::NewReno;
 use carrick_core::{ConnectionConfig, EcnPolicy, KeepAlive, SynCookies, UserTimeoutOption};
 use carrick_wire::SeqNum;
 use std::time::Duration;
@@ -157,7 +158,7 @@ impl World {
     #[must_use]
     pub fn random(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        // Apart: worlds are as they were before there was ECN.
+        // Apart: worlds are as they were before there was ECN, and a choice of controllers.
         let mut ecn = rng.clone().fork();
         let v6 = rng.chance(400_000);
         let mtu = match rng.below(6) {
@@ -176,6 +177,10 @@ impl World {
             side.connection.ecn =
                 ecn.pick(&[EcnPolicy::Off, EcnPolicy::Accept, EcnPolicy::Ask, EcnPolicy::Ask]);
             side.link.mark = ecn.pick(&[0, 1000, 20_000, 500_000]);
+            side.connection.pacing = ecn.chance(700_000);
+            if ecn.chance(300_000) {
+                side.connection.congestion = Some(Box::new(NewReno::default()));
+            }
         }
         let most = rng.pick(&[1_000, 8_000, 8_000, 40_000, 100_000]);
         let mut conversations: Vec<_> =
@@ -223,6 +228,10 @@ enum Twist {
     Unreachable,
     /// The server stands for addresses that nobody has.
     Elsewhere,
+    /// Large packets vanish, and nobody says so.
+    BlackHole,
+    /// Much of what is said is lost, what says it again too; or overtaken, and thought lost.
+    Repairs,
 }
 
 impl Twist {
@@ -242,6 +251,8 @@ impl Twist {
             32..34 => Self::Narrow,
             34..36 => Self::Unreachable,
             36 => Self::Elsewhere,
+            37 => Self::BlackHole,
+            38 => Self::Repairs,
             _ => Self::None,
         }
     }
@@ -348,6 +359,31 @@ impl Twist {
                 }
                 for conversation in conversations {
                     conversation.opening = Opening::Elsewhere;
+                }
+            }
+            Self::BlackHole => {
+                for side in sides {
+                    // What is tried instead must get through.
+                    let mtu = rng.between(1280, u64::from(side.mtu).max(1281) - 1) as u16;
+                    side.link.mtu = Some(PathMtu::silent(mtu));
+                }
+                let Conversation { ask, answer, .. } = &mut conversations[0];
+                (ask.write, answer.write) = (ask.write.max(20_000), answer.write.max(20_000));
+            }
+            Self::Repairs => {
+                let overtaken = rng.chance(500_000);
+                for side in sides {
+                    let ConnectionConfig { sack, timestamps, send_buffer, receive_buffer, .. } =
+                        &mut side.connection;
+                    (*sack, *timestamps, *send_buffer, *receive_buffer) =
+                        (true, overtaken, 256 << 10, 256 << 10);
+                    side.mtu = side.mtu.min(1500);
+                    (side.link.loss, side.link.reorder) =
+                        if overtaken { (1000, 100_000) } else { (150_000, 1000) };
+                    side.link.reorder_by = side.link.delay + Duration::from_millis(20);
+                }
+                for Conversation { ask, answer, .. } in conversations {
+                    (ask.write, answer.write) = (ask.write.max(60_000), answer.write.max(60_000));
                 }
             }
         }

@@ -111,6 +111,11 @@ fn o_11_fires_on_an_outcome_not_counted() {
 }
 
 #[test]
+fn o_12_fires_on_more_in_flight_than_the_window() {
+    caught(Fault::Overdraw, Oracle::O12);
+}
+
+#[test]
 #[should_panic(expected = "O-6 violated")]
 fn a_scene_asks_the_oracles_too() {
     let mut s = Scene::established();

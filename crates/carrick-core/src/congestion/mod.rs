@@ -21,7 +21,7 @@ use core::hash::Hasher;
 use core::time::Duration;
 
 /// No window is larger: more a connection cannot have outstanding (RFC 7323 §2.3).
-const MAX_WINDOW: u32 = 1 << 30;
+pub(crate) const MAX_WINDOW: u32 = 1 << 30;
 
 /// What an acknowledgement of new data says.
 ///

@@ -9,6 +9,7 @@
 //! written before the handshake is done, and read after the connection is gone.
 
 mod ack;
+mod check;
 mod close;
 pub(crate) mod handshake;
 mod info;

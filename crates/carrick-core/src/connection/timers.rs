@@ -49,6 +49,10 @@ impl Timers {
         self.0.get(timer as usize).copied().unwrap_or(Instant::NEVER)
     }
 
+    pub(super) fn is_running(&self, timer: Timer) -> bool {
+        self.get(timer) != Instant::NEVER
+    }
+
     pub(super) fn set(&mut self, timer: Timer, deadline: Instant) {
         if let Some(slot) = self.0.get_mut(timer as usize) {
             *slot = deadline;

@@ -16,8 +16,10 @@
 //! it has arrived, or it is to be repeated.
 //!
 //! Invariants: the ranges lie side by side from `una` to `nxt`, those of the tree before those of the queue, which are
-//! fresh, left in their order, and begin where nothing beyond has arrived; `sacked` and `lost_bytes` are the sums of theirs; `lost` and `resent` hold exactly the ranges in those states; a
-//! fresh range before `fresh` does not exist in the tree.
+//! fresh, left in their order, and begin where nothing beyond has arrived; `sacked` and `lost_bytes` are the sums of theirs;
+//! `lost` and `resent` hold exactly the ranges in those states; a fresh range before `fresh` does not exist in the tree.
+
+mod check;
 
 use super::rate::{Meter, Snapshot};
 use crate::Instant;
@@ -782,40 +784,5 @@ impl Board {
 
     pub(super) fn is_lost(&self, number: u64) -> bool {
         self.fate_of(number) == Some(Fate::Lost)
-    }
-
-    /// The invariants at the top.
-    pub(super) fn check(&self) {
-        let (mut at, mut sacked, mut segments, mut lost_bytes) = (self.una, 0, 0, 0);
-        let (mut lost, mut resent) = (BTreeSet::new(), BTreeSet::new());
-        for (&start, sent) in &self.ranges {
-            assert_eq!(start, at);
-            assert!(sent.end > start && sent.end <= self.nxt && sent.serial <= self.serial);
-            at = sent.end;
-            match sent.fate {
-                Fate::Fresh => assert!(start >= self.fresh, "{start} < {}", self.fresh),
-                Fate::Resent => assert!(resent.insert((sent.serial, start))),
-                Fate::Lost => {
-                    assert!(lost.insert(start));
-                    lost_bytes += bytes(start, sent.end);
-                }
-                Fate::Sacked => {
-                    sacked += bytes(start, sent.end);
-                    segments += sent.mss;
-                }
-            }
-        }
-        let mut serial = 0;
-        for (start, sent) in &self.queue {
-            assert_eq!((*start, sent.fate), (at, Fate::Fresh));
-            assert!(*start >= self.fack && sent.serial > serial);
-            serial = sent.serial;
-            assert!(sent.end > at && sent.end <= self.nxt && sent.serial <= self.serial);
-            at = sent.end;
-        }
-        assert_eq!(at, self.nxt);
-        assert_eq!((sacked, segments, lost_bytes), (self.sacked, self.sacked_segments, self.lost_bytes));
-        assert_eq!((&lost, &resent), (&self.lost, &self.resent));
-        assert!(self.fack <= self.nxt);
     }
 }

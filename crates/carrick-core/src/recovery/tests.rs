@@ -186,7 +186,7 @@ fn t_ccx_5_a_board_takes_no_more_memory_than_was_kept_for_it() {
             board.on_sent(10 * i, 10 * i + 10, at(9000 + i), 10);
         }
         check(&board, n);
-        board.check();
+        assert_eq!(board.check(), Ok(()));
     }
 }
 
@@ -214,7 +214,7 @@ fn t_snd_3_blocks_after_reneging_make_no_crumbs() {
         sack(&mut board, 1461 + 2 * i, 1462 + 2 * i, at(102));
     }
     assert!(board.memory() <= Board::most_memory(146_000, 1460), "{}", board.memory());
-    board.check();
+    assert_eq!(board.check(), Ok(()));
     // Small segments are no reason to walk far.
     let mut board = self::board();
     for i in 0..1000 {
@@ -634,7 +634,7 @@ impl Both {
 
     fn check(&self) {
         let Self { board, bytes, .. } = self;
-        board.check();
+        assert_eq!(board.check(), Ok(()));
         assert_eq!(board.nxt - board.una, bytes.len() as u64);
         assert_eq!(board.sacked(), self.count(Byte::Sacked));
         assert_eq!(board.lost(), self.count(Byte::Lost));

@@ -17,6 +17,7 @@
 //! Invariant: una <= nxt, una <= small <= nxt; with una < nxt there is a `recovery`, whose board says the same.
 
 mod acked;
+mod check;
 mod early;
 mod limit;
 mod pace;

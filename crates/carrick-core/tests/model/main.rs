@@ -51,6 +51,11 @@ fn transfer() {
 }
 
 #[test]
+fn three_segments() {
+    explore(worlds::three_segments(), 500_000);
+}
+
+#[test]
 fn t_lif_8_closing_at_once_and_one_after_the_other() {
     explore(worlds::closing(), 70_000);
     covers!("T-LIF-8");

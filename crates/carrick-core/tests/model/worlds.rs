@@ -8,6 +8,7 @@ use carrick_core::{ConnectionConfig, EndpointConfig, Instant};
 use carrick_sim::Span;
 use carrick_wire::SeqNum;
 use std::hash::Hasher;
+use std::num::NonZeroU16;
 
 /// Settings under which times take few values: one timeout for all, whatever is measured.
 fn side(script: &[Op], listens: bool, iss: u32) -> Setup {
@@ -82,6 +83,21 @@ pub(crate) fn transfer() -> World {
         begin: Begin::Quiet(1),
         ..world("transfer", &a, &[Accept, Write(1), ReadEnd, Finish, Close], bounds)
     }
+}
+
+/// Three segments at once, of which one is lost, late, or comes twice, and selective acknowledgments of them: what
+/// RACK finds lost, reports of duplicates, and what is taken back for them. Nothing takes any time before all else has
+/// happened: then a tail is asked for, and timers expire.
+pub(crate) fn three_segments() -> World {
+    let bounds = Bounds { lose: 1, repeat: 1, ..NONE };
+    let (a, b) = ([Connect, Write(250), Finish, ReadEnd, Close], [Accept, ReadEnd, Close]);
+    let mut world = World { begin: Begin::Quiet(1), ..world("three segments", &a, &b, bounds) };
+    for side in &mut world.sides {
+        side.connection.sack = true;
+        // No multiple of the pattern's length, else one segment would look like another.
+        side.connection.max_segment = NonZeroU16::new(90);
+    }
+    world
 }
 
 /// Both close, at once or one after the other.

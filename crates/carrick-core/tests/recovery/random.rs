@@ -1,6 +1,6 @@
 //! Anything, in any order: what the fuzz target plays as well.
 
-use super::operations::{Op, play, run};
+use super::operations::{Op, Terms, play, run};
 use carrick_sim::pattern;
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ fn op() -> impl Strategy<Value = Op> {
     let block = move || (edge(), edge());
     prop_oneof![
         4 => any::<u16>().prop_map(Op::Write),
-        4 => ack().prop_map(Op::Ack),
+        4 => (ack(), prop_oneof![2 => Just(0i8), 1 => any::<i8>()]).prop_map(|(ack, echo)| Op::Ack(ack, echo)),
         6 => (ack(), [block(), block(), block()]).prop_map(|(ack, blocks)| Op::Sack(ack, blocks)),
         1 => prop_oneof![Just(0), Just(60_000), any::<u16>()].prop_map(Op::Window),
         1 => any::<u8>().prop_map(Op::Echo),
@@ -25,8 +25,8 @@ fn op() -> impl Strategy<Value = Op> {
 
 proptest! {
     #[test]
-    fn whatever_a_peer_says_of_what_has_arrived(sack: bool, ops in prop::collection::vec(op(), 1..80)) {
-        play(sack, &ops);
+    fn whatever_a_peer_says_of_what_has_arrived(terms in 0u8..16, ops in prop::collection::vec(op(), 1..80)) {
+        play(Terms::of(terms), &ops);
     }
 }
 

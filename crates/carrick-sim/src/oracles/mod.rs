@@ -13,12 +13,14 @@
 //! | O-9 | every connection ends in bounded time | [`Pair`](crate::Pair) |
 //! | O-10 | the same seed gives the same bytes, counters and digest | [`Pair`](crate::Pair) |
 //! | O-11 | every packet has one counted outcome | [`Host`](crate::Host) |
+//! | O-12 | a sender's board, timers and windows agree; no more is in flight, but probes | [`Host`](crate::Host) |
 //!
 //! A violation is kept, the first one wins, and whoever runs the world reports it with the exchange that
 //! led to it.
 
 mod flow;
 mod second;
+pub(crate) mod sender;
 
 use crate::packet::{Packet, SegmentView};
 use carrick_core::{Cause, Instant, TcpState};
@@ -43,6 +45,7 @@ pub enum Oracle {
     O9,
     O10,
     O11,
+    O12,
 }
 
 impl fmt::Display for Oracle {
