@@ -73,8 +73,8 @@ pub(crate) struct Episode {
     pub(crate) repaired: u32,
     /// Some of it has been acknowledged.
     pub(crate) partial: bool,
-    /// Of what was sent since it began some is lost as well.
-    pub(crate) beyond: bool,
+    /// The end of what is lost of the text sent since it began, and answered by no reduction; 0 if there is none.
+    pub(crate) beyond: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -236,16 +236,8 @@ impl Recovery {
         let unsacked = outstanding.saturating_sub(self.board.sacked()).saturating_sub(self.duplicate_bytes);
         let prr = Prr::new(unsacked.saturating_add(delivered));
         let (began, window) = (now, self.pipe());
-        self.episode = Some(Episode {
-            kind,
-            point: nxt,
-            prr,
-            began,
-            window,
-            repaired: 0,
-            partial: false,
-            beyond: false,
-        });
+        self.episode =
+            Some(Episode { kind, point: nxt, prr, began, window, repaired: 0, partial: false, beyond: 0 });
         if kind != Kind::Echo {
             let timeout = matches!(kind, Kind::Timeout(_));
             let repeated = Vec::new();
@@ -297,7 +289,8 @@ impl Recovery {
         board.digest(now, state);
         let una = board.una;
         if let Some(Episode { kind, point, prr, began, window, repaired, partial, beyond }) = episode {
-            beyond.hash(state);
+            beyond.saturating_sub(una).hash(state);
+            (*beyond > 0).hash(state);
             (kind, point.saturating_sub(una), prr, now.since(*began), window, repaired, partial).hash(state);
         }
         recover.map(|recover| una.wrapping_sub(recover)).hash(state);

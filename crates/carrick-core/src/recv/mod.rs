@@ -38,6 +38,8 @@ const LAP: u64 = 1 << 30;
 const IDLE: Duration = Duration::from_secs(120);
 /// Most duplicates of one batch that are reported (RFC 2883 §4): each needs an ACK of its own.
 const MAX_DUPLICATES: usize = 16;
+/// No stream is so long.
+const NOT_YET: u64 = u64::MAX;
 
 /// What became of text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -62,8 +64,8 @@ pub(crate) struct Receiver {
     pub(crate) edge: SeqNum,
     /// Number of the text byte at RCV.NXT, counted from the first.
     offset: u64,
-    /// Where the FIN stands in the stream, once one has come.
-    fin: Option<u64>,
+    /// Where the FIN stands in the stream; [`NOT_YET`] until one has come.
+    fin: u64,
     /// Nothing of what waits behind a hole has come after it.
     fin_last: bool,
     /// What only a connection needs to which text has come twice or out of order.
@@ -111,7 +113,7 @@ impl Receiver {
             nxt,
             edge: nxt + window,
             offset: 0,
-            fin: None,
+            fin: NOT_YET,
             fin_last: false,
             disorder: None,
             acks: AckPolicy::new(),
@@ -126,6 +128,10 @@ impl Receiver {
         }
     }
 
+    const fn fin(&self) -> Option<u64> {
+        if self.fin == NOT_YET { None } else { Some(self.fin) }
+    }
+
     /// RCV.WND: what of the advertised window is left.
     pub(crate) fn window(&self) -> u32 {
         u32::try_from(self.edge - self.nxt).unwrap_or(0)
@@ -133,7 +139,7 @@ impl Receiver {
 
     /// Bytes of text received in order.
     pub(crate) fn text_received(&self) -> u64 {
-        self.fin.map_or(self.offset, |fin| self.offset.min(fin))
+        self.offset.min(self.fin)
     }
 
     pub(crate) fn memory(&self) -> usize {
@@ -321,7 +327,7 @@ impl Receiver {
         let room = u32::try_from(self.edge - start).unwrap_or(0);
         let mut text = text.up_to(room as usize);
         let Some(offset) = self.offset_of(start) else { return Taken::Held };
-        if let Some(fin) = self.fin {
+        if let Some(fin) = self.fin() {
             if fin <= offset && !text.is_empty() {
                 return Taken::Refused(Refused::BehindFin);
             }
@@ -338,10 +344,12 @@ impl Receiver {
                 return Taken::Refused(Refused::NoMemory);
             }
             let permits = |more| cx.memory.permits(more, held);
-            self.fin_last = false;
             let ranges = &mut self.disorder.get_or_insert_default().ranges;
             return match ranges.insert(offset, text, permits) {
-                Ok(_) => Taken::Held,
+                Ok(_) => {
+                    self.fin_last = false;
+                    Taken::Held
+                }
                 Err(refused) => Taken::Refused(refused),
             };
         }
@@ -387,11 +395,11 @@ impl Receiver {
     /// behind it has been kept already, which only a peer that contradicts itself can have sent. Says whether this
     /// FIN is in that place.
     pub(crate) fn note_fin(&mut self, seq: SeqNum) -> bool {
-        if self.fin.is_none() && self.fin_fits(seq) {
-            self.fin = self.offset_of(seq).filter(|fin| self.kept_end() <= *fin);
+        if self.fin().is_none() && self.fin_fits(seq) {
+            self.fin = self.offset_of(seq).filter(|fin| self.kept_end() <= *fin).unwrap_or(NOT_YET);
         }
-        let fits = self.fin.is_some() && self.fin == self.offset_of(seq);
-        if let Some(fin) = self.fin.filter(|fin| fits && *fin > self.offset) {
+        let fits = self.fin().is_some() && self.fin() == self.offset_of(seq);
+        if let Some(fin) = self.fin().filter(|fin| fits && *fin > self.offset) {
             self.fin_last = true;
             self.acks.on_trouble();
             if let Some(ranges) = self.ranges().filter(|ranges| ranges.end() == fin) {
@@ -409,13 +417,13 @@ impl Receiver {
 
     /// The FIN, where it waits for text that is missing right before it.
     fn lone_fin(&self) -> Option<SackBlock> {
-        let fin = self.fin.filter(|fin| *fin > self.offset && *fin > self.kept_end())?;
+        let fin = self.fin().filter(|fin| *fin > self.offset && *fin > self.kept_end())?;
         SackBlock::new(self.seq_of(fin), self.seq_of(fin) + 1)
     }
 
     /// Eighth step, second half: whether all before the FIN has arrived; RCV.NXT steps over it.
     pub(crate) fn take_fin(&mut self) -> bool {
-        if self.fin != Some(self.offset) {
+        if self.fin != self.offset {
             return false;
         }
         self.nxt += 1;
@@ -471,7 +479,7 @@ impl Receiver {
     /// the ACK carries a user timeout too.
     pub(crate) fn sack_blocks(&self, timeout: bool) -> SackBlocks {
         let mut blocks = SackBlocks::default();
-        if !self.sack || self.disorder.is_none() && self.fin.is_none() {
+        if !self.sack || self.disorder.is_none() && self.fin == NOT_YET {
             return blocks;
         }
         let first = self.first_fin();
@@ -485,7 +493,7 @@ impl Receiver {
                 self.offset_of(block.left())
             });
             disorder.ranges.sack_blocks(around, self.room_for_ranges(timeout), &mut blocks, |start, end| {
-                SackBlock::new(self.seq_of(start), self.seq_of(end) + u32::from(self.fin == Some(end)))
+                SackBlock::new(self.seq_of(start), self.seq_of(end) + u32::from(self.fin == end))
             });
         }
         if let Some(fin) = self.lone_fin().filter(|_| first.is_none()) {
@@ -505,7 +513,7 @@ impl Receiver {
             nxt,
             edge,
             offset,
-            fin,
+            fin: _,
             fin_last,
             disorder,
             acks,
@@ -521,7 +529,7 @@ impl Receiver {
         for seq in [nxt, edge, last_ack_sent] {
             state.write_u32(seq.distance_from(*irs));
         }
-        state.write_u64(fin.map_or(u64::MAX, |fin| fin.wrapping_sub(*offset)));
+        state.write_u64(self.fin().map_or(NOT_YET, |fin| fin.wrapping_sub(*offset)));
         if let Some(disorder) = disorder {
             disorder.ranges.digest(*offset, state);
             for block in &disorder.duplicates {

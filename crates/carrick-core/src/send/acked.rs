@@ -51,6 +51,8 @@ pub(super) struct News {
     /// A repair is over; so many bytes arrived after they had been sent again.
     recovered: Option<u32>,
     pub(super) lost: bool,
+    /// Some of another window is lost that has been repaired with the last one.
+    beyond: bool,
 }
 
 impl Sender {
@@ -324,13 +326,12 @@ impl Sender {
                 undo.until = Some(nxt.max(una.saturating_add(1)));
             }
         }
-        let beyond = episode.beyond;
+        // Losses in two windows are two (RFC 5681 §4.3), and it is known that these are some.
+        news.beyond = episode.beyond > 0 && !self.ecn.reduced_since(self.una) && !fault!(self, LossUntold);
         recovery.episode = None;
-        if beyond {
-            // Losses in two windows are two (RFC 5681 §4.3), and it is known that these are some.
-            news.lost = !fault!(self, LossUntold);
+        if news.beyond {
             if una < nxt {
-                recovery.begin(Kind::Loss, now, delivered, news.lost);
+                recovery.begin(Kind::Loss, now, delivered, true);
             }
             recovery.undo = None;
         }
@@ -397,7 +398,10 @@ impl Sender {
         if let Some(episode) = &mut recovery.episode
             && episode.kind != Kind::Echo
         {
-            episode.beyond |= detected.end > episode.point;
+            let last = u32::try_from(detected.end.saturating_sub(recovery.board.una)).unwrap_or(0);
+            if detected.end > episode.point && !self.ecn.reduced_since(self.una + last - 1) {
+                episode.beyond = episode.beyond.max(detected.end);
+            }
         }
         let again = match recovery.episode.map(|episode| episode.kind) {
             _ if detected.bytes == 0 => return,
@@ -411,7 +415,10 @@ impl Sender {
         news.lost = (again || !self.ecn.reduced_since(self.una)) && !fault!(self, LossUntold);
         let echo = recovery.episode.filter(|episode| episode.kind == Kind::Echo && !news.lost);
         // All that is lost by now is answered by this reduction.
-        let point = recovery.episode.filter(|_| again).map(|episode| episode.point.max(detected.end));
+        let point = recovery
+            .episode
+            .filter(|_| again)
+            .map(|episode| episode.point.max(episode.beyond).max(detected.end));
         let repaired = recovery.episode.filter(|_| again).map_or(0, |episode| episode.repaired);
         recovery.begin(Kind::Loss, now, delivered, news.lost);
         if let Some(episode) = &mut recovery.episode {
@@ -439,15 +446,21 @@ impl Sender {
     fn tell(&mut self, recovery: &Recovery, ack: &Ack<'_>, acked: u32, news: News) {
         let (now, in_flight) = (ack.now, recovery.pipe());
         let outstanding = self.nxt.distance_from(self.una);
+        let window = self.congestion.get().window();
         let controller = self.congestion.get_mut();
         if let Some(timeout) = news.spurious.filter(|_| !(ack.ece && self.ecn.on)) {
             controller.on_spurious(Spurious { now, in_flight, acked, timeout });
+            self.ecn.on_undone(self.una);
         }
         if let Some(repaired) = news.recovered {
             controller.on_recovered(now, outstanding, repaired);
         }
         if news.lost {
             self.tell_of_loss(now);
+        } else if news.beyond {
+            // What was in flight may all have been acknowledged by now.
+            controller.on_loss(now, window);
+            self.ecn.on_reduced(self.nxt);
         }
     }
 
@@ -480,7 +493,8 @@ impl Sender {
                 }
             } else if lost > 0 {
                 // What is found to be lost makes no room by itself, but for one.
-                episode.window = episode.window.saturating_sub(lost).max(pipe.saturating_add(smss));
+                let one = pipe.saturating_add(smss).min(episode.window);
+                episode.window = episode.window.saturating_sub(lost).max(one);
             }
         }
     }

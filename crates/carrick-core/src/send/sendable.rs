@@ -76,15 +76,10 @@ impl Sender {
         if self.ecn.held {
             return None;
         }
-        match new {
-            None => self.piece(self.nxt, allowed, room, terms, mss),
-            Some(0) => self.piece(self.nxt, allowed.min(1), room, terms, mss),
-            // What is to tell a timeout from a delay does not wait for more.
-            Some(left) => {
-                let eager = Terms { nodelay: true, corked: false, ..*terms };
-                self.piece(self.nxt, allowed.min(left), room, &eager, mss)
-            }
-        }
+        let Some(left) = new else { return self.piece(self.nxt, allowed, room, terms, mss) };
+        // What is to tell a timeout from a delay does not wait for more.
+        let eager = Terms { nodelay: true, corked: false, ..*terms };
+        self.piece(self.nxt, allowed.min(left), room, &eager, mss)
     }
 
     /// What has been written from `seq` on and may leave, as far as `allowed` and the window reach. It may be cut to `room`,

@@ -118,9 +118,6 @@ impl Sender {
             // It was overtaken, then.
             self.reordering.seen = true;
         }
-        if told {
-            self.ecn.on_undone(self.una);
-        }
         told.then_some(timeout)
     }
 }

@@ -283,3 +283,26 @@ fn fr_14_and_after_a_timeout() {
     assert!(lost_once);
     assert_eq!(info(&s).slow_start_threshold, Some(3000));
 }
+
+/// The last acknowledgment of a repair may leave nothing in flight, of which no share is to be taken.
+#[test]
+fn fr_14_a_second_reduction_is_of_the_window_though_nothing_is_in_flight() {
+    let mut s = out(builder(), 10, 2);
+    s.advance(100.ms());
+    s.inject(sack(0, &[(1, 5)]));
+    assert_eq!(taken(&mut s), [0]);
+    s.advance(10.ms());
+    s.inject(sack(0, &[(1, 8)]));
+    assert_eq!(taken(&mut s), [10, 11]);
+    s.advance(10.ms());
+    s.inject(sack(0, &[(9, 10), (1, 8)]));
+    taken(&mut s);
+    s.advance(80.ms());
+    s.inject(sack(8, &[(11, 12), (9, 10)]));
+    s.advance(30.ms());
+    let again = taken(&mut s);
+    assert!(again.contains(&10), "{again:?}");
+    s.advance(100.ms());
+    s.inject(ack(12));
+    assert_eq!((info(&s).in_flight, info(&s).slow_start_threshold), (0, Some(2500)));
+}
