@@ -285,7 +285,7 @@ impl Inner {
     }
 }
 
-/// Waits until a thread of this process does. That it does is for the tool, too, what a state of S says.
+/// Waits until a thread of this process sleeps, which is what the state S says; the tool looks for the same.
 fn wait_asleep(thread: Pid) {
     let stat = format!("/proc/self/task/{}/stat", thread.as_raw_nonzero());
     let began = std::time::Instant::now();

@@ -11,6 +11,21 @@ fn until_timeout(s: &mut Scene) {
     }
 }
 
+/// Ten segments are out, and `unsent` more are written. The first and the ninth are lost; for the first a repair has begun, in
+/// which two new ones have left.
+fn lost_twice(unsent: usize) -> Scene {
+    let mut s = out(builder(), 10, unsent);
+    s.advance(100.ms());
+    s.inject(sack(0, &[(1, 5)]));
+    assert_eq!(taken(&mut s), [0]);
+    s.advance(10.ms());
+    s.inject(sack(0, &[(1, 8)]));
+    assert_eq!(taken(&mut s), [10, 11]);
+    s.advance(10.ms());
+    s.inject(sack(0, &[(9, 10), (1, 8)]));
+    s
+}
+
 /// FRTO-3: it waited until the next timeout.
 #[test]
 fn frto_3_no_new_text_is_waited_for_that_may_not_leave() {
@@ -121,15 +136,7 @@ fn fr_14_and_after_a_timeout_that_was_none() {
 /// RFC 5681 §4.3.
 #[test]
 fn fr_14_losses_in_two_windows_are_two_though_the_second_is_found_during_the_first_repair() {
-    let mut s = out(builder(), 10, 60);
-    s.advance(100.ms());
-    s.inject(sack(0, &[(1, 5)]));
-    assert_eq!(taken(&mut s), [0]);
-    s.advance(10.ms());
-    s.inject(sack(0, &[(1, 8)]));
-    assert_eq!(taken(&mut s), [10, 11]);
-    s.advance(10.ms());
-    s.inject(sack(0, &[(9, 10), (1, 8)]));
+    let mut s = lost_twice(60);
     assert_eq!(taken(&mut s), [8, 12]);
     s.advance(80.ms());
     s.inject(sack(8, &[(9, 10)]));
@@ -287,15 +294,7 @@ fn fr_14_and_after_a_timeout() {
 /// The last acknowledgment of a repair may leave nothing in flight, of which no share is to be taken.
 #[test]
 fn fr_14_a_second_reduction_is_of_the_window_though_nothing_is_in_flight() {
-    let mut s = out(builder(), 10, 2);
-    s.advance(100.ms());
-    s.inject(sack(0, &[(1, 5)]));
-    assert_eq!(taken(&mut s), [0]);
-    s.advance(10.ms());
-    s.inject(sack(0, &[(1, 8)]));
-    assert_eq!(taken(&mut s), [10, 11]);
-    s.advance(10.ms());
-    s.inject(sack(0, &[(9, 10), (1, 8)]));
+    let mut s = lost_twice(2);
     taken(&mut s);
     s.advance(80.ms());
     s.inject(sack(8, &[(11, 12), (9, 10)]));

@@ -7,7 +7,7 @@ use carrick_core::{Connection, TcpInfo};
 const MOST_RANGES: usize = 200;
 pub(crate) const SELDOM: u32 = 64;
 
-/// After a step, the connection's so manieth.
+/// After the step of that number.
 pub(crate) fn check_state(connection: &Connection, step: u32) -> Result<(), Broken> {
     let most = if step.is_multiple_of(SELDOM) { usize::MAX } else { MOST_RANGES };
     connection.check_sender(most).map_err(|what| {
