@@ -13,14 +13,16 @@ use carrick_examples::{link, pattern, web};
 use common::{inside, is_set};
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream as KernelStream;
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, Lines};
+use tokio::net::{TcpStream as KernelStream, UdpSocket};
+use tokio::process::{ChildStderr, ChildStdout, Command};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -324,7 +326,7 @@ async fn watched(kind: TunBuilder, finished: bool) {
     let own_file = scratch.file("own.pcapng");
     let own = io::BufWriter::new(fs::File::create(&own_file).expect("a file for the capture"));
     let own = stack.capture(own).expect("it can be written to");
-    let (dumpcap, mut said) = start_capture(&capture).await;
+    let kernel = KernelCapture::start(capture.clone().into()).await;
     for address in [link::FAR_V4, link::FAR_V6] {
         let down = url(address, &format!("/bytes/{BYTES}"));
         let up = url(address, "/upload");
@@ -333,7 +335,7 @@ async fn watched(kind: TunBuilder, finished: bool) {
         let done = curl().args(["--upload-file", &source, &up]).output().await.expect("curl starts");
         assert_eq!(successful(&done), format!("{BYTES} {}\n", pattern::digest(BYTES)));
     }
-    stop_capture(dumpcap, &mut said).await;
+    kernel.stop().await;
 
     let count = own.finish().expect("all of it was written");
     let packets = dissect(&capture, finished).await;
@@ -490,34 +492,80 @@ async fn dissect(capture: &str, finished: bool) -> Vec<Packet> {
     successful(&tshark.output().await.expect("tshark starts")).lines().map(packet).collect()
 }
 
-type Said = tokio::io::Lines<BufReader<tokio::process::ChildStderr>>;
+/// A capture of the TUN interface by the kernel.
+struct KernelCapture {
+    dumpcap: tokio::process::Child,
+    said: Lines<BufReader<ChildStderr>>,
+    /// Copies what it captures into the file.
+    copies: JoinHandle<()>,
+    /// That copy has met the mark.
+    met: oneshot::Receiver<()>,
+}
 
-/// Starts a capture of the TUN interface; it runs when this returns.
-async fn start_capture(file: &str) -> (tokio::process::Child, Said) {
-    let mut dumpcap = Command::new("dumpcap");
-    dumpcap.args(["-q", "-i", "carrick0", "-B", "256", "-w", file]).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut dumpcap = dumpcap.spawn().expect("dumpcap starts");
-    let mut said = BufReader::new(dumpcap.stderr.take().expect("a pipe")).lines();
-    loop {
-        let line = said.next_line().await.expect("a line").expect("dumpcap names its file before it ends");
-        if line.starts_with("File: ") {
-            return (dumpcap, said);
+/// What a datagram carries that is the last one to be captured.
+const MARK: &[u8] = b"the last one of this capture";
+
+impl KernelCapture {
+    /// Starts one into a file; it runs when this returns.
+    async fn start(file: PathBuf) -> Self {
+        let mut dumpcap = Command::new("dumpcap");
+        dumpcap.args(["-q", "-i", "carrick0", "-B", "256", "-w", "-"]);
+        dumpcap.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut dumpcap = dumpcap.spawn().expect("dumpcap starts");
+        let mut said = BufReader::new(dumpcap.stderr.take().expect("a pipe")).lines();
+        let captured = dumpcap.stdout.take().expect("a pipe");
+        let (meets, met) = oneshot::channel();
+        let copies = tokio::spawn(copy(captured, fs::File::create(file).expect("a file"), meets));
+        loop {
+            let line =
+                said.next_line().await.expect("a line").expect("dumpcap names its file before it ends");
+            if line.starts_with("File: ") {
+                return Self { dumpcap, said, copies, met };
+            }
         }
+    }
+
+    /// Ends it as Ctrl-C would, once it has all that was sent before, and makes sure that it missed nothing.
+    ///
+    /// What waits in the kernel when dumpcap is told to end it neither reads nor counts as dropped.
+    async fn stop(mut self) {
+        let socket = UdpSocket::bind((link::NEAR_V4, 0)).await.expect("a free port");
+        socket.send_to(MARK, (link::FAR_V4, 9)).await.expect("a datagram");
+        self.met.await.expect("dumpcap runs until it is told to end");
+        let id = self.dumpcap.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
+        rustix::process::kill_process(id.expect("it runs"), rustix::process::Signal::INT)
+            .expect("it can be stopped");
+        let mut summary = String::new();
+        while let Some(line) = self.said.next_line().await.expect("a line") {
+            summary.push_str(&line);
+            summary.push('\n');
+        }
+        assert!(self.dumpcap.wait().await.expect("dumpcap ends").success(), "{summary}");
+        assert!(summary.contains("dropped on interface 'carrick0'") && summary.contains("/0 ("), "{summary}");
+        self.copies.await.expect("the whole capture");
     }
 }
 
-/// Ends it as Ctrl-C would, and makes sure that it missed nothing.
-async fn stop_capture(mut dumpcap: tokio::process::Child, said: &mut Said) {
-    let id = dumpcap.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
-    rustix::process::kill_process(id.expect("it runs"), rustix::process::Signal::INT)
-        .expect("it can be stopped");
-    let mut summary = String::new();
-    while let Some(line) = said.next_line().await.expect("a line") {
-        summary.push_str(&line);
-        summary.push('\n');
+/// Copies to the end, and tells when it meets the mark.
+async fn copy(mut from: ChildStdout, mut to: fs::File, meets: oneshot::Sender<()>) {
+    let mut meets = Some(meets);
+    // As much of the end of what was read before as may hold the beginning of the mark.
+    let mut recent = Vec::new();
+    let mut part = vec![0; 1 << 16];
+    loop {
+        let read = from.read(&mut part).await.expect("dumpcap's output");
+        if read == 0 {
+            return;
+        }
+        to.write_all(&part[..read]).expect("room for the capture");
+        recent.extend_from_slice(&part[..read]);
+        if memchr::memmem::find(&recent, MARK).is_some()
+            && let Some(meets) = meets.take()
+        {
+            let _ended = meets.send(());
+        }
+        recent.drain(..recent.len().saturating_sub(MARK.len() - 1));
     }
-    assert!(dumpcap.wait().await.expect("dumpcap ends").success(), "{summary}");
-    assert!(summary.contains("dropped on interface 'carrick0'") && summary.contains("/0 ("), "{summary}");
 }
 
 fn stream(bytes: u64) -> Vec<u8> {
