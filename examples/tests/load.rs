@@ -21,7 +21,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream};
-use tokio::net::{TcpListener as KernelListener, TcpStream as KernelStream};
+use tokio::net::{TcpListener as KernelListener, TcpSocket, TcpStream as KernelStream};
 use tokio::process::Command;
 use tokio::sync::{Barrier, Semaphore};
 use tokio::task::JoinSet;
@@ -322,7 +322,10 @@ fn a_thousand_connections_at_once() {
         thousand(|| KernelStream::connect((link::FAR_V4, 80))).await;
         all_gone(&stack).await;
 
-        tokio::spawn(web::serve(KernelListener::bind((link::NEAR_V4, 80)).await.expect("a free port")));
+        // More than the 128 that a listener of the kernel usually keeps until they are accepted, or it forgets some.
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((link::NEAR_V4, 80).into()).expect("a free port");
+        tokio::spawn(web::serve(socket.listen(1024).expect("a listener")));
         thousand(|| {
             let stack = stack.clone();
             async move { TcpStream::connect(&stack, (link::NEAR_V4, 80)).await }
