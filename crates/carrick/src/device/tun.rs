@@ -34,7 +34,7 @@ use std::num::NonZeroU16;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A TUN interface; it disappears when this is dropped, unless it was made persistent elsewhere.
 ///
@@ -300,14 +300,14 @@ impl TunBuilder {
     }
 
     /// Opens and configures the interface, and brings it up. Blocks for a few milliseconds where it has IPv6
-    /// addresses, until the kernel has taken them into use.
+    /// addresses, longer on a busy machine, until the kernel has taken them into use.
     ///
     /// # Errors
     /// `InvalidInput` for a name, MTU or queue length outside its range. Otherwise what the kernel said, with
     /// the step that failed: `/dev/net/tun` is absent (`NotFound`) or not open to this user
     /// (`PermissionDenied`), the user may not configure interfaces here (`PermissionDenied`), another program
-    /// has the interface (`ResourceBusy`), IPv6 is switched off, an IPv6 address was not taken into use within a
-    /// second (`TimedOut`). `Other` outside a tokio runtime.
+    /// has the interface (`ResourceBusy`), IPv6 is switched off, an IPv6 address was not taken into use within ten
+    /// seconds (`TimedOut`). `Other` outside a tokio runtime.
     ///
     /// # Panics
     /// In a tokio runtime that was built without its I/O driver.
@@ -461,16 +461,20 @@ impl fmt::Debug for Tun {
     }
 }
 
+/// A worker of the kernel takes addresses into use, one interface after the other of all namespaces.
+const UNTIL_LOCAL: Duration = Duration::from_secs(10);
+
 /// Waits until the kernel delivers to the address: at once for IPv4, within a few milliseconds for IPv6.
 fn until_local(netlink: &mut Netlink, address: IpAddr) -> io::Result<()> {
     let IpAddr::V6(address) = address else { return Ok(()) };
-    for _ in 0..1000 {
-        if netlink.is_local(address)? {
-            return Ok(());
+    let began = Instant::now();
+    while !netlink.is_local(address)? {
+        if began.elapsed() > UNTIL_LOCAL {
+            return Err(io::ErrorKind::TimedOut.into());
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    Err(io::ErrorKind::TimedOut.into())
+    Ok(())
 }
 
 const IFF_TUN: u16 = 0x0001;
