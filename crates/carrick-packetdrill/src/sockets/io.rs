@@ -78,7 +78,7 @@ impl Sockets {
         how: Waiting,
         sofar: &mut Vec<u8>,
     ) -> Result<Option<Received>> {
-        let (id, nonblocking) = self.stream(fd)?;
+        let (id, nonblocking) = self.stream(fd).map_err(|error| self.take_error(fd).unwrap_or(error))?;
         let wanted = len - sofar.len();
         if let Some(cell) = self.cell(id)
             && wanted > 0
@@ -102,7 +102,6 @@ impl Sockets {
             return Ok(Some(self.received(fd, id, std::mem::take(sofar))));
         }
         if let Some(error) = self.take_error(fd) {
-            self.forget(fd);
             return Err(error);
         }
         if self.nothing_will_come(fd, id) {
@@ -147,12 +146,11 @@ impl Sockets {
 
     fn try_write(&mut self, fd: Fd, data: &[u8], how: Waiting, progress: &mut Progress) -> Result<bool> {
         let (id, nonblocking) = self.stream(fd).map_err(|error| match error {
-            Errno::ENOTCONN => Errno::EPIPE,
+            Errno::ENOTCONN => self.take_error(fd).unwrap_or(Errno::EPIPE),
             error => error,
         })?;
         let blocks = !(nonblocking || how.never);
         if let Some(error) = self.take_error(fd) {
-            self.forget(fd);
             return Err(error);
         }
         if self.socket_ref(fd)?.shut_write {

@@ -65,7 +65,10 @@ impl Sockets {
     fn readiness(&mut self, fd: Fd) -> Option<(u32, u64)> {
         let socket = self.socket_ref(fd).ok()?;
         let (id, told) = match socket.role {
-            Role::Idle => return Some((OUT | HUP, socket.news)),
+            Role::Idle => {
+                let error = if socket.error.is_some() { ERR } else { 0 };
+                return Some((OUT | HUP | error, socket.news));
+            }
             Role::Listening(id) => {
                 let net = self.net.as_ref();
                 let waiting = net.map_or(0, |net| net.waiting(id));
