@@ -26,12 +26,12 @@ const fn state_number(state: TcpState) -> u8 {
         TcpState::SynReceived => 3,
         TcpState::FinWait1 => 4,
         TcpState::FinWait2 => 5,
-        TcpState::TimeWait => 6,
         TcpState::CloseWait => 8,
         TcpState::LastAck => 9,
         TcpState::Listen => 10,
         TcpState::Closing => 11,
-        TcpState::Closed => 7,
+        // What waits in TIME-WAIT is kept apart from the socket, which is closed.
+        TcpState::TimeWait | TcpState::Closed => 7,
     }
 }
 
