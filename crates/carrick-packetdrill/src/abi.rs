@@ -315,6 +315,9 @@ fn waiting(flags: c_int) -> Result<Waiting> {
         | libc::MSG_TRUNC
         | libc::MSG_EOR
         | libc::MSG_ZEROCOPY
+        // TCP passes over these.
+        | libc::MSG_CONFIRM
+        | libc::MSG_DONTROUTE
         | libc::MSG_CMSG_CLOEXEC;
     if flags & !known != 0 {
         return Err(Errno::EOPNOTSUPP);
@@ -334,6 +337,14 @@ fn waiting(flags: c_int) -> Result<Waiting> {
 /// # Safety
 /// Each buffer is writable for its length, or null.
 unsafe fn read_into(fd: Fd, buffers: &[iovec], flags: c_int) -> Result<(usize, Option<usize>)> {
+    if flags & libc::MSG_OOB != 0 {
+        // No urgent byte is ever kept apart.
+        return Err(Errno::EINVAL);
+    }
+    if flags & libc::MSG_ERRQUEUE != 0 {
+        // Who has no room for a message does not hear what it says.
+        return machine()?.with(|sockets| sockets.next_returned(fd)).map(|_| (0, None));
+    }
     let how = waiting(flags)?;
     let len = length_of(buffers)?;
     // What is thrown away is written nowhere.

@@ -372,8 +372,13 @@ impl Sockets {
         }
         match (level, name) {
             (libc::SOL_IP, libc::IP_TOS) | (libc::SOL_IPV6, libc::IPV6_TCLASS) => {
+                let asked = value.int_or_byte()?;
+                if level == libc::SOL_IPV6 && !(-1..=255).contains(&asked) {
+                    return Err(Errno::EINVAL);
+                }
+                let asked = if level == libc::SOL_IPV6 { asked.max(0) } else { asked };
                 // The lower two bits are TCP's own (RFC 3168).
-                let tos = u8::try_from(value.int_or_byte()?).map_err(|_| Errno::EINVAL)? & !3;
+                let tos = u8::try_from(asked & 0xfc).unwrap_or(0);
                 options.tos = tos;
                 self.tell(fd, |connection, _| connection.set_dscp(tos >> 2));
             }
