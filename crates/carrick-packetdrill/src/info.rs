@@ -108,7 +108,6 @@ pub fn tcp_info(cell: Option<&Cell>, listening: bool, starved: Duration, now: In
     to.byte(6, (info.send_window_scale & 15) | (info.receive_window_scale << 4));
     to.word(8, micros(info.rto));
     to.word(16, mss);
-    to.word(20, info.receive_mss.into());
     // Linux counts segments; and what is lost as such until it has arrived, sent again or not.
     to.word(24, (info.in_flight + info.sacked + info.lost).div_ceil(mss));
     to.word(28, info.sacked.div_ceil(mss));
