@@ -235,6 +235,10 @@ impl Sockets {
             address.set_port(self.net().free_port(&address).ok_or(Errno::EADDRINUSE)?);
         }
         let local = listen_address(address);
+        // Linux asks who has such a connection for SO_REUSEADDR, too.
+        if !shared && self.net().has_connections(local) {
+            return Err(Errno::EADDRINUSE);
+        }
         self.net().reserve(local, shared)?;
         let socket = self.socket_mut(fd)?;
         (socket.bound, socket.asked) = (Some(address), Some(address));
@@ -459,6 +463,9 @@ impl Sockets {
                     return Ok(());
                 }
                 let socket = self.socket_mut(fd)?;
+                if let Role::Stream { connected, .. } = &mut socket.role {
+                    *connected = true;
+                }
                 socket.shut_read |= how != How::Write;
                 socket.shut_write |= how != How::Read;
                 if how != How::Read {
