@@ -29,6 +29,8 @@ static MACHINE: OnceLock<Machine> = OnceLock::new();
 
 /// The clock's origin as the tool sees it, in seconds: a plausible date.
 const EPOCH: i64 = 1_700_000_000;
+/// So many buffers a call takes (`IOV_MAX`).
+const MOST_BUFFERS: usize = 1024;
 /// What time it is when the library is loaded; not zero, for clocks that begin there look unset.
 const START: Instant = Instant::from_nanos(1_000_000_000_000);
 /// Secrets come of this, so that each run is like the other.
@@ -165,7 +167,10 @@ fn size(result: Result<usize>) -> ssize_t {
 fn new_fd() -> Result<Fd> {
     // SAFETY: takes two numbers and makes a descriptor.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-    if fd < 0 { Err(Errno::ENOMEM) } else { Ok(fd) }
+    if fd < 0 {
+        return Err(Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::ENFILE)));
+    }
+    Ok(fd)
 }
 
 fn close_fd(fd: Fd) {
@@ -310,6 +315,9 @@ fn waiting(flags: c_int) -> Result<Waiting> {
         | libc::MSG_TRUNC
         | libc::MSG_EOR
         | libc::MSG_ZEROCOPY
+        // TCP passes over these.
+        | libc::MSG_CONFIRM
+        | libc::MSG_DONTROUTE
         | libc::MSG_CMSG_CLOEXEC;
     if flags & !known != 0 {
         return Err(Errno::EOPNOTSUPP);
@@ -329,9 +337,19 @@ fn waiting(flags: c_int) -> Result<Waiting> {
 /// # Safety
 /// Each buffer is writable for its length, or null.
 unsafe fn read_into(fd: Fd, buffers: &[iovec], flags: c_int) -> Result<(usize, Option<usize>)> {
+    if flags & libc::MSG_OOB != 0 {
+        // No urgent byte is ever kept apart.
+        return Err(Errno::EINVAL);
+    }
+    if flags & libc::MSG_ERRQUEUE != 0 {
+        // Who has no room for a message does not hear what it says.
+        return machine()?.with(|sockets| sockets.next_returned(fd)).map(|_| (0, None));
+    }
     let how = waiting(flags)?;
-    let len = buffers.iter().map(|buffer| buffer.iov_len).sum();
-    if buffers.iter().any(|buffer| buffer.iov_base.is_null() && buffer.iov_len > 0) {
+    let len = length_of(buffers)?;
+    // What is thrown away is written nowhere.
+    let thrown_away = flags & libc::MSG_TRUNC != 0;
+    if !thrown_away && buffers.iter().any(|buffer| buffer.iov_base.is_null() && buffer.iov_len > 0) {
         return Err(Errno::EFAULT);
     }
     let mut sofar = Vec::new();
@@ -342,8 +360,8 @@ unsafe fn read_into(fd: Fd, buffers: &[iovec], flags: c_int) -> Result<(usize, O
             sockets.read(fd, len, how, &mut sofar)
         },
     )?;
-    let mut rest = &received.bytes[..];
-    for buffer in buffers.iter().filter(|buffer| buffer.iov_len > 0) {
+    let mut rest = if thrown_away { &[][..] } else { &received.bytes[..] };
+    for buffer in buffers.iter().filter(|buffer| !buffer.iov_base.is_null()) {
         let (now, later) = rest.split_at(rest.len().min(buffer.iov_len));
         // SAFETY: the buffer is writable for `iov_len` bytes, of which these are no more.
         unsafe { std::ptr::copy_nonoverlapping(now.as_ptr(), buffer.iov_base.cast::<u8>(), now.len()) };
@@ -352,30 +370,49 @@ unsafe fn read_into(fd: Fd, buffers: &[iovec], flags: c_int) -> Result<(usize, O
     Ok((received.bytes.len(), received.left))
 }
 
+/// How long all of these are together; what no process can have is refused.
+fn length_of(buffers: &[iovec]) -> Result<usize> {
+    let len = buffers.iter().try_fold(0_usize, |sum, buffer| sum.checked_add(buffer.iov_len));
+    len.filter(|len| isize::try_from(*len).is_ok()).ok_or(Errno::EINVAL)
+}
+
 fn buffer(at: *const c_void, len: size_t) -> iovec {
     iovec { iov_base: at.cast_mut(), iov_len: len }
 }
 
 /// # Safety
 /// `buffers` points at `count` of them, or there are none.
-unsafe fn buffers<'a>(buffers: *const iovec, count: usize) -> Result<&'a [iovec]> {
+unsafe fn buffers<'a>(buffers: *const iovec, count: usize, too_many: Errno) -> Result<&'a [iovec]> {
     match (buffers.is_null(), count) {
         (_, 0) => Ok(&[]),
+        (_, count) if count > MOST_BUFFERS => Err(too_many),
         (true, _) => Err(Errno::EFAULT),
         // SAFETY: so many, as the caller says.
         (false, _) => Ok(unsafe { slice::from_raw_parts(buffers, count) }),
     }
 }
 
+/// What `read` and `readv` do: as `recv`, but who asks for nothing gets it at once.
+///
+/// # Safety
+/// As [`read_into`].
+unsafe fn read_some(fd: Fd, buffers: &[iovec]) -> Result<usize> {
+    if length_of(buffers)? == 0 {
+        return if machine()?.with(|sockets| sockets.owns(fd)) { Ok(0) } else { Err(Errno::EBADF) };
+    }
+    // SAFETY: passed on.
+    unsafe { read_into(fd, buffers, 0) }.map(|(len, _)| len)
+}
+
 unsafe extern "C" fn read(_: User, fd: c_int, to: *mut c_void, len: size_t) -> ssize_t {
     // SAFETY: the tool's buffer and its length.
-    size(unsafe { read_into(fd, &[buffer(to, len)], 0) }.map(|(len, _)| len))
+    size(unsafe { read_some(fd, &[buffer(to, len)]) })
 }
 
 unsafe extern "C" fn readv(_: User, fd: c_int, to: *const iovec, count: c_int) -> ssize_t {
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL);
     // SAFETY: the tool's buffers, so many, and their lengths.
-    size(count.and_then(|count| unsafe { read_into(fd, buffers(to, count)?, 0) }).map(|(len, _)| len))
+    size(count.and_then(|count| unsafe { read_some(fd, buffers(to, count, Errno::EINVAL)?) }))
 }
 
 unsafe extern "C" fn recv(_: User, fd: c_int, to: *mut c_void, len: size_t, flags: c_int) -> ssize_t {
@@ -413,12 +450,13 @@ unsafe extern "C" fn recvmsg(_: User, fd: c_int, message: *mut msghdr, flags: c_
         return size(unsafe { tell_returned(fd, message) }.map(|()| 0));
     }
     // SAFETY: the tool's buffers, so many, and their lengths.
-    let read =
-        unsafe { buffers(message.msg_iov, message.msg_iovlen).and_then(|to| read_into(fd, to, flags)) };
+    let read = unsafe {
+        buffers(message.msg_iov, message.msg_iovlen, Errno::EMSGSIZE).and_then(|to| read_into(fd, to, flags))
+    };
     size(read.map(|(len, left)| {
+        (message.msg_namelen, message.msg_flags) = (0, 0);
         // SAFETY: the control buffer of the tool's message, if there is one.
         message.msg_controllen = left.map_or(0, |left| unsafe { put_inq(message, left) });
-        (message.msg_namelen, message.msg_flags) = (0, 0);
         len
     }))
 }
@@ -450,13 +488,14 @@ unsafe fn tell_returned(fd: Fd, message: &mut msghdr) -> Result<()> {
     };
     let mut data = [[0; 4], ORIGIN_AND_CODE, first.to_ne_bytes(), last.to_ne_bytes()].concat();
     data.resize(data.len() + offender, 0);
+    (message.msg_namelen, message.msg_flags) = (0, libc::MSG_ERRQUEUE);
     // SAFETY: passed on.
     message.msg_controllen = unsafe { put_control(message, level, kind, &data) };
-    (message.msg_namelen, message.msg_flags) = (0, libc::MSG_ERRQUEUE);
     Ok(())
 }
 
-/// Puts one control message into a message's control buffer, if there is room; gives how much of it is filled.
+/// Puts one control message into a message's control buffer, and gives how much of it is filled; without room it says that
+/// something is missing.
 ///
 /// # Safety
 /// The control buffer is null, or writable for its length and aligned as control messages are.
@@ -464,7 +503,8 @@ unsafe fn put_control(message: &mut msghdr, level: c_int, kind: c_int, data: &[u
     let len = c_uint::try_from(data.len()).unwrap_or(0);
     // SAFETY: arithmetic.
     let (whole, space) = unsafe { (libc::CMSG_LEN(len), libc::CMSG_SPACE(len)) };
-    if message.msg_control.is_null() || message.msg_controllen < space as usize {
+    if message.msg_control.is_null() || message.msg_controllen < whole as usize {
+        message.msg_flags |= libc::MSG_CTRUNC;
         return 0;
     }
     // SAFETY: there is room for one message with so many bytes, as has just been seen.
@@ -475,7 +515,7 @@ unsafe fn put_control(message: &mut msghdr, level: c_int, kind: c_int, data: &[u
         (*control).cmsg_len = whole as usize;
         std::ptr::copy_nonoverlapping(data.as_ptr(), libc::CMSG_DATA(control), data.len());
     }
-    space as usize
+    message.msg_controllen.min(space as usize)
 }
 
 /// Writes from buffers of the tool's.
@@ -484,6 +524,7 @@ unsafe fn put_control(message: &mut msghdr, level: c_int, kind: c_int, data: &[u
 /// Each buffer is readable for its length, or null.
 unsafe fn write_from(fd: Fd, buffers: &[iovec], flags: c_int) -> Result<usize> {
     let how = waiting(flags)?;
+    length_of(buffers)?;
     let mut data = Vec::new();
     for buffer in buffers.iter().filter(|buffer| buffer.iov_len > 0) {
         if buffer.iov_base.is_null() {
@@ -512,7 +553,7 @@ unsafe extern "C" fn write(_: User, fd: c_int, from: *const c_void, len: size_t)
 unsafe extern "C" fn writev(_: User, fd: c_int, from: *const iovec, count: c_int) -> ssize_t {
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL);
     // SAFETY: the tool's buffers, so many, and their lengths.
-    size(count.and_then(|count| unsafe { write_from(fd, buffers(from, count)?, 0) }))
+    size(count.and_then(|count| unsafe { write_from(fd, buffers(from, count, Errno::EINVAL)?, 0) }))
 }
 
 unsafe extern "C" fn send(_: User, fd: c_int, from: *const c_void, len: size_t, flags: c_int) -> ssize_t {
@@ -541,7 +582,10 @@ unsafe extern "C" fn sendmsg(_: User, fd: c_int, message: *const msghdr, flags: 
     // SAFETY: not null, and the tool's own.
     let message = unsafe { &*message };
     // SAFETY: the tool's buffers, so many, and their lengths.
-    size(unsafe { buffers(message.msg_iov, message.msg_iovlen).and_then(|from| write_from(fd, from, flags)) })
+    size(unsafe {
+        buffers(message.msg_iov, message.msg_iovlen, Errno::EMSGSIZE)
+            .and_then(|from| write_from(fd, from, flags))
+    })
 }
 
 unsafe extern "C" fn fcntl(_: User, fd: c_int, command: c_int, argument: c_ulong) -> c_int {
@@ -613,6 +657,11 @@ unsafe extern "C" fn shutdown(_: User, fd: c_int, how: c_int) -> c_int {
     done(how.and_then(|how| machine()?.with(|sockets| sockets.shutdown(fd, how))))
 }
 
+/// An option's length; Linux has it as an `int`.
+fn length(len: socklen_t) -> Result<usize> {
+    c_int::try_from(len).map_err(|_| Errno::EINVAL).map(|_| len as usize)
+}
+
 unsafe extern "C" fn table_getsockopt(
     _: User,
     fd: c_int,
@@ -625,10 +674,12 @@ unsafe extern "C" fn table_getsockopt(
         if value.is_null() || len.is_null() {
             return Err(Errno::EFAULT);
         }
+        // SAFETY: not null, and a length.
+        let room = length(unsafe { *len })?;
         let found = machine()?.with(|sockets| sockets.option(fd, level, name))?;
         // SAFETY: not null; room for `len` bytes, as the tool says.
         unsafe {
-            let room = found.len().min(*len as usize);
+            let room = found.len().min(room);
             std::ptr::copy_nonoverlapping(found.as_ptr(), value.cast::<u8>(), room);
             *len = socklen_t::try_from(room).unwrap_or(0);
         }
@@ -645,11 +696,12 @@ unsafe extern "C" fn setsockopt(
     value: *const c_void,
     len: socklen_t,
 ) -> c_int {
-    let value = match (value.is_null(), len) {
-        (_, 0) => Ok(&[][..]),
+    let value = match (value.is_null(), length(len)) {
+        (_, Err(error)) => Err(error),
+        (_, Ok(0)) => Ok(&[][..]),
         (true, _) => Err(Errno::EFAULT),
         // SAFETY: so many bytes, as the tool says.
-        (false, _) => Ok(unsafe { slice::from_raw_parts(value.cast::<u8>(), len as usize) }),
+        (false, Ok(len)) => Ok(unsafe { slice::from_raw_parts(value.cast::<u8>(), len) }),
     };
     done(value.and_then(|value| machine()?.with(|sockets| sockets.set_option(fd, level, name, value))))
 }

@@ -23,11 +23,17 @@ struct AsLinux {
     delivered: u32,
 }
 
-/// The controller of this name, CUBIC unless it is another that there is.
+/// Controllers that there are, by Linux's names.
+pub const NAMES: [&str; 2] = [CUBIC, RENO];
+/// What a namespace gets that names another.
+pub const CUBIC: &str = "cubic";
+const RENO: &str = "reno";
+
+/// The controller of this name, one of [`NAMES`].
 #[must_use]
 pub fn controller(name: &str, restarts: bool) -> Box<dyn Controller> {
     let inner: Box<dyn Controller> =
-        if name == "reno" { Box::new(NewReno::default()) } else { Box::new(Cubic::default()) };
+        if name == RENO { Box::new(NewReno::default()) } else { Box::new(Cubic::default()) };
     Box::new(AsLinux { inner, restarts, mss: 1, initial: 0, restarted: None, delivered: 0 })
 }
 

@@ -1,8 +1,9 @@
 //! What `--so_flags` says: the addresses, the MTU, the congestion controller.
 //!
 //! Words of the form `name=value`, parted by spaces: `local=` (addresses with prefix lengths, parted by commas), `mtu=`,
-//! `cc=`. What is not said is as packetdrill's own runner has it.
+//! `cc=` (`cubic` or `reno`). What is not said is as packetdrill's own runner has it.
 
+use crate::controller::NAMES;
 use carrick_core::Cidr;
 use std::fmt;
 
@@ -31,7 +32,7 @@ pub struct BadFlag(String);
 
 impl fmt::Display for BadFlag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "--so_flags: '{}' is none of local=ADDRESS/BITS,... mtu=BYTES cc=NAME", self.0)
+        write!(f, "--so_flags: '{}' is none of local=ADDRESS/BITS,... mtu=BYTES cc=cubic cc=reno", self.0)
     }
 }
 
@@ -54,7 +55,7 @@ impl Flags {
                 ("mtu", bytes) => {
                     flags.mtu = bytes.parse().ok().filter(|mtu| *mtu >= 576).ok_or_else(bad)?;
                 }
-                ("cc", name) if !name.is_empty() => flags.congestion = Some(name.to_owned()),
+                ("cc", name) if NAMES.contains(&name) => flags.congestion = Some(name.to_owned()),
                 _ => return Err(bad()),
             }
         }
@@ -69,10 +70,10 @@ mod tests {
     #[test]
     fn flags_are_read_word_by_word() {
         assert_eq!(Flags::parse(""), Ok(Flags::default()));
-        let flags = Flags::parse("local=192.0.2.2/24,2001:db8::2/64 mtu=1520  cc=newreno").unwrap();
+        let flags = Flags::parse("local=192.0.2.2/24,2001:db8::2/64 mtu=1520  cc=reno").unwrap();
         assert_eq!(flags.local.len(), 2);
-        assert_eq!((flags.mtu, flags.congestion.as_deref()), (1520, Some("newreno")));
-        for wrong in ["mtu", "mtu=", "mtu=10", "mtu=70000", "cc=", "local=", "local=x", "x=1"] {
+        assert_eq!((flags.mtu, flags.congestion.as_deref()), (1520, Some("reno")));
+        for wrong in ["mtu", "mtu=", "mtu=10", "mtu=70000", "cc=", "cc=bbr", "local=", "local=x", "x=1"] {
             let error = Flags::parse(wrong).unwrap_err();
             assert!(error.to_string().contains(wrong), "{error}");
         }

@@ -26,12 +26,12 @@ const fn state_number(state: TcpState) -> u8 {
         TcpState::SynReceived => 3,
         TcpState::FinWait1 => 4,
         TcpState::FinWait2 => 5,
-        TcpState::TimeWait => 6,
         TcpState::CloseWait => 8,
         TcpState::LastAck => 9,
         TcpState::Listen => 10,
         TcpState::Closing => 11,
-        TcpState::Closed => 7,
+        // What waits in TIME-WAIT is kept apart from the socket, which is closed.
+        TcpState::TimeWait | TcpState::Closed => 7,
     }
 }
 
@@ -108,7 +108,6 @@ pub fn tcp_info(cell: Option<&Cell>, listening: bool, starved: Duration, now: In
     to.byte(6, (info.send_window_scale & 15) | (info.receive_window_scale << 4));
     to.word(8, micros(info.rto));
     to.word(16, mss);
-    to.word(20, info.receive_mss.into());
     // Linux counts segments; and what is lost as such until it has arrived, sent again or not.
     to.word(24, (info.in_flight + info.sacked + info.lost).div_ceil(mss));
     to.word(28, info.sacked.div_ceil(mss));

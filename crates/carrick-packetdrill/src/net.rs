@@ -110,6 +110,12 @@ impl Net {
         self.endpoint.reserve(local, shared)
     }
 
+    /// Whether a connection has a local address, as [`Endpoint::has_connections`].
+    #[must_use]
+    pub fn has_connections(&self, local: ListenAddr) -> bool {
+        self.endpoint.has_connections(local)
+    }
+
     /// Gives a kept port back.
     pub fn unreserve(&mut self, local: ListenAddr) {
         self.endpoint.unreserve(local);

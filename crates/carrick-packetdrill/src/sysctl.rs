@@ -3,6 +3,7 @@
 //! A script sets them with `sysctl` before, and sometimes between, its calls; whoever opens a socket, listens or connects
 //! reads them anew. What cannot be read has Linux's default.
 
+use crate::controller::{CUBIC, NAMES};
 use crate::flags::Flags;
 use carrick_core::{ConnectionConfig, EcnPolicy, EndpointConfig, SynCookies};
 use std::collections::BTreeMap;
@@ -77,7 +78,7 @@ pub struct Settings {
     pub most_send: u32,
     /// The most that SO_RCVBUF may ask for, before it is doubled (`core.rmem_max`).
     pub most_receive: u32,
-    /// The name of the congestion controller.
+    /// The name of the congestion controller; where the namespace has one that is not here, CUBIC's.
     pub congestion: String,
     /// `tcp_slow_start_after_idle`.
     pub restarts: bool,
@@ -104,7 +105,7 @@ impl Settings {
         let receive = buffer("ipv4.tcp_rmem", 131_072, 6 << 20);
         let send = buffer("ipv4.tcp_wmem", 16_384, 4 << 20);
         let text = source.text("ipv4.tcp_congestion_control");
-        let named = text.map_or_else(|| "cubic".to_owned(), |text| text.trim().to_owned());
+        let named = text.as_deref().map(str::trim).filter(|name| NAMES.contains(name)).unwrap_or(CUBIC);
         let connection = ConnectionConfig {
             receive_buffer: receive.max,
             tune_receive_buffer: false,
@@ -134,7 +135,7 @@ impl Settings {
             send,
             most_send: clamp(source.number("core.wmem_max", 212_992)),
             most_receive: clamp(source.number("core.rmem_max", 212_992)),
-            congestion: flags.congestion.clone().unwrap_or(named),
+            congestion: flags.congestion.clone().unwrap_or_else(|| named.to_owned()),
             restarts: source.flag("ipv4.tcp_slow_start_after_idle"),
             keep_alive_time: clamp(source.number("ipv4.tcp_keepalive_time", 7200)),
             keep_alive_interval: clamp(source.number("ipv4.tcp_keepalive_intvl", 75)),

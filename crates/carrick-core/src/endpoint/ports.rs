@@ -3,7 +3,7 @@
 use super::demux::Entry;
 use super::keys::Keys;
 use super::{Endpoint, time_wait};
-use crate::{ConnectError, Tuple};
+use crate::{ConnectError, ListenAddr, Tuple};
 use alloc::vec;
 use carrick_wire::SeqNum;
 use core::net::{IpAddr, SocketAddr};
@@ -123,6 +123,29 @@ impl Endpoint {
             let free = used.get(usize::from(port)) == Some(&false);
             NonZeroU16::new(port).filter(|_| free)
         })
+    }
+
+    /// Whether a connection has this local address, half-open or in TIME-WAIT as well; without an address, any of that port. A
+    /// [`ListenAddr`] without a port is nobody's. What sockets without SO_REUSEADDR ask before they are bound; each
+    /// connection is looked at once.
+    ///
+    /// # Examples
+    /// ```
+    /// # use carrick_core::{Cx, Endpoint, EndpointConfig, Instant, ListenAddr, ListenConfig};
+    /// # let config = EndpointConfig { addresses: vec!["192.0.2.1/24".parse()?], ..EndpointConfig::default() };
+    /// # let mut endpoint = Endpoint::new(config.into(), [7; 32]);
+    /// # let cx = Cx::new(Instant::ZERO);
+    /// let local = "192.0.2.1:4000".parse()?;
+    /// let _connected = endpoint.connect(&cx, Some(local), "192.0.2.2:80".parse()?, Default::default())?;
+    /// assert!(endpoint.has_connections(ListenAddr { address: None, port: 4000.try_into().ok() }));
+    /// assert!(!endpoint.has_connections(ListenAddr { address: None, port: 80.try_into().ok() }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn has_connections(&self, local: ListenAddr) -> bool {
+        let Some(port) = local.port else { return false };
+        let mut ends = self.demux.local_ends();
+        ends.any(|(of, used)| used == port.get() && local.address.is_none_or(|address| address == of))
     }
 
     /// Whether a new connection may use the tuple: nobody has it, or a TIME-WAIT record with timestamps

@@ -78,8 +78,12 @@ impl Sockets {
         how: Waiting,
         sofar: &mut Vec<u8>,
     ) -> Result<Option<Received>> {
-        let (id, nonblocking) = self.stream(fd)?;
+        let (id, nonblocking) = self.stream(fd).map_err(|error| self.take_error(fd).unwrap_or(error))?;
+        if how.peek {
+            sofar.clear();
+        }
         let wanted = len - sofar.len();
+        let something = self.cell(id).is_some_and(|cell| cell.connection.readable_len() > 0);
         if let Some(cell) = self.cell(id)
             && wanted > 0
             && cell.connection.readable_len() > 0
@@ -97,12 +101,13 @@ impl Sockets {
             });
             sofar.extend(taken.unwrap_or_default());
         }
-        let done = sofar.len() == len || (!sofar.is_empty() && (!how.all || how.peek));
+        // Who asks for nothing waits for something all the same.
+        let enough = if how.all { len } else { len.min(self.socket_ref(fd)?.options.receive_low_water()) };
+        let done = if len == 0 { something } else { sofar.len() >= enough };
         if done || !sofar.is_empty() && self.nothing_will_come(fd, id) {
             return Ok(Some(self.received(fd, id, std::mem::take(sofar))));
         }
         if let Some(error) = self.take_error(fd) {
-            self.forget(fd);
             return Err(error);
         }
         if self.nothing_will_come(fd, id) {
@@ -147,12 +152,11 @@ impl Sockets {
 
     fn try_write(&mut self, fd: Fd, data: &[u8], how: Waiting, progress: &mut Progress) -> Result<bool> {
         let (id, nonblocking) = self.stream(fd).map_err(|error| match error {
-            Errno::ENOTCONN => Errno::EPIPE,
+            Errno::ENOTCONN => self.take_error(fd).unwrap_or(Errno::EPIPE),
             error => error,
         })?;
         let blocks = !(nonblocking || how.never);
         if let Some(error) = self.take_error(fd) {
-            self.forget(fd);
             return Err(error);
         }
         if self.socket_ref(fd)?.shut_write {
@@ -295,27 +299,36 @@ impl Sockets {
         }
     }
 
-    /// `SIOCOUTQ`: how many bytes wait for their acknowledgment, sent or not.
+    /// `SIOCOUTQ`: how many bytes wait for their acknowledgment, sent or not; a FIN counts as one.
     ///
     /// # Errors
     /// EINVAL for a listener.
     pub fn unacknowledged(&self, fd: Fd) -> Result<usize> {
-        match self.socket_ref(fd)?.role {
+        let socket = self.socket_ref(fd)?;
+        match socket.role {
             Role::Listening(_) => Err(Errno::EINVAL),
             Role::Idle => Ok(0),
-            Role::Stream { id, .. } => Ok(self.cell(id).map_or(0, |cell| cell.connection.unacknowledged())),
+            Role::Stream { id, .. } => {
+                let finishes = socket.shut_write && !acknowledged_fin(self.state(id));
+                let text = self.cell(id).map_or(0, |cell| cell.connection.unacknowledged());
+                Ok(text + usize::from(finishes))
+            }
         }
     }
 
-    /// `SIOCOUTQNSD`: how many bytes have never been sent.
+    /// `SIOCOUTQNSD`: how many bytes have never been sent; a FIN behind them counts as one.
     ///
     /// # Errors
     /// EINVAL for a listener.
     pub fn unsent(&self, fd: Fd) -> Result<usize> {
-        match self.socket_ref(fd)?.role {
+        let socket = self.socket_ref(fd)?;
+        match socket.role {
             Role::Listening(_) => Err(Errno::EINVAL),
             Role::Idle => Ok(0),
-            Role::Stream { id, .. } => Ok(self.cell(id).map_or(0, |cell| cell.connection.unsent())),
+            Role::Stream { id, .. } => {
+                let text = self.cell(id).map_or(0, |cell| cell.connection.unsent());
+                Ok(text + usize::from(socket.shut_write && text > 0))
+            }
         }
     }
 
@@ -332,6 +345,11 @@ impl Sockets {
         let wait = self.socket_ref(fd).ok()?.options.send_timeout?;
         Some(self.now() + wait)
     }
+}
+
+/// Whether a FIN that was sent has been acknowledged in this state, or never will be.
+const fn acknowledged_fin(state: TcpState) -> bool {
+    matches!(state, TcpState::FinWait2 | TcpState::TimeWait | TcpState::Closed)
 }
 
 impl Socket {

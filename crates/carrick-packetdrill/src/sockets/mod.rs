@@ -64,12 +64,16 @@ struct Socket {
     options: Options,
     /// What the namespace said when the socket was made, listened or connected.
     settings: Settings,
-    /// Where it was bound; an unspecified address means any.
+    /// Where it is bound; an unspecified address means any.
     bound: Option<SocketAddr>,
+    /// Where `bind` bound it, which outlasts an attempt to connect that fails.
+    asked: Option<SocketAddr>,
     /// The port is kept at the endpoint.
     reserved: Option<ListenAddr>,
     shut_read: bool,
     shut_write: bool,
+    /// What waits to be reported though there is no connection.
+    error: Option<Errno>,
     /// SO_SNDBUF as `getsockopt` tells it.
     send_buffer: u32,
     /// A writer, or who waits to be one, has found no room (`SOCK_NOSPACE`).
@@ -199,9 +203,11 @@ impl Sockets {
             nonblocking,
             options: Options::new(&settings),
             bound: None,
+            asked: None,
             reserved: None,
             shut_read: false,
             shut_write: false,
+            error: None,
             send_buffer: settings.send.default,
             settings,
             no_space: false,
@@ -229,9 +235,13 @@ impl Sockets {
             address.set_port(self.net().free_port(&address).ok_or(Errno::EADDRINUSE)?);
         }
         let local = listen_address(address);
+        // Linux asks who has such a connection for SO_REUSEADDR, too.
+        if !shared && self.net().has_connections(local) {
+            return Err(Errno::EADDRINUSE);
+        }
         self.net().reserve(local, shared)?;
         let socket = self.socket_mut(fd)?;
-        socket.bound = Some(address);
+        (socket.bound, socket.asked) = (Some(address), Some(address));
         socket.reserved = Some(local);
         Ok(())
     }
@@ -310,9 +320,11 @@ impl Sockets {
             options: parent.options.clone(),
             settings: parent.settings.clone(),
             bound: Some(local),
+            asked: None,
             reserved: None,
             shut_read: false,
             shut_write: false,
+            error: None,
             send_buffer: parent.send_buffer,
             no_space: false,
             starved: None,
@@ -353,13 +365,17 @@ impl Sockets {
                     _ => Ok(None),
                 };
             }
-            let error = self.take_error(fd);
-            if let Some(error) = error {
+            if let Some(error) = self.take_error(fd) {
                 self.forget(fd);
                 return Err(error);
             }
             if connected && first {
                 return Err(Errno::EISCONN);
+            }
+            if !connected && is_over(state) {
+                // Why has been told by another call.
+                self.forget(fd);
+                return Err(Errno::ECONNABORTED);
             }
             if let Ok(Socket { role: Role::Stream { connected, .. }, .. }) = self.socket_mut(fd) {
                 *connected = true;
@@ -384,17 +400,28 @@ impl Sockets {
         if nonblocking { Err(Errno::EINPROGRESS) } else { Ok(None) }
     }
 
-    /// The connection attempt has failed, and the socket may be used for another.
+    /// The connection attempt has failed and `connect` has said so: the socket may be used for another.
     fn forget(&mut self, fd: Fd) {
         let Ok(socket) = self.socket_mut(fd) else { return };
-        if let Role::Stream { id, active: true, connected: false, .. } = socket.role {
-            socket.role = Role::Idle;
-            self.net().release(id);
+        let Role::Stream { id, active: true, connected: false, .. } = socket.role else { return };
+        socket.role = Role::Idle;
+        (socket.shut_read, socket.shut_write) = (false, false);
+        socket.bound = socket.asked;
+        let (asked, shared) = (socket.asked.map(listen_address), socket.options.reuse_address);
+        self.net().release(id);
+        if let Some(local) = asked
+            && self.net().reserve(local, shared).is_ok()
+            && let Ok(socket) = self.socket_mut(fd)
+        {
+            socket.reserved = Some(local);
         }
     }
 
     /// The error that waits to be reported, once (`SO_ERROR`).
     fn take_error(&mut self, fd: Fd) -> Option<Errno> {
+        if let Some(error) = self.socket_mut(fd).ok()?.error.take() {
+            return Some(error);
+        }
         let Role::Stream { id, told, .. } = self.socket_ref(fd).ok()?.role else { return None };
         let error = self.pending_error(id).filter(|_| !told)?;
         if let Ok(Socket { role: Role::Stream { told, .. }, .. }) = self.socket_mut(fd) {
@@ -428,10 +455,17 @@ impl Sockets {
             }
             Role::Stream { id, .. } => {
                 let state = self.cell(id).map_or(TcpState::Closed, |cell| cell.connection.state());
-                if matches!(state, TcpState::Closed) {
+                if is_over(state) {
                     return Err(Errno::ENOTCONN);
                 }
+                if state == TcpState::SynSent {
+                    self.give_up(fd, id)?;
+                    return Ok(());
+                }
                 let socket = self.socket_mut(fd)?;
+                if let Role::Stream { connected, .. } = &mut socket.role {
+                    *connected = true;
+                }
                 socket.shut_read |= how != How::Write;
                 socket.shut_write |= how != How::Read;
                 if how != How::Read {
@@ -440,6 +474,14 @@ impl Sockets {
                 Ok(())
             }
         }
+    }
+
+    /// Ends an attempt that nobody has answered. The socket may be used for another, and says once that it was reset.
+    fn give_up(&mut self, fd: Fd, id: ConnectionId) -> Result<()> {
+        self.net().act(id, carrick_core::Connection::close);
+        self.forget(fd);
+        self.socket_mut(fd)?.error = Some(Errno::ECONNRESET);
+        Ok(())
     }
 
     /// `close`; gives the end of a wait that SO_LINGER asks for, during which [`lingers`](Self::lingers) tells whether it
@@ -544,6 +586,11 @@ impl Socket {
             _ => address,
         }
     }
+}
+
+/// Whether a socket is closed for Linux, which keeps what waits in TIME-WAIT apart from it.
+const fn is_over(state: TcpState) -> bool {
+    matches!(state, TcpState::Closed | TcpState::TimeWait)
 }
 
 /// What a listener on that address listens on.

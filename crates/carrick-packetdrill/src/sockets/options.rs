@@ -1,7 +1,7 @@
 //! Socket options.
 
 use super::{Fd, Role, Sockets, some_time};
-use crate::controller::controller;
+use crate::controller::{NAMES, controller};
 use crate::errno::{Errno, Result};
 use crate::info;
 use crate::sysctl::Settings;
@@ -15,8 +15,10 @@ const LEAST_SEND_BUFFER: u32 = 4608;
 const LEAST_RECEIVE_BUFFER: u32 = 2304;
 /// The segment size of an unconnected socket that nobody has asked for (RFC 9293 §3.7.1).
 const DEFAULT_MSS: u32 = 536;
-/// Congestion controllers that there are, by Linux's names.
-const CONTROLLERS: [&str; 2] = ["cubic", "reno"];
+/// The time to live that stands for the namespace's.
+const NAMESPACE_TTL: i32 = -1;
+/// The longest TCP_LINGER2, in seconds (`TCP_FIN_TIMEOUT_MAX`).
+const MOST_LINGER2: i32 = 120;
 
 /// What is set on a socket.
 #[derive(Clone, Debug)]
@@ -138,6 +140,11 @@ impl Options {
         })
     }
 
+    /// SO_RCVLOWAT: what a reader waits for, in bytes.
+    pub(super) fn receive_low_water(&self) -> usize {
+        usize::try_from(self.receive_low_water).unwrap_or(usize::MAX)
+    }
+
     /// The core gives undelivered text up after a time; Linux only ceases to wait for it.
     fn core_linger(&self) -> Option<Duration> {
         self.linger.filter(Duration::is_zero)
@@ -170,6 +177,13 @@ impl Value<'_> {
     fn within(&self, low: i32, high: i32) -> Result<i32> {
         let value = self.int()?;
         if (low..=high).contains(&value) { Ok(value) } else { Err(Errno::EINVAL) }
+    }
+
+    /// A buffer's size, doubled. Linux takes what is below zero for more than there is to be had.
+    fn buffer(&self, forced: bool, most: u32) -> Result<u32> {
+        let asked = self.int()?;
+        let asked = if forced { asked.max(0).cast_unsigned() } else { asked.cast_unsigned().min(most) };
+        Ok(asked.min(i32::MAX.cast_unsigned() / 2) * 2)
     }
 
     /// `struct timeval`; zero is no limit.
@@ -242,18 +256,23 @@ impl Sockets {
                 self.tell(fd, |connection, _| connection.set_linger(linger));
             }
             libc::SO_SNDBUF | libc::SO_SNDBUFFORCE => {
-                let asked = u32::try_from(value.int()?).unwrap_or(0).min(socket.settings.most_send);
-                let size = asked.saturating_mul(2).max(LEAST_SEND_BUFFER);
+                let forced = name == libc::SO_SNDBUFFORCE;
+                let size = value.buffer(forced, socket.settings.most_send)?.max(LEAST_SEND_BUFFER);
                 options.send_buffer = Some(size);
                 socket.send_buffer = size;
             }
             libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => {
-                let asked = u32::try_from(value.int()?).unwrap_or(0).min(socket.settings.most_receive);
-                options.receive_buffer = Some(asked.saturating_mul(2).max(LEAST_RECEIVE_BUFFER));
+                let forced = name == libc::SO_RCVBUFFORCE;
+                let size = value.buffer(forced, socket.settings.most_receive)?;
+                options.receive_buffer = Some(size.max(LEAST_RECEIVE_BUFFER));
             }
             libc::SO_RCVTIMEO => options.receive_timeout = value.time()?,
             libc::SO_SNDTIMEO => options.send_timeout = value.time()?,
-            libc::SO_RCVLOWAT => options.receive_low_water = value.int()?.max(1),
+            libc::SO_RCVLOWAT => {
+                // Linux takes what is below zero for all that there can be.
+                let asked = value.int()?;
+                options.receive_low_water = if asked < 0 { i32::MAX } else { asked.max(1) };
+            }
             libc::SO_PRIORITY => options.priority = value.int()?,
             libc::SO_MARK => options.mark = value.int()?,
             libc::SO_OOBINLINE => options.oob_inline = value.flag()?,
@@ -264,16 +283,21 @@ impl Sockets {
     }
 
     fn set_tcp_option(&mut self, fd: Fd, name: i32, value: &Value<'_>) -> Result<()> {
+        let streaming = matches!(self.socket_ref(fd)?.role, Role::Stream { .. });
         if name == libc::TCP_CONGESTION {
             let text: Vec<u8> = value.0.iter().copied().take_while(|byte| *byte != 0).collect();
             let name = String::from_utf8(text).map_err(|_| Errno::ENOENT)?;
-            if !CONTROLLERS.contains(&name.as_str()) {
+            if !NAMES.contains(&name.as_str()) {
                 return Err(Errno::ENOENT);
             }
-            self.socket_mut(fd)?.options.congestion = name;
+            let socket = self.socket_mut(fd)?;
+            // A connection keeps what it has begun with.
+            if streaming && socket.options.congestion != name {
+                return Err(Errno::EOPNOTSUPP);
+            }
+            socket.options.congestion = name;
             return Ok(());
         }
-        let streaming = matches!(self.socket_ref(fd)?.role, Role::Stream { .. });
         let super::Socket { options, settings, .. } = self.socket_mut(fd)?;
         match name {
             libc::TCP_NODELAY => {
@@ -320,7 +344,7 @@ impl Sockets {
                 self.tell(fd, |connection, cx| connection.set_user_timeout(cx, some_time(timeout)));
             }
             libc::TCP_LINGER2 => {
-                options.linger2 = value.int()?;
+                options.linger2 = value.int()?.clamp(-1, MOST_LINGER2);
                 let limit = options.fin_wait_2(settings);
                 self.tell(fd, |connection, cx| connection.set_fin_wait_2(cx, limit));
             }
@@ -342,19 +366,31 @@ impl Sockets {
     }
 
     fn set_ip_option(&mut self, fd: Fd, level: i32, name: i32, value: &Value<'_>) -> Result<()> {
-        let options = &mut self.socket_mut(fd)?.options;
+        let super::Socket { family, options, settings, .. } = self.socket_mut(fd)?;
+        if level == libc::SOL_IPV6 && *family == super::Family::V4 {
+            return Err(Errno::ENOPROTOOPT);
+        }
         match (level, name) {
             (libc::SOL_IP, libc::IP_TOS) | (libc::SOL_IPV6, libc::IPV6_TCLASS) => {
+                let asked = value.int_or_byte()?;
+                if level == libc::SOL_IPV6 && !(-1..=255).contains(&asked) {
+                    return Err(Errno::EINVAL);
+                }
+                let asked = if level == libc::SOL_IPV6 { asked.max(0) } else { asked };
                 // The lower two bits are TCP's own (RFC 3168).
-                let tos = u8::try_from(value.int_or_byte()?).map_err(|_| Errno::EINVAL)? & !3;
+                let tos = u8::try_from(asked & 0xfc).unwrap_or(0);
                 options.tos = tos;
                 self.tell(fd, |connection, _| connection.set_dscp(tos >> 2));
             }
             (libc::SOL_IP, libc::IP_TTL) | (libc::SOL_IPV6, libc::IPV6_UNICAST_HOPS) => {
-                let ttl = u8::try_from(value.int_or_byte()?).ok().and_then(NonZeroU8::new);
-                let ttl = ttl.ok_or(Errno::EINVAL)?;
-                options.ttl = Some(ttl);
-                self.tell(fd, |connection, _| connection.set_hop_limit(ttl));
+                let asked = value.int_or_byte()?;
+                let ttl = u8::try_from(asked).ok().and_then(NonZeroU8::new);
+                if ttl.is_none() && asked != NAMESPACE_TTL {
+                    return Err(Errno::EINVAL);
+                }
+                options.ttl = ttl;
+                let ttl = ttl.or(settings.connection.hop_limit);
+                self.tell(fd, |connection, _| ttl.into_iter().for_each(|ttl| connection.set_hop_limit(ttl)));
             }
             (libc::SOL_IP, libc::IP_MTU_DISCOVER) => options.pmtu_discover = value.int_or_byte()?,
             (libc::SOL_IP, libc::IP_FREEBIND) => options.free_bind = value.int_or_byte()? != 0,
@@ -481,11 +517,14 @@ impl Sockets {
     }
 
     fn ip_option(&self, fd: Fd, level: i32, name: i32) -> Result<Vec<u8>> {
-        let options = &self.socket_ref(fd)?.options;
+        let super::Socket { family, options, settings, .. } = self.socket_ref(fd)?;
+        if level == libc::SOL_IPV6 && *family == super::Family::V4 {
+            return Err(Errno::ENOPROTOOPT);
+        }
         Ok(ints(&[match (level, name) {
             (libc::SOL_IP, libc::IP_TOS) | (libc::SOL_IPV6, libc::IPV6_TCLASS) => options.tos.into(),
             (libc::SOL_IP, libc::IP_TTL) | (libc::SOL_IPV6, libc::IPV6_UNICAST_HOPS) => {
-                options.ttl.map_or(64, |ttl| ttl.get().into())
+                options.ttl.or(settings.connection.hop_limit).map_or(0, |ttl| ttl.get().into())
             }
             (libc::SOL_IP, libc::IP_MTU_DISCOVER) => options.pmtu_discover,
             (libc::SOL_IP, libc::IP_FREEBIND) => options.free_bind.into(),

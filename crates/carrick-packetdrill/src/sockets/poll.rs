@@ -14,6 +14,11 @@ const ERR: u32 = libc::EPOLLERR as u32;
 const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 const EDGE: u32 = libc::EPOLLET as u32;
 const ONCE: u32 = libc::EPOLLONESHOT as u32;
+const EXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE as u32;
+/// What says how to tell rather than of what.
+const MANNER: u32 = EDGE | ONCE | EXCLUSIVE | libc::EPOLLWAKEUP as u32;
+/// All that may be asked for exclusively.
+const EXCLUSIVELY: u32 = libc::EPOLLIN as u32 | libc::EPOLLOUT as u32 | ERR | HUP | MANNER & !ONCE;
 
 /// What `poll` is asked of a descriptor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,10 +51,10 @@ pub struct Interest {
 }
 
 impl Interest {
-    /// Interest in these events, with the application's own number.
+    /// Interest in these events, and in ends and errors, with the application's own number.
     #[must_use]
     pub const fn new(events: u32, data: u64) -> Self {
-        Self { events, data, seen: None }
+        Self { events: events | ERR | HUP, data, seen: None }
     }
 }
 
@@ -65,7 +70,10 @@ impl Sockets {
     fn readiness(&mut self, fd: Fd) -> Option<(u32, u64)> {
         let socket = self.socket_ref(fd).ok()?;
         let (id, told) = match socket.role {
-            Role::Idle => return Some((OUT | HUP, socket.news)),
+            Role::Idle => {
+                let error = if socket.error.is_some() { ERR } else { 0 };
+                return Some((OUT | HUP | error, socket.news));
+            }
             Role::Listening(id) => {
                 let net = self.net.as_ref();
                 let waiting = net.map_or(0, |net| net.waiting(id));
@@ -73,6 +81,7 @@ impl Sockets {
             }
             Role::Stream { id, told, .. } => (id, told),
         };
+        let low_water = socket.options.receive_low_water();
         let (shut_read, shut_write, own_news) = (socket.shut_read, socket.shut_write, socket.news);
         let returned = socket.lent.has_returned();
         let Some(cell) = self.cell(id) else { return Some((IN | OUT | HUP | RDHUP, own_news)) };
@@ -88,7 +97,7 @@ impl Sockets {
             events |= IN | RDHUP;
         }
         if !matches!(state, TcpState::SynSent | TcpState::SynReceived) {
-            if connection.readable_len() > 0 {
+            if connection.readable_len() >= low_water {
                 events |= IN;
             }
             if shut_write || connection.send_closed() || self.is_writable(fd, id) {
@@ -131,12 +140,23 @@ impl Sockets {
         }
     }
 
+    /// A descriptor does not watch itself. Linux lets one watch another of its kind, too.
+    fn may_watch(&self, epoll: Fd, fd: Fd) -> Result<()> {
+        if epoll == fd && self.files.contains_key(&fd) {
+            return Err(Errno::EINVAL);
+        }
+        self.socket_ref(fd).map(|_| ())
+    }
+
     /// `EPOLL_CTL_ADD`.
     ///
     /// # Errors
     /// As `epoll_ctl(2)`.
     pub fn epoll_add(&mut self, epoll: Fd, fd: Fd, interest: Interest) -> Result<()> {
-        self.socket_ref(fd)?;
+        self.may_watch(epoll, fd)?;
+        if interest.events & EXCLUSIVE != 0 && interest.events & !EXCLUSIVELY != 0 {
+            return Err(Errno::EINVAL);
+        }
         let epoll = self.epoll_mut(epoll)?;
         if epoll.items.contains_key(&fd) {
             return Err(Errno::EEXIST);
@@ -151,8 +171,12 @@ impl Sockets {
     /// # Errors
     /// As `epoll_ctl(2)`.
     pub fn epoll_modify(&mut self, epoll: Fd, fd: Fd, interest: Interest) -> Result<()> {
-        self.socket_ref(fd)?;
-        *self.epoll_mut(epoll)?.items.get_mut(&fd).ok_or(Errno::ENOENT)? = interest;
+        self.may_watch(epoll, fd)?;
+        let item = self.epoll_mut(epoll)?.items.get_mut(&fd).ok_or(Errno::ENOENT)?;
+        if (item.events | interest.events) & EXCLUSIVE != 0 {
+            return Err(Errno::EINVAL);
+        }
+        *item = interest;
         Ok(())
     }
 
@@ -161,7 +185,7 @@ impl Sockets {
     /// # Errors
     /// As `epoll_ctl(2)`.
     pub fn epoll_delete(&mut self, epoll: Fd, fd: Fd) -> Result<()> {
-        self.socket_ref(fd)?;
+        self.may_watch(epoll, fd)?;
         let epoll = self.epoll_mut(epoll)?;
         if !epoll.items.contains_key(&fd) {
             return Err(Errno::ENOENT);
@@ -187,16 +211,15 @@ impl Sockets {
             let Some((holds, news)) = self.readiness(fd) else { continue };
             let Ok(epoll) = self.epoll_mut(epoll) else { break };
             let Some(item) = epoll.items.get_mut(&fd) else { continue };
-            let holds = holds & (item.events | HUP | ERR);
-            let spent = item.events & !(EDGE | ONCE | libc::EPOLLEXCLUSIVE as u32) == 0;
+            let holds = holds & item.events;
             let old = item.events & EDGE != 0 && item.seen == Some(news);
-            if holds == 0 || spent || old {
+            if holds == 0 || old {
                 continue;
             }
             item.seen = Some(news);
             if item.events & ONCE != 0 {
                 // Nothing more until it is asked for anew.
-                item.events &= EDGE | ONCE;
+                item.events &= MANNER;
             }
             found.push((holds, item.data));
             // Who has been told goes behind those who have not.

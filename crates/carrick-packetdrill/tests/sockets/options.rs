@@ -67,6 +67,37 @@ fn buffers_are_doubled_as_linux_does() {
     }
     world.set(fd, SOL_SOCKET, libc::SO_SNDBUF, 1).unwrap();
     assert_eq!(world.get(fd, SOL_SOCKET, libc::SO_SNDBUF), Ok(4608));
+    // Below zero is more than anything; whoever may force a size is not held to the greatest, nor takes zero for it.
+    for (name, forced, least) in
+        [(libc::SO_SNDBUF, libc::SO_SNDBUFFORCE, 4608), (libc::SO_RCVBUF, libc::SO_RCVBUFFORCE, 2304)]
+    {
+        for (option, value, told) in
+            [(name, -1, 200_000), (forced, 1_000_000, 2_000_000), (forced, -1, least)]
+        {
+            world.set(fd, SOL_SOCKET, option, value).unwrap();
+            assert_eq!(world.get(fd, SOL_SOCKET, name), Ok(told));
+        }
+    }
+}
+
+#[test]
+fn a_controller_that_is_named_is_the_one_that_works() {
+    let name = |world: &World, fd| {
+        let name = world.machine.with(|sockets| sockets.option(fd, SOL_TCP, libc::TCP_CONGESTION)).unwrap();
+        String::from_utf8(name).unwrap().trim_end_matches('\0').to_owned()
+    };
+    let set = |world: &World, fd, name: &str| {
+        world.machine.with(|sockets| sockets.set_option(fd, SOL_TCP, libc::TCP_CONGESTION, name.as_bytes()))
+    };
+    let mut world = World::new(&[("ipv4.tcp_congestion_control", "bbr")]);
+    let fd = world.accepted();
+    assert_eq!(name(&world, fd), "cubic");
+    assert_eq!(set(&world, fd, "cubic"), Ok(()));
+    assert_eq!(set(&world, fd, "reno"), Err(Errno::EOPNOTSUPP));
+    assert_eq!(name(&world, fd), "cubic");
+    let fd = world.socket();
+    assert_eq!(set(&world, fd, "reno"), Ok(()));
+    assert_eq!(name(&world, fd), "reno");
 }
 
 #[test]

@@ -12,6 +12,8 @@ use clap::Parser;
 use report::{Report, Row};
 use run::{Inside, Outcome, Tool};
 use script::{NotApplicable, Script, Variant};
+use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -64,8 +66,14 @@ struct Args {
 fn main() -> ExitCode {
     // Started anew by itself, inside fresh namespaces.
     if let Some(inside) = Inside::from_args(std::env::args_os()) {
-        eprintln!("runner: {}", inside.become_tool());
-        return ExitCode::from(2);
+        return match inside.play() {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(problem) => {
+                eprintln!("{problem}");
+                ExitCode::from(Inside::NO_RUN)
+            }
+        };
     }
     match judge(&Args::parse()) {
         Ok(true) => ExitCode::SUCCESS,
@@ -79,7 +87,6 @@ fn main() -> ExitCode {
 
 /// Whether nothing failed.
 fn judge(args: &Args) -> Result<bool, String> {
-    let isolation = run::allow_locked_memory()?;
     let not_applicable = NotApplicable::read(args.not_applicable.as_deref())?;
     let mut scripts = Vec::new();
     for suite in &args.suites {
@@ -90,6 +97,10 @@ fn judge(args: &Args) -> Result<bool, String> {
         only && args.variant.is_none_or(|variant| variant == script.variant)
     };
     scripts.retain(wanted);
+    if scripts.is_empty() {
+        return Err("there is no script to run".to_owned());
+    }
+    let isolation = run::allow_locked_memory()?;
     let tool = |so: Option<&PathBuf>| {
         let canonical =
             |path: &PathBuf| path.canonicalize().map_err(|error| format!("{}: {error}", path.display()));
@@ -103,6 +114,16 @@ fn judge(args: &Args) -> Result<bool, String> {
     };
     let subject = tool(args.so.as_ref())?;
     let kernel = if args.beside_kernel { Some(tool(None)?) } else { None };
+    for tool in [Some(&subject), kernel.as_ref()].into_iter().flatten() {
+        tool.try_out()?;
+    }
+    // Opened before the runs, which are long to be in vain.
+    let create = |path: &PathBuf| {
+        let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok::<_, String>((path.clone(), file))
+    };
+    let junit = args.junit.as_ref().map(create).transpose()?;
+    let json = args.json.as_ref().map(create).transpose()?;
 
     let queue = Mutex::new(scripts.iter().enumerate());
     let rows = Mutex::new(Vec::new());
@@ -129,11 +150,12 @@ fn judge(args: &Args) -> Result<bool, String> {
     let mut rows = rows.into_inner().map_err(|_| "a thread of the runner's has ended badly")?;
     rows.sort_by_key(|(at, _)| *at);
     let report = Report { rows: rows.into_iter().map(|(_, row)| row).collect(), verbose: args.verbose };
-    print!("{}", report.table());
-    for (path, text) in [(&args.junit, report.junit()), (&args.json, report.json())] {
-        if let Some(path) = path {
-            std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    for (to, text) in [(junit, report.junit()), (json, report.json())] {
+        if let Some((path, mut file)) = to {
+            file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
         }
     }
+    let table = report.table();
+    std::io::stdout().write_all(table.as_bytes()).map_err(|error| format!("cannot print: {error}"))?;
     Ok(report.nothing_failed())
 }

@@ -113,11 +113,14 @@ impl Report {
     }
 
     pub(crate) fn junit(&self) -> String {
-        let failed = self.rows.iter().filter(|row| row.result.outcome == Outcome::Failed).count();
+        let count = |outcome| self.rows.iter().filter(|row| row.result.outcome == outcome).count();
+        let [failed, errors, skipped] =
+            [Outcome::Failed, Outcome::NotParsable, Outcome::NotApplicable].map(count);
         let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
         let _ = writeln!(
             text,
-            "<testsuite name=\"packetdrill\" tests=\"{}\" failures=\"{failed}\">",
+            "<testsuite name=\"packetdrill\" tests=\"{}\" failures=\"{failed}\" errors=\"{errors}\" \
+             skipped=\"{skipped}\">",
             self.rows.len()
         );
         for Row { script, result, .. } in &self.rows {

@@ -1,18 +1,21 @@
 //! One run: fresh namespaces, a TUN device, the tool.
 //!
-//! The runner starts itself anew through `unshare`, sets the namespace up from inside, and becomes the tool.
+//! The runner starts itself anew through `unshare`; that one sets the namespace up from inside, starts the tool, and waits
+//! for it. Its standard input is a pipe that the first runner holds: when that ends, however it does, so does the run.
 
-use crate::script::Script;
-use rustix::process::{Pid, Resource, Rlimit, Signal};
+use crate::script::{Script, Variant};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions};
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// The first argument of a runner that is to become the tool.
-const INSIDE: &str = "--become-the-tool";
+/// The first argument of a runner that is started inside.
+const INSIDE: &str = "--inside";
+/// A script that nobody fails where all is there that scripts need.
+const TRIAL: &str = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n";
 /// The tool keeps all its memory in place; less than this and it cannot start its threads, in bytes.
 const MEMORY: u64 = 256 << 20;
 /// How often a run is looked at.
@@ -53,6 +56,31 @@ pub(crate) struct Tool {
 }
 
 impl Tool {
+    /// Plays a script of one line. If that does not pass, it is not for what is under test.
+    ///
+    /// # Errors
+    /// What was said of it.
+    pub(crate) fn try_out(&self) -> std::result::Result<(), String> {
+        if let Some(so) = self.so.as_ref().filter(|so| so.to_string_lossy().contains([' ', ':'])) {
+            return Err(format!("{}: LD_PRELOAD takes no path with a space or a colon", so.display()));
+        }
+        let directory = std::env::temp_dir().join(format!("carrick-runner-{}", std::process::id()));
+        let path = directory.join("trial.pkt");
+        let problem = |error| format!("{}: {error}", path.display());
+        std::fs::create_dir(&directory).map_err(problem)?;
+        let written = std::fs::write(&path, TRIAL).map_err(problem);
+        let script = Script::new(path.clone(), "trial.pkt", Variant::Ipv4);
+        let played = written.and_then(|()| self.play(&script));
+        // What is left of it harms nobody.
+        let _ = std::fs::remove_dir_all(&directory);
+        match played? {
+            (true, _) => Ok(()),
+            (false, said) => {
+                Err(format!("a script that only makes a socket fails, so none was judged:\n{said}"))
+            }
+        }
+    }
+
     /// Plays a script.
     pub(crate) fn run(&self, script: &Script) -> Result {
         let began = Instant::now();
@@ -80,7 +108,7 @@ impl Tool {
         }
         let (directory, name) = (script.path.parent(), script.path.file_name());
         command.args(name).current_dir(directory.unwrap_or(&script.path));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child =
             command.spawn().map_err(|error| format!("cannot start unshare (util-linux): {error}"))?;
         let out = child.stdout.take().map(|out| std::thread::spawn(move || text_of(out)));
@@ -91,7 +119,7 @@ impl Tool {
             text += &part.join().unwrap_or_default();
         }
         match status {
-            Some(status) if status.code() == Some(2) && text.contains("runner: ") => Err(text),
+            Some(status) if status.code() == Some(Inside::NO_RUN.into()) => Err(text),
             Some(status) => Ok((status.success(), text)),
             None => Ok((false, format!("{text}not done within {} s\n", self.limit.as_secs()))),
         }
@@ -101,8 +129,9 @@ impl Tool {
         let mut command = Command::new(&self.packetdrill);
         command.arg("--dry_run").args(script.variant.options()).args(script.path.file_name());
         command.current_dir(script.path.parent().unwrap_or(&script.path));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let status = command.spawn().ok().and_then(|mut child| wait(&mut child, self.limit));
+        status.is_some_and(|status| status.success())
     }
 }
 
@@ -113,21 +142,21 @@ fn text_of(mut from: impl Read) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Waits for a run, and ends it with all that it started when its time is over.
-fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
+/// Waits for a run until its time is over, and ends all that it started; none if it was not done.
+fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let end = Instant::now() + limit;
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw)?;
+    // It is left as it is when it has ended, so that its number, which is that of its group, stays its own.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let done = loop {
+        match rustix::process::waitid(WaitId::Pid(pid), options) {
+            Ok(Some(_)) => break true,
             Ok(None) if Instant::now() < end => std::thread::sleep(GLANCE),
-            Ok(None) | Err(_) => break,
+            Ok(None) | Err(_) => break false,
         }
-    }
-    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-    }
-    let _ = child.wait();
-    None
+    };
+    let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+    child.wait().ok().filter(|_| done)
 }
 
 /// Which namespaces a run gets.
@@ -161,7 +190,7 @@ pub(crate) fn allow_locked_memory() -> std::result::Result<Isolation, String> {
     }
 }
 
-/// What to become inside the namespaces.
+/// What to do inside the namespaces.
 #[derive(Debug)]
 pub(crate) struct Inside {
     so: OsString,
@@ -170,14 +199,18 @@ pub(crate) struct Inside {
 }
 
 impl Inside {
+    /// The exit status that says that the tool was not started.
+    pub(crate) const NO_RUN: u8 = 2;
+
     pub(crate) fn from_args(args: impl Iterator<Item = OsString>) -> Option<Self> {
         let mut args = args.skip(1);
         args.next().filter(|first| first == INSIDE)?;
         Some(Self { so: args.next()?, tool: args.next()?, args: args.collect() })
     }
 
-    /// Sets the namespace up, and becomes the tool; gives why that did not work.
-    pub(crate) fn become_tool(&self) -> String {
+    /// Sets the namespace up and plays the tool; whether it was content, or why it was not started.
+    pub(crate) fn play(&self) -> std::result::Result<bool, String> {
+        std::thread::spawn(end_with_the_runner);
         let mut steps = vec!["link set lo up"];
         if !self.so.is_empty() {
             // The kernel's own TUN device the tool makes itself.
@@ -187,15 +220,26 @@ impl Inside {
             let done = Command::new("ip").args(step.split(' ')).stdin(Stdio::null()).status();
             match done {
                 Ok(status) if status.success() => {}
-                Ok(status) => return format!("ip {step}: {status}"),
-                Err(error) => return format!("ip (iproute2) cannot be started: {error}"),
+                Ok(status) => return Err(format!("ip {step}: {status}")),
+                Err(error) => return Err(format!("ip (iproute2) cannot be started: {error}")),
             }
         }
         let mut command = Command::new(&self.tool);
-        command.args(&self.args);
+        command.args(&self.args).stdin(Stdio::null());
         if !self.so.is_empty() {
             command.env("LD_PRELOAD", &self.so);
         }
-        format!("{}: {}", self.tool.to_string_lossy(), command.exec())
+        let status = command.status().map_err(|error| format!("{}: {error}", self.tool.to_string_lossy()))?;
+        if status.code().is_none() {
+            eprintln!("the tool has ended by {status}");
+        }
+        Ok(status.success())
     }
+}
+
+/// Ends the whole group of this process when nobody holds the other end of its standard input any more.
+fn end_with_the_runner() {
+    // An end is an end, with an error or without.
+    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    let _ = rustix::process::kill_process_group(rustix::process::getpgrp(), Signal::KILL);
 }

@@ -103,6 +103,10 @@ pub(crate) struct Script {
 }
 
 impl Script {
+    pub(crate) fn new(path: PathBuf, name: impl Into<String>, variant: Variant) -> Self {
+        Self { path, name: name.into(), variant, mtu: variant.mtu() }
+    }
+
     /// The directory below the suite, for tables.
     pub(crate) fn directory(&self) -> &str {
         self.name.rsplit_once('/').map_or(".", |(directory, _)| directory)
@@ -122,7 +126,7 @@ pub(crate) fn find(suite: &Path, scripts: &mut Vec<Script>) -> Result<(), String
         let option = |name: &str| text.lines().filter_map(|line| line.trim().strip_prefix(name)).next_back();
         for variant in variants(&name, option("--ip_version=")) {
             let mtu = option("--mtu=").and_then(|mtu| mtu.trim().parse().ok()).unwrap_or(variant.mtu());
-            scripts.push(Script { path: path.clone(), name: name.clone(), variant, mtu });
+            scripts.push(Script { mtu, ..Script::new(path.clone(), name.as_str(), variant) });
         }
     }
     Ok(())
@@ -133,7 +137,10 @@ fn collect(path: &Path, paths: &mut Vec<PathBuf>) -> Result<(), String> {
     if path.is_dir() {
         for entry in fs::read_dir(path).map_err(problem)? {
             let path = entry.map_err(problem)?.path();
-            if path.is_dir() || path.extension().is_some_and(|extension| extension == "pkt") {
+            // A link to a directory may lead back.
+            let leads_back = path.is_dir() && path.is_symlink();
+            if !leads_back && (path.is_dir() || path.extension().is_some_and(|extension| extension == "pkt"))
+            {
                 collect(&path, paths)?;
             }
         }
