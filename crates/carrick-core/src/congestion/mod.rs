@@ -245,7 +245,7 @@ pub trait Controller: Debug + Send + Sync {
 
     /// The last [loss](Self::on_loss) or [timeout](Self::on_timeout) was none: all that was sent again had arrived before
     /// (RFC 2883, RFC 3522, RFC 5682). Its reduction may be taken back (RFC 4015 §3.2, RFC 9438 §4.9); by default it
-    /// stays.
+    /// stays. Not called where the peer has echoed a router's mark since, which that reduction answers too.
     fn on_spurious(&mut self, spurious: Spurious) {
         let _ = spurious;
     }

@@ -13,8 +13,10 @@ pub(crate) mod rtt;
 mod tests;
 
 use crate::Instant;
+use crate::ecn::Response;
 use alloc::vec::Vec;
 use board::Board;
+use carrick_wire::SeqNum;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 use prr::Prr;
@@ -110,8 +112,9 @@ pub(crate) struct Undo {
     /// Bytes of the others that the peer is still to report as duplicates.
     pub(crate) reports: u32,
     pub(crate) timeout: bool,
-    /// The controller was told of a loss.
-    pub(crate) told: bool,
+    /// What was known of reductions before the one for this, but for a CWR that has left since; none if the controller was not
+    /// told of a loss, or that reduction answers a mark as well.
+    pub(crate) before: Option<Response>,
     /// It is too late when this is acknowledged.
     pub(crate) until: Option<u64>,
 }
@@ -229,8 +232,9 @@ impl Recovery {
         }
     }
 
-    /// A repair or reduction begins, with an acknowledgment that has `delivered` so much; `told` if the controller knows.
-    pub(crate) fn begin(&mut self, kind: Kind, now: Instant, delivered: u32, told: bool) {
+    /// A repair or reduction begins, with an acknowledgment that has `delivered` so much; `before` is what was known of
+    /// reductions, if the controller is told of a loss.
+    pub(crate) fn begin(&mut self, kind: Kind, now: Instant, delivered: u32, before: Option<Response>) {
         let Board { una, nxt, .. } = self.board;
         let outstanding = u32::try_from(nxt.saturating_sub(una)).unwrap_or(u32::MAX);
         let unsacked = outstanding.saturating_sub(self.board.sacked()).saturating_sub(self.duplicate_bytes);
@@ -242,7 +246,7 @@ impl Recovery {
             let timeout = matches!(kind, Kind::Timeout(_));
             let repeated = Vec::new();
             self.undo =
-                Some(Undo { repeated, first: None, bytes: 0, reports: 0, timeout, told, until: None });
+                Some(Undo { repeated, first: None, bytes: 0, reports: 0, timeout, before, until: None });
             self.probe = Probe::None;
             self.pto = None;
         }
@@ -268,7 +272,7 @@ impl Recovery {
         size_of::<Self>().saturating_add(self.board.memory()).saturating_add(repeated)
     }
 
-    pub(crate) fn digest(&self, now: Instant, state: &mut impl Hasher) {
+    pub(crate) fn digest(&self, iss: SeqNum, now: Instant, state: &mut impl Hasher) {
         let Self {
             board,
             episode,
@@ -296,8 +300,9 @@ impl Recovery {
         recover.map(|recover| una.wrapping_sub(recover)).hash(state);
         (duplicates, duplicate_bytes, peak).hash(state);
         (widened.saturating_sub(una), round.saturating_sub(una)).hash(state);
-        if let Some(Undo { repeated, first, bytes, reports, timeout, told, until }) = undo {
-            (first.map(|at| now.since(at)), bytes, reports, timeout, told).hash(state);
+        if let Some(Undo { repeated, first, bytes, reports, timeout, before, until }) = undo {
+            (first.map(|at| now.since(at)), bytes, reports, timeout).hash(state);
+            before.map(|before| before.digest(iss, state)).hash(state);
             for (start, end) in repeated {
                 (una.wrapping_sub(*start), end.wrapping_sub(*start)).hash(state);
             }

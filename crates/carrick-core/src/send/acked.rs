@@ -331,7 +331,7 @@ impl Sender {
         recovery.episode = None;
         if news.beyond {
             if una < nxt {
-                recovery.begin(Kind::Loss, now, delivered, true);
+                recovery.begin(Kind::Loss, now, delivered, None);
             }
             recovery.undo = None;
         }
@@ -420,7 +420,7 @@ impl Sender {
             .filter(|_| again)
             .map(|episode| episode.point.max(episode.beyond).max(detected.end));
         let repaired = recovery.episode.filter(|_| again).map_or(0, |episode| episode.repaired);
-        recovery.begin(Kind::Loss, now, delivered, news.lost);
+        recovery.begin(Kind::Loss, now, delivered, news.lost.then_some(self.ecn));
         if let Some(episode) = &mut recovery.episode {
             episode.prr = echo.map_or(episode.prr, |echo| echo.prr);
             episode.point = point.unwrap_or(episode.point);
@@ -448,9 +448,8 @@ impl Sender {
         let outstanding = self.nxt.distance_from(self.una);
         let window = self.congestion.get().window();
         let controller = self.congestion.get_mut();
-        if let Some(timeout) = news.spurious.filter(|_| !(ack.ece && self.ecn.on)) {
+        if let Some(timeout) = news.spurious {
             controller.on_spurious(Spurious { now, in_flight, acked, timeout });
-            self.ecn.on_undone(self.una);
         }
         if let Some(repaired) = news.recovered {
             controller.on_recovered(now, outstanding, repaired);
@@ -513,6 +512,10 @@ impl Sender {
     /// `ack` comes with ECE, before SND.UNA moves (RFC 3168 §6.1.2). True if the retransmission timer starts anew:
     /// nothing new is sent until it expires.
     pub(crate) fn on_echo(&mut self, ack: SeqNum, now: Instant, smss: u32) -> bool {
+        if let Some(undo) = self.recovery.as_mut().and_then(|recovery| recovery.undo.as_mut()) {
+            // The reduction that it might show to be needless is the one for this mark.
+            undo.before.take_if(|before| before.is_news(ack));
+        }
         if !self.ecn.is_news(ack) {
             return false;
         }
@@ -526,7 +529,7 @@ impl Sender {
             && let Some(recovery) = &mut self.recovery
             && recovery.episode.is_none()
         {
-            recovery.begin(Kind::Echo, now, 0, true);
+            recovery.begin(Kind::Echo, now, 0, None);
         }
         self.ecn.held
     }

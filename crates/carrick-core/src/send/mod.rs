@@ -306,7 +306,8 @@ impl Sender {
             return false;
         }
         self.forced = Forced::Nothing;
-        self.ecn.cwr &= !self.is_new_text(&sent);
+        let new = self.is_new_text(&sent);
+        self.ecn.cwr &= !new;
         let again = sent.seq.before(self.nxt);
         self.restart(now);
         let rate = self.pacing_rate(mss);
@@ -331,10 +332,15 @@ impl Sender {
                 *left = left.saturating_sub(len);
             }
         }
-        if again && let Some(undo) = &mut recovery.undo {
-            let outstanding = self.nxt.distance_from(self.una) as usize;
-            let places = Recovery::places(outstanding, mss as usize);
-            undo.on_sent_again(start, start.saturating_add(len.into()), now, places);
+        if let Some(undo) = &mut recovery.undo {
+            if let Some(before) = &mut undo.before {
+                before.cwr &= !new;
+            }
+            if again {
+                let outstanding = self.nxt.distance_from(self.una) as usize;
+                let places = Recovery::places(outstanding, mss as usize);
+                undo.on_sent_again(start, start.saturating_add(len.into()), now, places);
+            }
         }
         if recovery.probe == Probe::Due {
             recovery.probe = Probe::Sent { end: recovery.board.nxt, again };
@@ -443,6 +449,7 @@ impl Sender {
     pub(crate) fn on_timeout(&mut self, now: Instant, smss: u32) {
         // A window that recovery has lowered already is lowered once more (RFC 5681 §4.3).
         let flight = self.nxt.distance_from(self.una).min(self.congestion.get().window());
+        let before = self.ecn;
         self.congestion.get_mut().on_timeout(now, flight, self.retries == 0);
         self.ecn.on_reduced(self.nxt);
         self.retries = self.retries.saturating_add(1);
@@ -466,7 +473,7 @@ impl Sender {
         let doubt = if recovery.is_repairing() { Frto::Off } else { Frto::First };
         let repeated = matches!(recovery.episode, Some(Episode { kind: Kind::Timeout(_), .. }));
         let undo = recovery.undo.take().filter(|_| repeated);
-        recovery.begin(Kind::Timeout(doubt), now, 0, true);
+        recovery.begin(Kind::Timeout(doubt), now, 0, Some(before));
         recovery.undo = undo.or(recovery.undo.take());
     }
 
@@ -569,7 +576,7 @@ impl Sender {
             ts_clock(now, 0).wrapping_sub(*idle_since).hash(state);
         }
         if let Some(recovery) = recovery {
-            recovery.digest(now, state);
+            recovery.digest(*iss, now, state);
         }
     }
 }

@@ -103,11 +103,11 @@ impl Sender {
         false
     }
 
-    /// The repair was needless: what it thought lost is under way. Whether it began with a timeout, if the controller knows
-    /// of it.
+    /// The repair was needless: what it thought lost is under way. Whether it began with a timeout, if the controller's
+    /// reduction is to be taken back.
     #[cold]
     pub(super) fn take_back(&mut self, recovery: &mut Recovery) -> Option<bool> {
-        let Undo { timeout, told, .. } = recovery.undo.take()?;
+        let Undo { timeout, before, .. } = recovery.undo.take()?;
         recovery.board.forgive();
         recovery.episode = None;
         recovery.recover = None;
@@ -118,6 +118,7 @@ impl Sender {
             // It was overtaken, then.
             self.reordering.seen = true;
         }
-        told.then_some(timeout)
+        self.ecn.on_undone(&before?, self.una);
+        Some(timeout)
     }
 }

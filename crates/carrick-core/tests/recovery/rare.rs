@@ -117,6 +117,23 @@ fn fr_14_what_is_lost_after_a_reduction_was_taken_back_costs_another() {
     assert_eq!(info(&s).slow_start_threshold, Some(5000));
 }
 
+/// It was not: the window was as large as before the first.
+#[test]
+fn fr_14_and_a_loss_that_is_found_with_the_very_acknowledgment_that_takes_a_reduction_back() {
+    let mut s = out(builder(), 10, 60);
+    s.advance(100.ms());
+    s.inject(sack(0, &[(1, 5)]));
+    assert_eq!(taken(&mut s), [0]);
+    s.advance(10.ms());
+    s.inject(sack(0, &[(1, 8)]));
+    assert_eq!(taken(&mut s), [10, 11]);
+    s.advance(110.ms());
+    // 0 came twice, and 10 before 8.
+    s.inject(sack(8, &[(0, 1), (10, 11)]));
+    assert!(taken(&mut s).contains(&8));
+    assert_eq!((info(&s).recovery, info(&s).slow_start_threshold), (RecoveryState::Recovery, Some(2000)));
+}
+
 #[test]
 fn fr_14_and_after_a_timeout_that_was_none() {
     let mut s = out(builder().v6(), 10, 60);
