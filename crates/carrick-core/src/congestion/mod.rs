@@ -77,7 +77,7 @@ pub struct RateSample {
     pub newly_lost: u32,
     /// In flight after it.
     pub in_flight: u32,
-    /// Delivered since the connection began.
+    /// Delivered since the connection began; what the peer has dropped (RFC 2018 §8) counts once more when it comes again.
     pub total_delivered: u64,
     /// Of that, what had been delivered when the newest of the newly delivered segments was sent.
     pub prior_delivered: u64,

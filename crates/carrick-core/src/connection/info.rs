@@ -97,7 +97,8 @@ pub struct TcpInfo {
     pub bytes_acknowledged: u64,
     /// Bytes received in order since the connection was made.
     pub bytes_received: u64,
-    /// Bytes that the peer has, in order or not; a FIN counts as one.
+    /// Bytes that the peer has, in order or not; a FIN counts as one. Less than before if it drops what it had out of order
+    /// (RFC 2018 §8).
     pub delivered: u64,
     /// Bytes sent again; a FIN counts as one.
     pub bytes_retransmitted: u64,

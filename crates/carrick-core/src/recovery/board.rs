@@ -635,11 +635,13 @@ impl Board {
     pub(crate) fn on_reneging(&mut self) {
         let gone = |(start, sent): (&u64, &Sent)| (sent.fate == Fate::Sacked).then_some(*start);
         let gone: alloc::vec::Vec<u64> = self.ranges.iter().filter_map(gone).collect();
+        // It counts among what was delivered since it was sent.
+        let snapshot = self.meter.snapshot(self.pipe());
         for start in gone {
             if let Some(sent) = self.take(start) {
                 // Where its segments began is not known any more, but how many they were.
                 let mss = bytes(start, sent.end).div_ceil(sent.mss.max(1)).max(1);
-                self.put(start, Sent { fate: Fate::Lost, again: true, mss, ..sent });
+                self.put(start, Sent { fate: Fate::Lost, again: true, mss, snapshot, ..sent });
             }
         }
     }

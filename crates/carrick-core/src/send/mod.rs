@@ -214,9 +214,10 @@ impl Sender {
         self.recovery.as_ref().map_or_else(DeliveryRate::default, |recovery| recovery.rate)
     }
 
-    /// Bytes that the peer has, in order or not, since the connection was made; `acked` of them are acknowledged.
+    /// Bytes that the peer has, in order or not, since the connection was made; `acked` bytes of text are acknowledged. The
+    /// count of the meter does not go back when the peer drops some.
     pub(crate) fn delivered(&self, acked: u64) -> u64 {
-        self.recovery.as_ref().map_or(acked, |recovery| recovery.board.meter.delivered)
+        acked.saturating_add(self.fin_done.into()).saturating_add(self.sacked().into())
     }
 
     /// Bytes that are lost and to be sent again.
