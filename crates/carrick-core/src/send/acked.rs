@@ -349,14 +349,7 @@ impl Sender {
         news: &mut News,
     ) -> Detected {
         if self.sack {
-            let mut detected = self.detect(recovery, now);
-            let began = !recovery.is_repairing();
-            self.begin_repair(recovery, &detected, now, delivered, news);
-            if began && recovery.is_repairing() {
-                // In a repair nothing waits for what may have been overtaken: the next of several acknowledgments would say so.
-                detected.bytes = detected.bytes.saturating_add(self.detect(recovery, now).bytes);
-            }
-            return detected;
+            return self.find_by_time(recovery, now, delivered, news);
         }
         let enough = !advanced && ack.repeats && recovery.duplicates == THRESHOLD;
         let mut detected = Detected::default();
@@ -371,7 +364,25 @@ impl Sender {
         detected
     }
 
-    pub(super) fn detect(&self, recovery: &mut Recovery, now: Instant) -> Detected {
+    /// The same, of what has been under way for too long (RFC 8985 §6.2).
+    pub(super) fn find_by_time(
+        &mut self,
+        recovery: &mut Recovery,
+        now: Instant,
+        delivered: u32,
+        news: &mut News,
+    ) -> Detected {
+        let mut detected = self.detect(recovery, now);
+        let began = !recovery.is_repairing();
+        self.begin_repair(recovery, &detected, now, delivered, news);
+        if began && recovery.is_repairing() {
+            // In a repair nothing waits for what may have been overtaken: the next acknowledgment would say so.
+            detected.bytes = detected.bytes.saturating_add(self.detect(recovery, now).bytes);
+        }
+        detected
+    }
+
+    fn detect(&self, recovery: &mut Recovery, now: Instant) -> Detected {
         let hurry = recovery.is_repairing() || recovery.board.sacked_segments() >= THRESHOLD.into();
         let mut reo_wnd = self.reordering.window(hurry, self.rtt.least(), self.rtt.srtt());
         if fault!(self, ReorderingIgnored) {
@@ -387,7 +398,7 @@ impl Sender {
     }
 
     #[cold]
-    pub(super) fn begin_repair(
+    fn begin_repair(
         &mut self,
         recovery: &mut Recovery,
         detected: &Detected,

@@ -91,8 +91,7 @@ impl Sender {
         self.note_app_limited(&mut recovery, unsent);
         if recovery.reorder.is_some_and(|at| at <= now) {
             let mut news = News::default();
-            let detected = self.detect(&mut recovery, now);
-            self.begin_repair(&mut recovery, &detected, now, 0, &mut news);
+            let detected = self.find_by_time(&mut recovery, now, 0, &mut news);
             if news.lost {
                 self.tell_of_loss(now);
             }
