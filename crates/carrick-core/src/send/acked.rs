@@ -426,10 +426,7 @@ impl Sender {
         news.lost = (again || !self.ecn.reduced_since(self.una)) && !fault!(self, LossUntold);
         let echo = recovery.episode.filter(|episode| episode.kind == Kind::Echo && !news.lost);
         // All that is lost by now is answered by this reduction.
-        let point = recovery
-            .episode
-            .filter(|_| again)
-            .map(|episode| episode.point.max(episode.beyond).max(detected.end));
+        let point = recovery.episode.filter(|_| again).map(|episode| episode.point.max(episode.beyond));
         let repaired = recovery.episode.filter(|_| again).map_or(0, |episode| episode.repaired);
         recovery.begin(Kind::Loss, now, delivered, news.lost.then_some(self.ecn));
         if let Some(episode) = &mut recovery.episode {
