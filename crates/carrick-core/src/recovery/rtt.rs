@@ -43,14 +43,9 @@ pub(crate) struct Rtt {
 }
 
 impl Hash for Rtt {
-    /// Where floor and ceiling are one, no measurement changes the timeout: all such situations are one.
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { srtt, rttvar, rto, min_rto, max_rto, least, least_at: _, backoff, doubted } = *self;
-        if min_rto == max_rto {
-            max_rto.hash(state);
-        } else {
-            (srtt, rttvar, rto, min_rto, max_rto, least, backoff, doubted).hash(state);
-        }
+        (srtt, rttvar, rto, min_rto, max_rto, least, backoff, doubted).hash(state);
     }
 }
 

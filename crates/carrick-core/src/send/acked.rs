@@ -23,25 +23,14 @@ pub(crate) struct Ack<'s> {
     pub(crate) ts_offset: u32,
     /// Empty where SACK was not agreed on.
     pub(crate) blocks: &'s SackBlocks,
+    /// The [duplicate](Sender::reported) that they report.
+    pub(crate) duplicate: Option<(SeqNum, SeqNum)>,
     /// It is a duplicate in the sense of RFC 5681 §2.
     pub(crate) repeats: bool,
     /// It echoes congestion.
     pub(crate) ece: bool,
     /// There is text that has never been sent.
     pub(crate) unsent: bool,
-}
-
-impl Ack<'_> {
-    /// The duplicate that it reports (RFC 2883 §4): below what it acknowledges, or inside its second block, where that is
-    /// one of what has been sent.
-    pub(super) fn duplicate(&self, nxt: SeqNum) -> Option<(SeqNum, SeqNum)> {
-        let mut blocks = self.blocks.iter().map(|block| (block.left(), block.right()));
-        let (left, right) = blocks.next()?;
-        let inside = |(from, to): (SeqNum, SeqNum)| {
-            self.seq.before(from) && from.at_or_before(left) && right.at_or_before(to) && to.at_or_before(nxt)
-        };
-        (right.at_or_before(self.seq) || blocks.next().is_some_and(inside)).then_some((left, right))
-    }
 }
 
 /// What the controller is to be told, in the order in which it is told.
@@ -56,6 +45,17 @@ pub(super) struct News {
 }
 
 impl Sender {
+    /// The duplicate that an acknowledgment of `ack` with these blocks reports (RFC 2883 §4): below what it acknowledges, or
+    /// inside its second block, where that is one of what has been sent.
+    pub(crate) fn reported(&self, ack: SeqNum, blocks: &SackBlocks) -> Option<(SeqNum, SeqNum)> {
+        let mut blocks = blocks.iter().map(|block| (block.left(), block.right()));
+        let (left, right) = blocks.next()?;
+        let inside = |(from, to): (SeqNum, SeqNum)| {
+            ack.before(from) && from.at_or_before(left) && right.at_or_before(to) && to.at_or_before(self.nxt)
+        };
+        (right.at_or_before(ack) || blocks.next().is_some_and(inside)).then_some((left, right))
+    }
+
     /// Takes an acknowledgment between SND.UNA - MAX.SND.WND and SND.NXT. True if the retransmission timer starts anew
     /// (RFC 6298 §5.3).
     pub(crate) fn on_ack(&mut self, ack: &Ack<'_>) -> bool {
@@ -92,7 +92,7 @@ impl Sender {
             }
             let timed = timed.map(|at| u32::try_from(now.nanos_since(at) / 1000).unwrap_or(u32::MAX));
             // What reports a duplicate answers that one, though its echo may be of the copy before.
-            let echoed = echoed.filter(|_| ack.duplicate(self.nxt).is_none());
+            let echoed = echoed.filter(|_| ack.duplicate.is_none());
             if let Some(rtt) = timed.or_else(|| echoed.map(|millis| millis.saturating_mul(1000))) {
                 self.asked = false;
                 // There is a sample with every ACK: one for two segments (RFC 7323 §4.2), or for a super-segment.
@@ -229,7 +229,7 @@ impl Sender {
         let una = board.una;
         if !ack.blocks.is_empty() {
             let from = |seq: SeqNum| una.saturating_add(seq.distance_from(self.una).into());
-            let reported = ack.duplicate(self.nxt).is_some();
+            let reported = ack.duplicate.is_some();
             for block in ack.blocks.iter().skip(reported.into()) {
                 let (left, right) = (block.left(), block.right());
                 if left.after(self.una) && left.before(right) && right.at_or_before(self.nxt) {

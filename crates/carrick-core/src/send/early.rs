@@ -32,7 +32,7 @@ impl Sender {
             let back = u32::try_from(recovery.board.una.saturating_sub(end)).unwrap_or(u32::MAX);
             right == self.una - back
         };
-        let duplicate = ack.duplicate(self.nxt).is_some_and(matches);
+        let duplicate = ack.duplicate.is_some_and(matches);
         if again && beyond && !duplicate && recovery.episode.is_none() {
             let flight = self.congestion.get().window();
             self.congestion.get_mut().on_ecn(now, flight);

@@ -608,6 +608,7 @@ mod tests {
                     echo,
                     ts_offset: 0,
                     blocks,
+                    duplicate: None,
                     repeats: false,
                     ece: false,
                     unsent: true,

@@ -15,7 +15,7 @@ impl Sender {
         advanced: bool,
         delivery: &Delivery,
     ) -> bool {
-        let duplicate = ack.duplicate(self.nxt);
+        let duplicate = ack.duplicate;
         let known = self.reordering.dsack;
         if duplicate.is_some() {
             self.reordering.dsack = true;
