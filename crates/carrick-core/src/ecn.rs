@@ -21,8 +21,8 @@ pub(crate) enum Echo {
 }
 
 impl Echo {
-    /// Text has come that reaches beyond `nxt`, RCV.NXT, in the window, or probes a closed one. True if the peer should have its ACK at once: it
-    /// is to slow down, or has done so and may have to wait for every ACK.
+    /// Text has come that reaches beyond `nxt`, RCV.NXT, in the window, or probes a closed one. True if the peer should
+    /// have its ACK at once: it is to slow down, or has done so and may have to wait for every ACK.
     pub(crate) fn on_text(&mut self, segment: &Segment<'_>, nxt: SeqNum) -> bool {
         if *self == Self::Off || segment.has(TcpFlags::SYN) {
             return false;
@@ -67,8 +67,8 @@ impl Response {
         self.cwr = self.on;
     }
 
-    /// The last reduction has been taken back, `before` which this was known. A CWR that has not left is for an earlier one,
-    /// or for none.
+    /// The last reduction has been taken back, `before` which this was known. A CWR that has not left is for an earlier
+    /// one, or for none.
     pub(crate) fn on_undone(&mut self, before: &Self, una: SeqNum) {
         self.reduced = before.reduced.max(una - 1);
         self.cwr &= before.cwr;

@@ -1,9 +1,9 @@
 //! What was lost, when to give up waiting, and how much of the window may be used meanwhile.
 //!
 //! With SACK losses are found by time (RACK, RFC 8985), the last of a flight by a probe (TLP); without it by duplicates
-//! (NewReno, RFC 5681 §3.2 and RFC 6582), whose timer is the impatient one. A repair of either kind sends in proportion to
-//! what is delivered (RFC 9937), one after a timeout by slow start; each may turn out to have been needless (RFC 2883,
-//! RFC 3522, RFC 5682).
+//! (NewReno, RFC 5681 §3.2 and RFC 6582), whose timer is the impatient one. A repair of either kind sends in proportion
+//! to what is delivered (RFC 9937), one after a timeout by slow start; each may turn out to have been needless
+//! (RFC 2883, RFC 3522, RFC 5682).
 
 pub(crate) mod board;
 pub(crate) mod prr;
@@ -22,8 +22,8 @@ use core::time::Duration;
 use prr::Prr;
 use rate::{DeliveryRate, Meter};
 
-/// So many duplicates in a row mean that the first segment is lost (RFC 5681 §3.2), so many segments SACKed that there is
-/// no need to wait for reordering (RFC 8985 §6.2).
+/// So many duplicates in a row mean that the first segment is lost (RFC 5681 §3.2), so many segments SACKed that there
+/// is no need to wait for reordering (RFC 8985 §6.2).
 pub(crate) const THRESHOLD: u8 = 3;
 /// So many places are remembered at which something was sent again.
 const MOST_REPEATED: usize = 256;
@@ -112,8 +112,8 @@ pub(crate) struct Undo {
     /// Bytes of the others that the peer is still to report as duplicates.
     pub(crate) reports: u32,
     pub(crate) timeout: bool,
-    /// What was known of reductions before the one for this, but for a CWR that has left since; none if the controller was not
-    /// told of a loss, or that reduction answers a mark as well.
+    /// What was known of reductions before the one for this, but for a CWR that has left since; none if the controller
+    /// was not told of a loss, or that reduction answers a mark as well.
     pub(crate) before: Option<Response>,
     /// It is too late when this is acknowledged.
     pub(crate) until: Option<u64>,
@@ -146,8 +146,8 @@ impl Undo {
         }
     }
 
-    /// The peer reports the numbers from `start` to `end` as come twice: how many of them had been sent again, and have not
-    /// been reported.
+    /// The peer reports the numbers from `start` to `end` as come twice: how many of them had been sent again, and have
+    /// not been reported.
     pub(crate) fn on_duplicate(&mut self, start: u64, end: u64) -> u32 {
         let mut known = 0;
         let mut at = 0;
@@ -209,8 +209,8 @@ impl Recovery {
         self.episode.is_some_and(|episode| episode.kind != Kind::Echo)
     }
 
-    /// Whether a lost tail could not be told from one that is late (RFC 8985 §7.2), and has not been asked for (§7.3). Where
-    /// it has, the retransmission timer is to run undisturbed, however often something is sent.
+    /// Whether a lost tail could not be told from one that is late (RFC 8985 §7.2), and has not been asked for (§7.3).
+    /// Where it has, the retransmission timer is to run undisturbed, however often something is sent.
     pub(crate) fn may_probe(&self) -> bool {
         self.probe == Probe::None
             && self.board.una != self.board.nxt
@@ -341,7 +341,8 @@ impl Reordering {
         self.persist = PERSIST;
     }
 
-    /// Something was overtaken, and came so `late`: where a narrower window would not have waited for it, this one stays.
+    /// Something was overtaken, and came so `late`: where a narrower window would not have waited for it, this one
+    /// stays.
     pub(crate) fn on_overtaken(&mut self, late: Duration, min_rtt: Option<Duration>) {
         self.seen = true;
         let narrower =

@@ -1,5 +1,5 @@
-//! The board against a vector with an entry for each byte, and what of RFC 8985, RFC 9937 and the rate sampler cannot be
-//! seen from outside.
+//! The board against a vector with an entry for each byte, and what of RFC 8985, RFC 9937 and the rate sampler cannot
+//! be seen from outside.
 
 use super::board::{Board, Cause, Delivery, MOST};
 use super::prr::Prr;
@@ -115,8 +115,8 @@ fn rack_6_of_what_left_together_the_highest_counts_and_a_later_call_more_than_a_
     covers!("RACK-6");
 }
 
-/// Seen: what left at one time was one range although something had been sent again in between, and so what was sent after the
-/// repetition counted as sent before it.
+/// Seen: what left at one time was one range although something had been sent again in between, and so what was sent
+/// after the repetition counted as sent before it.
 #[test]
 fn rack_6_what_leaves_after_a_repetition_is_newer_also_at_the_same_time() {
     let mut board = sent(2, 0);
@@ -556,8 +556,8 @@ impl Both {
                 let before = self.count(Byte::Sacked);
                 let Self { board, bytes, now } = self;
                 let delivery = sack(board, left, right, *now);
-                // Which whole segments lie in it only the ranges know: of the model's bytes no other may have changed, none
-                // may be taken back, and what changed is what it says.
+                // Which whole segments lie in it only the ranges know: of the model's bytes no other may have changed,
+                // none may be taken back, and what changed is what it says.
                 let mut changed = 0;
                 for (i, byte) in bytes.iter_mut().enumerate() {
                     let inside = (left - una..right - una).contains(&(i as u64));

@@ -45,8 +45,8 @@ pub(super) struct News {
 }
 
 impl Sender {
-    /// The duplicate that an acknowledgment of `ack` with these blocks reports (RFC 2883 §4): below what it acknowledges, or
-    /// inside its second block, where that is one of what has been sent.
+    /// The duplicate that an acknowledgment of `ack` with these blocks reports (RFC 2883 §4): below what it
+    /// acknowledges, or inside its second block, where that is one of what has been sent.
     pub(crate) fn reported(&self, ack: SeqNum, blocks: &SackBlocks) -> Option<(SeqNum, SeqNum)> {
         let mut blocks = blocks.iter().map(|block| (block.left(), block.right()));
         let (left, right) = blocks.next()?;
@@ -66,7 +66,8 @@ impl Sender {
         if advanced && !self.outstanding() {
             self.idle_since = ts_clock(ack.now, 0);
         }
-        // With more to send nothing has come to an end: neither its turn nor that it is not the application that limits it.
+        // With more to send nothing has come to an end: neither its turn nor that it is not the application that limits
+        // it.
         self.recovery = (ack.unsent || !recovery.is_idle()).then_some(recovery);
         restart
     }
@@ -137,8 +138,8 @@ impl Sender {
         advanced && (self.sack || !partial)
     }
 
-    /// Whether it can tell of nothing but that what was sent has arrived: in order, once, and with nothing to repair or to
-    /// find out about a repair.
+    /// Whether it can tell of nothing but that what was sent has arrived: in order, once, and with nothing to repair or
+    /// to find out about a repair.
     fn is_orderly(&self, recovery: &Recovery, ack: &Ack<'_>) -> bool {
         self.sack
             && ack.blocks.is_empty()
@@ -149,8 +150,8 @@ impl Sender {
     }
 
     /// What else an acknowledgment may tell of, which has brought the board up to date: what overtook what, losses, and
-    /// what a repair or a probe was good for. Whether the repair goes on after more than one partial acknowledgment, and
-    /// whether it was taken back.
+    /// what a repair or a probe was good for. Whether the repair goes on after more than one partial acknowledgment,
+    /// and whether it was taken back.
     #[inline(never)]
     fn take_disorder(
         &mut self,
@@ -216,7 +217,8 @@ impl Sender {
         }
     }
 
-    /// Brings the board up to date, and notes what was newly delivered. How many bytes that are in the sense of RFC 9937 §6.2.
+    /// Brings the board up to date, and notes what was newly delivered. How many bytes that are in the sense of
+    /// RFC 9937 §6.2.
     fn deliver(
         &self,
         recovery: &mut Recovery,
@@ -264,8 +266,8 @@ impl Sender {
         recovery.duplicates = recovery.duplicates.saturating_add(1);
         let repaired = recovery.episode.filter(|episode| episode.kind == Kind::Loss);
         let repairing = repaired.is_some();
-        // During a repair no more than was outstanding when it began (RFC 9937 §6.2); before there is something to repair
-        // as much as limited transmit allows (RFC 3042).
+        // During a repair no more than was outstanding when it began (RFC 9937 §6.2); before there is something to
+        // repair as much as limited transmit allows (RFC 3042).
         let most = match repaired {
             Some(_) if fault!(self, DuplicatesUnbounded) => u32::MAX,
             Some(episode) => episode.prr.flight(),
@@ -506,8 +508,8 @@ impl Sender {
         }
     }
 
-    /// Whether the window kept something from being sent: in slow start more than half of it must have been used, else nearly
-    /// all.
+    /// Whether the window kept something from being sent: in slow start more than half of it must have been used, else
+    /// nearly all.
     fn is_window_limited(&self, peak: [u32; 2], window: u32, smss: u32) -> bool {
         let peak = peak[0].max(peak[1]);
         let slow_start = self.congestion.get().threshold().is_none_or(|threshold| window < threshold);

@@ -32,8 +32,8 @@ impl Sender {
             return fault!(self, UndoAlways) && advanced && repairing;
         }
         if undo.first.is_some() {
-            // Eifel (RFC 3522 §3.2), for each repetition by itself: what came is older than that. If all is acknowledged the
-            // peer might have answered both copies with one acknowledgment.
+            // Eifel (RFC 3522 §3.2), for each repetition by itself: what came is older than that. If all is
+            // acknowledged the peer might have answered both copies with one acknowledgment.
             let telling = duplicate.is_none() && (self.una != self.nxt || known);
             if telling && delivery.needless > 0 {
                 undo.bytes = undo.bytes.saturating_sub(delivery.needless);
