@@ -324,15 +324,15 @@ pub struct ConnectionConfig {
     /// at most 2^30 - 1. Default 15 MiB, for which a window scale of 8 is enough. Memory is taken only as bytes
     /// arrive.
     pub receive_buffer: u32,
-    /// Begin with 128 KiB of that, and offer more only as the application reads it: twice what it has read in a round trip,
-    /// more while that grows. Not while half of the memory is used; where it is scarce, offer less again. If not, all of
-    /// `receive_buffer` is offered from the beginning. Default true.
+    /// Begin with 128 KiB of that, and offer more only as the application reads it: twice what it has read in a round
+    /// trip, more while that grows. Not while half of the memory is used; where it is scarce, offer less again. If not,
+    /// all of `receive_buffer` is offered from the beginning. Default true.
     pub tune_receive_buffer: bool,
     /// Most bytes written and not acknowledged yet. At least one segment. Default 16 MiB.
     pub send_buffer: u32,
-    /// Take no more of that than twice what can be under way, which is the smaller of the congestion window and the largest
-    /// window that the peer has offered, but 128 KiB at least; where memory is scarce, less. If not, writes are taken until
-    /// `send_buffer` is full. Default true.
+    /// Take no more of that than twice what can be under way, which is the smaller of the congestion window and the
+    /// largest window that the peer has offered, but 128 KiB at least; where memory is scarce, less. If not, writes are
+    /// taken until `send_buffer` is full. Default true.
     pub tune_send_buffer: bool,
     /// Most bytes written and not sent yet, at least 1: writers wait beyond that although the send buffer has room, so
     /// that what is to go out next is decided late (as Linux's `TCP_NOTSENT_LOWAT`). Default none: `send_buffer` alone.
@@ -340,17 +340,18 @@ pub struct ConnectionConfig {
     /// Most text of a segment, both ways: less is told the peer than the link takes, and no more is sent however much
     /// the peer takes (as Linux's `TCP_MAXSEG`). At least 88. Default none: what the MTU leaves.
     pub max_segment: Option<NonZeroU16>,
-    /// Mark the end of every packet that stands for several segments with PSH, as Linux does, and not only the end of what is written (RFC 9293
-    /// §3.9.1.2). Default false.
+    /// Mark the end of every packet that stands for several segments with PSH, as Linux does, and not only the end of
+    /// what is written (RFC 9293 §3.9.1.2). Default false.
     pub push_bursts: bool,
     /// Offer window scaling (RFC 7323 §2). Default true.
     pub window_scale: bool,
     /// Offer timestamps (RFC 7323 §3). Default true.
     pub timestamps: bool,
-    /// Take segments without the timestamps that were agreed on, as Linux does. Default false: they are dropped (RFC 7323
-    /// §3.2, SHOULD), and a peer whose timestamps get lost on the way, for devices there are that remove them, is not heard.
-    /// The price is PAWS (§5): such a segment may be 2^32 bytes old. The ACK that ends a handshake by cookie needs one all
-    /// the same, since the options that were agreed on stand in its timestamp ([`EndpointConfig::syn_cookies`]).
+    /// Take segments without the timestamps that were agreed on, as Linux does. Default false: they are dropped
+    /// (RFC 7323 §3.2, SHOULD), and a peer whose timestamps get lost on the way, for devices there are that remove
+    /// them, is not heard. The price is PAWS (§5): such a segment may be 2^32 bytes old. The ACK that ends a handshake
+    /// by cookie needs one all the same, since the options that were agreed on stand in its timestamp
+    /// ([`EndpointConfig::syn_cookies`]).
     pub tolerate_missing_timestamps: bool,
     /// Offer selective acknowledgements (RFC 2018). Default true.
     pub sack: bool,
@@ -359,14 +360,14 @@ pub struct ConnectionConfig {
     /// Send what does not fill a segment at once, even while such a segment is not acknowledged yet (Nagle's rule,
     /// RFC 9293 §3.7.4, off). Default false: small writes wait for up to a round trip, and share packets.
     pub nodelay: bool,
-    /// Spread what may be sent over the round trip (RFC 9406 §4.3) rather than send it as soon as the window allows. Default
-    /// true. Without it a window leaves in bursts, which shallow queues drop, and controllers that live by their
-    /// [`pacing_rate`](Controller::pacing_rate) do not work.
+    /// Spread what may be sent over the round trip (RFC 9406 §4.3) rather than send it as soon as the window allows.
+    /// Default true. Without it a window leaves in bursts, which shallow queues drop, and controllers that live by
+    /// their [`pacing_rate`](Controller::pacing_rate) do not work.
     pub pacing: bool,
-    /// Least retransmission timeout beyond the smoothed round trip: the least that four times its variation counts, at least
-    /// 1 ms (RFC 6298 §2.3, where the clock's granularity stands; it bounds the timeout before the first measurement too).
-    /// Default 200 ms, as in Linux: an acknowledgement that the peer delays is then in time on a path of any length. With
-    /// 1 s the timeout is never less than RFC 6298 §2.4 asks for.
+    /// Least retransmission timeout beyond the smoothed round trip: the least that four times its variation counts, at
+    /// least 1 ms (RFC 6298 §2.3, where the clock's granularity stands; it bounds the timeout before the first
+    /// measurement too). Default 200 ms, as in Linux: an acknowledgement that the peer delays is then in time on a path
+    /// of any length. With 1 s the timeout is never less than RFC 6298 §2.4 asks for.
     pub min_rto: Duration,
     /// Greatest retransmission timeout, at least 60 s (RFC 6298 §2.5). Default 120 s.
     pub max_rto: Duration,

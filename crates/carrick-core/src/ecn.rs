@@ -21,8 +21,8 @@ pub(crate) enum Echo {
 }
 
 impl Echo {
-    /// Text has come that reaches beyond `nxt`, RCV.NXT, in the window, or probes a closed one. True if the peer should have its ACK at once: it
-    /// is to slow down, or has done so and may have to wait for every ACK.
+    /// Text has come that reaches beyond `nxt`, RCV.NXT, in the window, or probes a closed one. True if the peer should
+    /// have its ACK at once: it is to slow down, or has done so and may have to wait for every ACK.
     pub(crate) fn on_text(&mut self, segment: &Segment<'_>, nxt: SeqNum) -> bool {
         if *self == Self::Off || segment.has(TcpFlags::SYN) {
             return false;
@@ -67,9 +67,11 @@ impl Response {
         self.cwr = self.on;
     }
 
-    /// The last reduction has been taken back.
-    pub(crate) fn on_undone(&mut self, una: SeqNum) {
-        self.reduced = una - 1;
+    /// The last reduction has been taken back, `before` which this was known. A CWR that has not left is for an earlier
+    /// one, or for none.
+    pub(crate) fn on_undone(&mut self, before: &Self, una: SeqNum) {
+        self.reduced = before.reduced.max(una - 1);
+        self.cwr &= before.cwr;
     }
 
     /// Whether the window was reduced for what is still outstanding.
@@ -115,5 +117,16 @@ mod tests {
             assert!(response.is_news(una) && !response.is_news(una - 1));
             assert!(!response.reduced_since(una));
         }
+    }
+
+    #[test]
+    fn also_where_a_reduction_was_taken_back_long_after_the_one_before_it() {
+        let mut response = Response { on: true, ..Response::new(SeqNum::new(77)) };
+        let before = response;
+        let una = SeqNum::new(78) + (1 << 30);
+        response.on_advance(una);
+        response.on_reduced(una + 1000);
+        response.on_undone(&before, una);
+        assert!(response.is_news(una + (1 << 30)));
     }
 }

@@ -343,7 +343,8 @@ impl<'f> Segment<'f> {
         u32::try_from(self.text.len()).unwrap_or(u32::MAX >> 1)
     }
 
-    /// SEG.SEQ of the first segment on the wire that reaches beyond `nxt`: those before it would not be acceptable alone.
+    /// SEG.SEQ of the first segment on the wire that reaches beyond `nxt`: those before it would not be acceptable
+    /// alone.
     pub(crate) fn new_seq(&self, nxt: SeqNum) -> SeqNum {
         let old = u32::try_from(nxt - self.seq).unwrap_or(0);
         let size = self.segment_size.map_or(0, u32::from);

@@ -192,9 +192,9 @@ impl<'c> Transmit<'c> {
         }
     }
 
-    /// Prepares a payload of at least 4 KiB to be kept without a copy, for devices that keep frames: to be called before
-    /// [`payload`](Self::payload), whose bytes stay the same. For a packet that then is not sent it is wasted, and
-    /// makes the buffers of later ones smaller.
+    /// Prepares a payload of at least 4 KiB to be kept without a copy, for devices that keep frames: to be called
+    /// before [`payload`](Self::payload), whose bytes stay the same. For a packet that then is not sent it is wasted,
+    /// and makes the buffers of later ones smaller.
     ///
     /// # Examples
     /// ```

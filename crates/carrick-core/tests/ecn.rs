@@ -486,6 +486,119 @@ fn ecn_8_marks_and_losses_of_one_window_reduce_it_once() {
     assert_eq!(window(&s), 5000);
 }
 
+/// What the peer says came twice, below what it acknowledges.
+fn again_came(acked: u32, n: u32) -> Seg {
+    ack(acked).sack(&[(start(n), start(n + 1))])
+}
+
+fn threshold(s: &Scene) -> Option<u32> {
+    s.connection().unwrap().tcp_info().unwrap().slow_start_threshold
+}
+
+/// It was wiped together with the timeout's: the mark cost another half of the window.
+#[test]
+fn ecn_8_a_timeout_that_was_none_leaves_the_reduction_before_it() {
+    let mut s = ten_out(|builder| builder.config(|config| config.pacing = false), 30 * SMSS);
+    s.inject(ack(1).ece());
+    s.expect_nothing();
+    s.advance_to_next_timer();
+    s.expect(again(1));
+    s.inject(ack(2));
+    s.expect(new(10).cwr());
+    s.expect(new(11));
+    // The first copies are acknowledged: the timer was too early.
+    s.inject(ack(3));
+    let window = |s: &Scene| s.connection().unwrap().tcp_info().unwrap().congestion_window;
+    let before = window(&s);
+    for n in 4..=10 {
+        // These echo the mark until the CWR has arrived, which is not sent again.
+        s.inject(ack(n).ece());
+        assert_eq!(window(&s), before, "{n}");
+        while let Some(packet) = s.take() {
+            assert!(!packet.segment().unwrap().has(TcpFlags::CWR), "{n}: {}", s.transcript());
+        }
+    }
+    // A mark that is newer.
+    s.inject(ack(11).ece());
+    s.inject(ack(20));
+    s.expect(new(20).cwr());
+}
+
+#[test]
+fn ecn_10_a_reduction_that_was_taken_back_before_new_text_left_is_told_to_nobody() {
+    let mut s = ten_out(|builder| builder.sack(true), 0);
+    s.inject(ack(0).sack(&[(start(1), start(4))]));
+    s.expect(again(0));
+    s.inject(ack(4));
+    assert_eq!(threshold(&s), Some(5000));
+    s.inject(again_came(4, 0));
+    assert_eq!(threshold(&s), None);
+    s.send(pattern(10_000, SMSS));
+    s.expect(new(10));
+}
+
+/// The peer is still to hear of the mark, though not of the timeout.
+#[test]
+fn ecn_10_a_cwr_from_before_a_reduction_that_was_taken_back_still_leaves() {
+    let mut s = asked(|builder| builder.timestamps(true).mss(1012));
+    s.send(pattern(0, 10 * SMSS));
+    let old = s.take().unwrap().segment().unwrap().tcp.options.timestamps.unwrap().val;
+    while s.take().is_some() {}
+    s.inject(ack(1).ece().ts(1000, old));
+    s.advance_to_next_timer();
+    s.expect(again(1));
+    // Eifel: the echo is of before the repetition.
+    s.inject(ack(2).ts(1000, old));
+    s.send(pattern(10_000, SMSS));
+    s.expect(new(10).cwr());
+    s.inject(ack(11).ts(1000, old));
+    s.send(pattern(11_000, SMSS));
+    s.expect(new(11));
+}
+
+/// Two timeouts are taken back, between which the CWR has left.
+#[test]
+fn ecn_10_a_cwr_that_has_left_does_not_come_back() {
+    let mut s = asked(|builder| builder.sack(true).v6().window(10_000));
+    s.send(pattern(0, 40 * SMSS));
+    for n in 0..10 {
+        s.expect(new(n));
+    }
+    // The window is full: CWR waits.
+    s.inject(ack(1).ece().window(9_000));
+    s.expect_nothing();
+    // The tail is asked for, then the first is sent again.
+    s.advance_to_next_timer();
+    s.expect(again(9));
+    s.advance_to_next_timer();
+    s.expect(again(1));
+    s.inject(ack(2).window(60_000));
+    s.expect(new(10).cwr());
+    s.expect(new(11));
+    s.advance_to_next_timer();
+    s.expect(again(2));
+    s.inject(again_came(2, 1).window(60_000));
+    s.expect_nothing();
+    s.inject(again_came(3, 2).window(60_000));
+    s.expect(new(12));
+}
+
+/// RFC 3168 §6.1.2: the reduction for a loss is the one for a mark in the same window too.
+#[test]
+fn ecn_8_a_reduction_that_answers_a_mark_as_well_is_not_taken_back() {
+    for (first, second) in [(false, false), (true, false), (false, true)] {
+        let mut s = ten_out(|builder| builder.sack(true), 30 * SMSS);
+        let echo = |seg: Seg, is: bool| if is { seg.ece() } else { seg };
+        s.inject(ack(0).sack(&[(start(1), start(4))]));
+        assert_eq!(threshold(&s), Some(5000));
+        s.inject(echo(ack(4), first));
+        s.inject(echo(again_came(4, 0), second));
+        s.inject(ack(5));
+        let expected = if first || second { Some(5000) } else { None };
+        assert_eq!(threshold(&s), expected, "{first} {second}");
+    }
+}
+
 #[test]
 fn t_ccx_4_an_echo_that_was_not_agreed_on_is_ignored() {
     for policy in POLICIES {

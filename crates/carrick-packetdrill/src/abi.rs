@@ -1,10 +1,10 @@
 //! The table of functions that packetdrill asks a shared library for, and `getsockopt`.
 //!
-//! All of the crate's unsafe code is here: it turns the C arguments of [`Table`]'s functions into safe ones and back, sets
-//! `errno`, and does nothing else. The tool looks up [`packetdrill_interface_init`].
+//! All of the crate's unsafe code is here: it turns the C arguments of [`Table`]'s functions into safe ones and back,
+//! sets `errno`, and does nothing else. The tool looks up [`packetdrill_interface_init`].
 //!
-//! The tool asks `TCP_INFO` and the like not through the table but through the C library, on descriptors that this library
-//! gave it. Loaded with `LD_PRELOAD` as well, [`getsockopt`] answers those, and passes all others on.
+//! The tool asks `TCP_INFO` and the like not through the table but through the C library, on descriptors that this
+//! library gave it. Loaded with `LD_PRELOAD` as well, [`getsockopt`] answers those, and passes all others on.
 #![allow(unsafe_code, reason = "a C interface; every use says why it is sound")]
 
 use crate::errno::{Errno, Result};
@@ -471,8 +471,8 @@ unsafe fn put_inq(message: &mut msghdr, left: usize) -> usize {
     unsafe { put_control(message, libc::SOL_TCP, libc::TCP_CM_INQ, &left.to_ne_bytes()) }
 }
 
-/// Tells of buffers that were lent and are free, as Linux does: `struct sock_extended_err`, and room for the address of an
-/// offender that there is not.
+/// Tells of buffers that were lent and are free, as Linux does: `struct sock_extended_err`, and room for the address of
+/// an offender that there is not.
 ///
 /// # Safety
 /// As [`put_control`].

@@ -8,8 +8,8 @@ use std::time::Duration;
 /// A controller that starts anew after a pause, where the namespace asks for it, and in slow start grows by what an
 /// acknowledgement delivers rather than by what it covers.
 ///
-/// After a pause of a timeout the window is the initial one, as RFC 5681 §4.1 has it (SHOULD); carrick's own validate theirs by
-/// RFC 7661. Linux comes to the same in steps, a half for each timeout that has passed.
+/// After a pause of a timeout the window is the initial one, as RFC 5681 §4.1 has it (SHOULD); carrick's own validate
+/// theirs by RFC 7661. Linux comes to the same in steps, a half for each timeout that has passed.
 #[derive(Clone, Debug)]
 struct AsLinux {
     inner: Box<dyn Controller>,

@@ -1,7 +1,7 @@
 //! What `--so_flags` says: the addresses, the MTU, the congestion controller.
 //!
-//! Words of the form `name=value`, parted by spaces: `local=` (addresses with prefix lengths, parted by commas), `mtu=`,
-//! `cc=` (`cubic` or `reno`). What is not said is as packetdrill's own runner has it.
+//! Words of the form `name=value`, parted by spaces: `local=` (addresses with prefix lengths, parted by commas),
+//! `mtu=`, `cc=` (`cubic` or `reno`). What is not said is as packetdrill's own runner has it.
 
 use crate::controller::NAMES;
 use carrick_core::Cidr;

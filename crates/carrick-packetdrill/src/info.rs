@@ -1,5 +1,5 @@
-//! `struct tcp_info` as Linux lays it out, filled from what carrick knows. What it does not know is zero; `docs/conformance.md`
-//! lists which fields that are.
+//! `struct tcp_info` as Linux lays it out, filled from what carrick knows. What it does not know is zero;
+//! `docs/conformance.md` lists which fields that are.
 
 use crate::net::Cell;
 use carrick_core::{Instant, RecoveryState, TcpState};
@@ -81,8 +81,8 @@ fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// The structure for a connection; for a socket without one only the state is in it. How long it has been `starved` for want
-/// of room to write is not the connection's to know, whose send buffer is larger than Linux's would be.
+/// The structure for a connection; for a socket without one only the state is in it. How long it has been `starved` for
+/// want of room to write is not the connection's to know, whose send buffer is larger than Linux's would be.
 #[must_use]
 pub fn tcp_info(cell: Option<&Cell>, listening: bool, starved: Duration, now: Instant) -> Vec<u8> {
     let mut to = Layout([0; LENGTH]);

@@ -5,10 +5,10 @@
 //!
 //! * each look at the clock takes a microsecond, since the tool waits by looking at it;
 //! * sleeping, and waiting for a packet, go from timer to timer, and stamp packets with the time at which they left;
-//! * what makes the second thread's call ready stops everything until that thread has taken the result and looked at the
-//!   clock, so that its call ends when it should and not whenever the thread is scheduled;
-//! * sleeping, for which the tool gives up its lock, ends when the second thread sleeps as well: what it has to note of its call
-//!   for the script is noted then;
+//! * what makes the second thread's call ready stops everything until that thread has taken the result and looked at
+//!   the clock, so that its call ends when it should and not whenever the thread is scheduled;
+//! * sleeping, for which the tool gives up its lock, ends when the second thread sleeps as well: what it has to note of
+//!   its call for the script is noted then;
 //! * a call that must wait on the main thread, where nobody could do anything for it, goes from timer to timer itself.
 
 use crate::sockets::Sockets;
@@ -24,8 +24,8 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_micros(1);
 /// How long, in real time, one thread waits for the other to do what it does at once unless it is in trouble.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long, in real time, nothing happens before a waiting call with a deadline takes it that nobody will let time pass.
-/// The tool waits a second for such a call, and then gives up.
+/// How long, in real time, nothing happens before a waiting call with a deadline takes it that nobody will let time
+/// pass. The tool waits a second for such a call, and then gives up.
 const ABANDONED: Duration = Duration::from_millis(400);
 
 /// Sockets, a clock, and who waits.
@@ -92,8 +92,8 @@ impl Machine {
         result
     }
 
-    /// A call that may wait: `attempt` is made until it is ready. At the time that `deadline` gives it is told that it is
-    /// late, and must be ready then.
+    /// A call that may wait: `attempt` is made until it is ready. At the time that `deadline` gives it is told that it
+    /// is late, and must be ready then.
     pub fn call<T: Send + 'static>(
         &self,
         deadline: impl FnOnce(&Sockets) -> Option<Instant>,

@@ -1,7 +1,7 @@
 //! The host under test: an endpoint, its connections, its clock, and the packets that it has sent.
 //!
-//! Time is what the caller says it is. After any change a connection is *settled* as the contract of `carrick-core` asks:
-//! what is due leaves, the endpoint hears of ends, events are collected.
+//! Time is what the caller says it is. After any change a connection is *settled* as the contract of `carrick-core`
+//! asks: what is due leaves, the endpoint hears of ends, events are collected.
 
 use carrick_core::{
     BindError, ConnectError, Connection, ConnectionConfig, ConnectionId, Cx, Dispatch, Endpoint,
@@ -72,7 +72,8 @@ impl Net {
         }
     }
 
-    /// Packets stand for so many segments, where there are as many and the window is twice as large (`tcp_min_tso_segs`).
+    /// Packets stand for so many segments, where there are as many and the window is twice as large
+    /// (`tcp_min_tso_segs`).
     pub fn set_least_burst(&mut self, segments: u32) {
         self.least_burst = segments;
     }
@@ -337,9 +338,9 @@ impl Cell {
         self.before == TcpState::CloseWait
     }
 
-    /// How long a packet may be that stands for several segments, as Linux has it: what leaves within a millisecond at the
-    /// pacing rate that would be right, more where the round trip is short, half a window at most; what is repeated goes one
-    /// by one. PSH tells where such packets end, and scripts name it.
+    /// How long a packet may be that stands for several segments, as Linux has it: what leaves within a millisecond at
+    /// the pacing rate that would be right, more where the round trip is short, half a window at most; what is repeated
+    /// goes one by one. PSH tells where such packets end, and scripts name it.
     fn longest_packet(&self, least: u32) -> NonZeroUsize {
         let Some(info) = self.connection.tcp_info() else { return MAX_FRAME };
         let mss = u32::from(info.send_mss).max(1);

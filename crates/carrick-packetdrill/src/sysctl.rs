@@ -1,7 +1,7 @@
 //! The settings of the namespace that a script runs in, as Linux names them.
 //!
-//! A script sets them with `sysctl` before, and sometimes between, its calls; whoever opens a socket, listens or connects
-//! reads them anew. What cannot be read has Linux's default.
+//! A script sets them with `sysctl` before, and sometimes between, its calls; whoever opens a socket, listens or
+//! connects reads them anew. What cannot be read has Linux's default.
 
 use crate::controller::{CUBIC, NAMES};
 use crate::flags::Flags;

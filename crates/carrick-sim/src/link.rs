@@ -5,8 +5,8 @@
 //!   send -> mtu -> policer -> queue, one by one -> blackouts, copies, losses -> delay, marks, corruption -> receive
 //! ```
 //!
-//! The router's part is skipped where there is none. Chance is drawn in the order in which packets come to the wire, and by
-//! each later addition from a generator of its own, so that what a seed gives stays what it was.
+//! The router's part is skipped where there is none. Chance is drawn in the order in which packets come to the wire,
+//! and by each later addition from a generator of its own, so that what a seed gives stays what it was.
 
 mod blackouts;
 mod bottleneck;
@@ -237,8 +237,8 @@ impl Link {
         Packet { checksum, ..packet }
     }
 
-    /// Before when nothing arrives, and when [`receive`](Self::receive) is to be called next: when a packet arrives, or one
-    /// that waits in the queue could.
+    /// Before when nothing arrives, and when [`receive`](Self::receive) is to be called next: when a packet arrives, or
+    /// one that waits in the queue could.
     #[must_use]
     pub fn next_arrival(&self) -> Option<Instant> {
         let under_way = self.under_way.peek().map(|Reverse(delivery)| delivery.due);
@@ -276,8 +276,8 @@ impl Link {
         Some((due, packet, copy))
     }
 
-    /// Takes what a router has to say to the sender of a packet that was [too large](PathMtu): a packet for the way back.
-    /// At most 1,024 wait; those beyond are never said.
+    /// Takes what a router has to say to the sender of a packet that was [too large](PathMtu): a packet for the way
+    /// back. At most 1,024 wait; those beyond are never said.
     ///
     /// # Examples
     /// ```

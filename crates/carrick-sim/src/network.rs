@@ -1,5 +1,5 @@
-//! Several flows over one bottleneck, each between two hosts of its own, in virtual time: who gets how much, how soon, and
-//! at what price.
+//! Several flows over one bottleneck, each between two hosts of its own, in virtual time: who gets how much, how soon,
+//! and at what price.
 //!
 //! ```text
 //!   sender 0 ── access ──┐                                     ┌── receiver 0
@@ -7,8 +7,8 @@
 //!   sender 2 ── access ──┘                                     └── receiver 2
 //! ```
 //!
-//! Every byte is compared with what was written. The oracles of [`Host`](crate::Host) look at every packet only if they are
-//! [asked to](Network::watched), for they take more time than all the rest.
+//! Every byte is compared with what was written. The oracles of [`Host`](crate::Host) look at every packet only if they
+//! are [asked to](Network::watched), for they take more time than all the rest.
 
 mod meter;
 mod ranges;
@@ -82,7 +82,8 @@ pub struct Flow {
     pub bytes: Option<u64>,
     /// How long packets take between the sender and the router, each way. Default zero.
     pub access: Duration,
-    /// Most bytes that the receiver's application reads every 100 ms; none (the default) for all that there are, at once.
+    /// Most bytes that the receiver's application reads every 100 ms; none (the default) for all that there are, at
+    /// once.
     pub reads: Option<u32>,
     /// The sender's settings.
     pub sender: ConnectionConfig,
@@ -124,10 +125,11 @@ impl Flow {
         Self { bytes: Some(bytes), ..Self::endless() }
     }
 
-    /// The least time from its beginning until all that it sends has arrived, over a link of `rate` bits per second that it has
-    /// for itself and a round trip of `round_trip`: one for the handshake, one for each time that its window doubles, from
-    /// RFC 6928's initial one until it fills the path, the way there, and the bits of what is sent last. Packets are full,
-    /// over IPv4 and with timestamps. None for a flow without end; more than a year is no longer told apart.
+    /// The least time from its beginning until all that it sends has arrived, over a link of `rate` bits per second
+    /// that it has for itself and a round trip of `round_trip`: one for the handshake, one for each time that its
+    /// window doubles, from RFC 6928's initial one until it fills the path, the way there, and the bits of what is sent
+    /// last. Packets are full, over IPv4 and with timestamps. None for a flow without end; more than a year is no
+    /// longer told apart.
     ///
     /// # Examples
     /// ```
@@ -200,8 +202,8 @@ impl Network {
         Run::new(self, None).run(longest).map(|(report, _)| report)
     }
 
-    /// As [`run`](Self::run), with what all senders send and receive as a capture file (pcapng) for `writer`. Outbound is
-    /// what they send.
+    /// As [`run`](Self::run), with what all senders send and receive as a capture file (pcapng) for `writer`. Outbound
+    /// is what they send.
     ///
     /// # Errors
     /// What the writer says; as [`run`](Self::run), as [`io::ErrorKind::Other`].

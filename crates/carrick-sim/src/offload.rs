@@ -30,8 +30,8 @@ impl Packet {
 }
 
 /// Joins neighbours among `packets` as a device with receive offload does: text that follows on text, with headers that
-/// differ in nothing but the number, FIN and PSH of the last, and CWR of the first. All but the last carry as much as the
-/// first. `most` is asked for each packet to come how many it may stand for.
+/// differ in nothing but the number, FIN and PSH of the last, and CWR of the first. All but the last carry as much as
+/// the first. `most` is asked for each packet to come how many it may stand for.
 #[must_use]
 pub fn join(packets: &[Packet], mut most: impl FnMut() -> usize) -> Vec<Packet> {
     let mut out = Vec::new();

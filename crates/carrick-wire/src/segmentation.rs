@@ -12,7 +12,8 @@
 //!
 //! Invariant: the payloads of the cut, put together, are the payload given, and each packet is one that a
 //! receiver accepts by itself: its own lengths, identification, sequence number and whole checksums (unless the
-//! partial form is asked for); FIN and PSH on the last alone, CWR on the first alone (RFC 3168 §6.1.2), the urgent pointer moved along.
+//! partial form is asked for); FIN and PSH on the last alone, CWR on the first alone (RFC 3168 §6.1.2), the urgent
+//! pointer moved along.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::num::NonZeroU16;

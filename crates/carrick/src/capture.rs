@@ -18,9 +18,9 @@ use tracing::Level;
 /// A capture that runs, from [`Stack::capture`](crate::Stack::capture) or
 /// [`TcpStream::capture`](crate::TcpStream::capture); it ends when this is dropped.
 ///
-/// The file is pcapng, with times to the nanosecond on tokio's clock and each packet's direction. Packets are as the device
-/// sees them: on one with offload, super-segments whole and checksums unfinished, which Wireshark does not mind unless
-/// told to verify them. Packets to the stack's own addresses are there once, as sent.
+/// The file is pcapng, with times to the nanosecond on tokio's clock and each packet's direction. Packets are as the
+/// device sees them: on one with offload, super-segments whole and checksums unfinished, which Wireshark does not mind
+/// unless told to verify them. Packets to the stack's own addresses are there once, as sent.
 ///
 /// # Examples
 /// ```
@@ -141,8 +141,8 @@ impl Captures {
         self.any.load(Ordering::Relaxed)
     }
 
-    /// To be called before a packet is offered to the device. While the result lives nothing else is captured, so that the
-    /// answer to a packet never comes before it.
+    /// To be called before a packet is offered to the device. While the result lives nothing else is captured, so that
+    /// the answer to a packet never comes before it.
     pub(crate) fn before_sending(&self) -> Sending<'_> {
         Sending(&self.watch, self.are_any().then(|| self.all.lock()))
     }
@@ -228,7 +228,8 @@ impl Recorder {
     }
 }
 
-/// Lets the writer do something. Its panic is an error, and none of whoever moves the packet, under whose locks it happens.
+/// Lets the writer do something. Its panic is an error, and none of whoever moves the packet, under whose locks it
+/// happens.
 fn contained(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let written = catch_unwind(AssertUnwindSafe(write));
     written.unwrap_or_else(|_| Err(io::Error::other("the writer panicked")))

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 /// What a stack has counted since it was built: [`Stack::counters`](crate::Stack::counters).
 ///
-/// [`iter`](Self::iter) gives all of it by name, for an exporter; [`Display`](fmt::Display) is a table of what is not zero.
+/// [`iter`](Self::iter) gives all of it by name, for an exporter; [`Display`](fmt::Display) is a table of what is not
+/// zero.
 ///
 /// # Examples
 /// ```
@@ -122,8 +123,8 @@ pub struct TcpCounters {
     pub curr_estab: u64,
     /// Segments received, those in error included (`tcpInSegs`).
     pub in_segs: u64,
-    /// Segments sent, without those that held nothing but what had been sent before (`tcpOutSegs`). What the device lost
-    /// then counts as sent.
+    /// Segments sent, without those that held nothing but what had been sent before (`tcpOutSegs`). What the device
+    /// lost then counts as sent.
     pub out_segs: u64,
     /// Segments sent that held something that had been sent before, a SYN or a FIN included (`tcpRetransSegs`).
     pub retrans_segs: u64,
@@ -222,8 +223,8 @@ impl Departed {
     /// One segment with nothing old in it.
     pub(crate) const ONE: Self = Self { segments: 1, again: 0, resets: 0 };
 
-    /// `len` bytes of text in segments of `size`, with a FIN or SYN behind or before it perhaps, so that they take `seqs`
-    /// sequence numbers, the first `old` of which had been sent before.
+    /// `len` bytes of text in segments of `size`, with a FIN or SYN behind or before it perhaps, so that they take
+    /// `seqs` sequence numbers, the first `old` of which had been sent before.
     pub(crate) fn new(len: usize, size: usize, seqs: usize, old: usize, reset: bool) -> Self {
         let segments = len.div_ceil(size.max(1)).max(1);
         let (again, only_old) = match old {

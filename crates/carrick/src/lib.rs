@@ -13,7 +13,8 @@
 //!  Device                       ▼        │         TUN · memory pair · channel · descriptor · your own
 //! ```
 //!
-//! There is TCP, over IPv4 and IPv6, and what a host owes besides: ICMP, fragments, path MTU discovery. There is no UDP.
+//! There is TCP, over IPv4 and IPv6, and what a host owes besides: ICMP, fragments, path MTU discovery. There is no
+//! UDP.
 //!
 //! Two stacks on a pair of memory devices need no privileges and no network, and on tokio's paused clock they
 //! are a deterministic test of a protocol over real TCP:
@@ -49,8 +50,8 @@
 //! # }
 //! ```
 //!
-//! A [TUN interface](device::Tun) joins a stack to the kernel, on Linux, and to whatever the kernel routes there. Making one
-//! needs the right to configure the network; everything else needs no privileges, on any operating system.
+//! A [TUN interface](device::Tun) joins a stack to the kernel, on Linux, and to whatever the kernel routes there.
+//! Making one needs the right to configure the network; everything else needs no privileges, on any operating system.
 //!
 //! ```no_run
 //! # #[cfg(target_os = "linux")]
@@ -68,8 +69,8 @@
 //!
 //! # A protocol under a bad link
 //!
-//! With the feature `sim` there is a [bad link](device::impaired) for any device: in memory and on tokio's paused clock, each
-//! loss, delay and retransmission is the same at each run with the same seed, and over in milliseconds.
+//! With the feature `sim` there is a [bad link](device::impaired) for any device: in memory and on tokio's paused
+//! clock, each loss, delay and retransmission is the same at each run with the same seed, and over in milliseconds.
 //!
 //! ```
 //! # #[cfg(not(feature = "sim"))]
@@ -110,8 +111,8 @@
 //! # What differs from `tokio::net`
 //!
 //! A program moves over by a change of `use` and one argument: constructors take the stack first. Names, arguments,
-//! results, [error kinds and numbers](std::io::Error::raw_os_error), cancel safety and what dropping does are tokio's. What
-//! is not:
+//! results, [error kinds and numbers](std::io::Error::raw_os_error), cancel safety and what dropping does are tokio's.
+//! What is not:
 //!
 //! | `tokio::net` | here |
 //! |---|---|
@@ -133,16 +134,17 @@
 //! whose device has failed answers with the device's error. What had been received before can still be read, up to
 //! the end of the stream if the peer had closed. Dropping anything needs no runtime.
 //!
-//! Beyond tokio: [`TcpStream::read_chunk`] and [`OwnedReadHalf::buffered`] read without a copy, [`TcpStream::tcp_info`] tells
-//! how a connection is doing, [`TcpStream::closed`] waits for its end, [`TcpListener::bind_any`] takes connections to any
-//! address and port, [`RequestListener`] lets you decide about a connection before its peer hears anything; keep-alive, user
-//! timeout, congestion control and the limit of what is not sent yet are settings.
+//! Beyond tokio: [`TcpStream::read_chunk`] and [`OwnedReadHalf::buffered`] read without a copy, [`TcpStream::tcp_info`]
+//! tells how a connection is doing, [`TcpStream::closed`] waits for its end, [`TcpListener::bind_any`] takes
+//! connections to any address and port, [`RequestListener`] lets you decide about a connection before its peer hears
+//! anything; keep-alive, user timeout, congestion control and the limit of what is not sent yet are settings.
 //!
 //! # What runs on top
 //!
-//! What is generic over [`AsyncRead`](tokio::io::AsyncRead) and [`AsyncWrite`](tokio::io::AsyncWrite) needs nothing from here:
-//! tokio-rustls on both sides, tokio-util's codecs, hyper's own server and client with `TokioIo`. Where a crate has a trait
-//! that only carrick can implement for its types, a feature of the crate's name does, under the names that tokio's have there:
+//! What is generic over [`AsyncRead`](tokio::io::AsyncRead) and [`AsyncWrite`](tokio::io::AsyncWrite) needs nothing
+//! from here: tokio-rustls on both sides, tokio-util's codecs, hyper's own server and client with `TokioIo`. Where a
+//! crate has a trait that only carrick can implement for its types, a feature of the crate's name does, under the names
+//! that tokio's have there:
 //!
 //! | feature | what works |
 //! |---|---|
@@ -158,9 +160,10 @@
 //! # Seeing what happens
 //!
 //! [`Stack::counters`] with RFC 4022's names, [`Stack::device_status`], [`TcpStream::tcp_info`],
-//! [captures](Stack::capture), and events through [`tracing`](https://docs.rs/tracing), from stacks that begin (info) to single
-//! packets (trace), under the targets `carrick::stack`, `carrick::device`, `carrick::connection`, `carrick::path`,
-//! `carrick::discard`, `carrick::packet` and `carrick::capture`. A subscriber may use any stack while it is told something.
+//! [captures](Stack::capture), and events through [`tracing`](https://docs.rs/tracing), from stacks that begin (info)
+//! to single packets (trace), under the targets `carrick::stack`, `carrick::device`, `carrick::connection`,
+//! `carrick::path`, `carrick::discard`, `carrick::packet` and `carrick::capture`. A subscriber may use any stack while
+//! it is told something.
 //!
 //! # How much memory, how many tasks
 //!
@@ -195,8 +198,8 @@ mod watch;
 
 /// How much may be in flight: the controllers that there are, and what one of your own implements.
 ///
-/// Connections have [`Cubic`](congestion::Cubic) unless another is chosen: for a socket, or a listener that is made from
-/// it, with [`TcpSocket::set_congestion`], for a stack with [`ConnectionConfig::congestion`]. See
+/// Connections have [`Cubic`](congestion::Cubic) unless another is chosen: for a socket, or a listener that is made
+/// from it, with [`TcpSocket::set_congestion`], for a stack with [`ConnectionConfig::congestion`]. See
 /// [tuning](guide::tune).
 ///
 /// # Examples

@@ -128,8 +128,8 @@ impl TcpListener {
     /// [`local_addr`](TcpStream::local_addr) says which the peer meant. Of several listeners the most exact gets it:
     /// address and port, any port of an address, a port of any address, both.
     ///
-    /// With [`StackBuilder::any_address`](crate::StackBuilder::any_address) any address is any that packets come for, as
-    /// on a gateway that ends other hosts' connections; without it, any of the stack's own.
+    /// With [`StackBuilder::any_address`](crate::StackBuilder::any_address) any address is any that packets come for,
+    /// as on a gateway that ends other hosts' connections; without it, any of the stack's own.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).

@@ -1,7 +1,8 @@
 //! Whether a device takes packets, and since when it does not.
 //!
 //! An outage is like a cut cable: packets are lost, TCP sends them again, and nobody is told. So it has to be seen by
-//! those who look after the stack. What it costs while there is none: one look at a flag for each packet that has been taken.
+//! those who look after the stack. What it costs while there is none: one look at a flag for each packet that has been
+//! taken.
 
 use crate::error::Failure;
 use crate::kernel::Seldom;
@@ -51,7 +52,8 @@ pub enum DeviceStatus {
     /// nothing waits for it; or it failed for some, and has not been offered others for so long that they tell nothing
     /// of now: four times as long as it failed, and at least 4 s.
     Up,
-    /// It has taken none of the last packets that it was offered. Streams wait meanwhile, as for a peer behind a cut cable.
+    /// It has taken none of the last packets that it was offered. Streams wait meanwhile, as for a peer behind a cut
+    /// cable.
     Down(Outage),
     /// It has ended or failed for good, or the stack has ended.
     Ended,

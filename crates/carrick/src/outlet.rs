@@ -2,7 +2,8 @@
 //!
 //! What the device cannot do is done here and nowhere else: super-segments are cut for devices without
 //! segmentation (or that refuse what they should take), partial checksums completed for devices that do not complete
-//! them, and packets to one of the stack's own addresses go into a ring that the device task reads, never to the device.
+//! them, and packets to one of the stack's own addresses go into a ring that the device task reads, never to the
+//! device.
 
 use crate::capture::Captures;
 use crate::counters::{Departed, Departures};

@@ -24,10 +24,10 @@ const LIMIT: u32 = 1024;
 /// This is what a proxy wants that dials before it answers: whoever asks for a target that is dead hears "connection
 /// refused", and not of a connection that opens and closes.
 ///
-/// It holds up to 1,024 requests, see [`set_limit`](Self::set_limit); what comes beyond waits on the peer's side, for its
-/// next SYN. There are no SYN cookies here: who floods it with SYNs keeps others waiting. A peer that repeats its SYN makes
-/// no second request. Dropping the listener resets all that it holds, also what the application has been given and
-/// has not accepted.
+/// It holds up to 1,024 requests, see [`set_limit`](Self::set_limit); what comes beyond waits on the peer's side, for
+/// its next SYN. There are no SYN cookies here: who floods it with SYNs keeps others waiting. A peer that repeats its
+/// SYN makes no second request. Dropping the listener resets all that it holds, also what the application has been
+/// given and has not accepted.
 ///
 /// # Examples
 /// ```
@@ -344,9 +344,9 @@ impl Request {
         self.held.syn.offer
     }
 
-    /// Until when it can be decided about: [`StackBuilder::request_timeout`](crate::StackBuilder::request_timeout) after
-    /// its SYN came. After that it is forgotten without a word, and the peer's next SYN is another request. None if
-    /// that is too far off ever to come.
+    /// Until when it can be decided about: [`StackBuilder::request_timeout`](crate::StackBuilder::request_timeout)
+    /// after its SYN came. After that it is forgotten without a word, and the peer's next SYN is another request. None
+    /// if that is too far off ever to come.
     ///
     /// # Examples
     /// ```
@@ -411,10 +411,10 @@ impl Request {
     /// Dropping the future resets the connection.
     ///
     /// # Errors
-    /// [`TimedOut`](io::ErrorKind::TimedOut) if the deadline has passed, or if the peer does not answer (after 63 s with
-    /// the default settings); [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the peer has given up, or if its
-    /// address has as many connections as it may ([`max_per_source`](crate::EndpointConfig::max_per_source)) when it
-    /// answers;
+    /// [`TimedOut`](io::ErrorKind::TimedOut) if the deadline has passed, or if the peer does not answer (after 63 s
+    /// with the default settings); [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the peer has given up, or if
+    /// its address has as many connections as it may ([`max_per_source`](crate::EndpointConfig::max_per_source)) when
+    /// it answers;
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if an ICMP error says that nobody takes the SYN,ACK;
     /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) if there is no room for the connection;
     /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the listener was dropped; why the stack has failed or

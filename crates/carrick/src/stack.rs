@@ -83,8 +83,8 @@ impl Stack {
     }
 
     /// Whether the device takes packets. An outage ends nothing by itself (see
-    /// [`device_outage_limit`](StackBuilder::device_outage_limit)); it is told here from the first packet on that was not
-    /// taken, and by a warning through `tracing` after half a second.
+    /// [`device_outage_limit`](StackBuilder::device_outage_limit)); it is told here from the first packet on that was
+    /// not taken, and by a warning through `tracing` after half a second.
     ///
     /// # Examples
     /// ```
@@ -171,12 +171,13 @@ impl Stack {
         self.handle.net(&cx).endpoint.half_open()
     }
 
-    /// Writes every packet that comes or goes from now on to `writer`, as a pcapng file, until the [`Capture`] is dropped.
+    /// Writes every packet that comes or goes from now on to `writer`, as a pcapng file, until the [`Capture`] is
+    /// dropped.
     ///
     /// The writer is called by whichever task moves the packet, which waits for it: let it be quick, a
-    /// [`BufWriter`](io::BufWriter) around a file or a `Vec`, and let it not use the stack itself. When it fails or panics the
-    /// capture stops, and nothing else does. While there is one, also of a single connection, the stack's packets leave one at a time;
-    /// while there is none a packet pays for one look at a flag.
+    /// [`BufWriter`](io::BufWriter) around a file or a `Vec`, and let it not use the stack itself. When it fails or
+    /// panics the capture stops, and nothing else does. While there is one, also of a single connection, the stack's
+    /// packets leave one at a time; while there is none a packet pays for one look at a flag.
     ///
     /// # Errors
     /// What the writer said to the beginning of the file.
@@ -272,9 +273,9 @@ impl Stack {
     }
 
     /// Waits until the stack has ended, and says why: [`shutdown`](Self::shutdown) (then
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe)), [`abort`](Self::abort), a device that has ended or failed for good, or
-    /// the end of its runtime. It ends nothing itself; any number of tasks may wait. Whoever waits holds a handle, as a
-    /// listener does, so a stack does not end by itself while somebody waits for it.
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe)), [`abort`](Self::abort), a device that has ended or failed for good,
+    /// or the end of its runtime. It ends nothing itself; any number of tasks may wait. Whoever waits holds a handle,
+    /// as a listener does, so a stack does not end by itself while somebody waits for it.
     ///
     /// # Cancel safety
     /// Waiting changes nothing; it may be dropped and begun again.
@@ -528,9 +529,9 @@ impl StackBuilder {
         self
     }
 
-    /// Changes the settings that concern the host and no single connection: half-open records and cookies, connections per
-    /// source, ephemeral ports, reassembly, rates of resets and ICMP errors. What `set` says of the MTU is overridden by
-    /// the device. Default: [`EndpointConfig::default`].
+    /// Changes the settings that concern the host and no single connection: half-open records and cookies, connections
+    /// per source, ephemeral ports, reassembly, rates of resets and ICMP errors. What `set` says of the MTU is
+    /// overridden by the device. Default: [`EndpointConfig::default`].
     ///
     /// # Examples
     /// ```
@@ -554,8 +555,8 @@ impl StackBuilder {
         self
     }
 
-    /// How long a request that a [`RequestListener`](crate::RequestListener) holds can be decided about. Default 60 s. With
-    /// zero each one ends as it comes; with [`Duration::MAX`] none does by itself.
+    /// How long a request that a [`RequestListener`](crate::RequestListener) holds can be decided about. Default 60 s.
+    /// With zero each one ends as it comes; with [`Duration::MAX`] none does by itself.
     ///
     /// # Examples
     /// ```

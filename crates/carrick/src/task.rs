@@ -6,9 +6,9 @@
 //! [`MOST_LATE`].
 //!
 //! Where packets come one at a time and there is but one worker, most turns are cut down to *visits*: a visit takes one
-//! packet and lets those run whom it has woken, before the device is asked for more. Their answer leaves earlier by what
-//! the rest of a turn takes; and if it draws the next packet at once, there is no asking in vain. A deadline, or whoever has raised
-//! the signal, gets a turn.
+//! packet and lets those run whom it has woken, before the device is asked for more. Their answer leaves earlier by
+//! what the rest of a turn takes; and if it draws the next packet at once, there is no asking in vain. A deadline, or
+//! whoever has raised the signal, gets a turn.
 
 use crate::cell::Cell;
 use crate::device::{Buffers, Inbox, Meta, Popped, Queued, Sink};
@@ -40,8 +40,8 @@ const FRAMES_PER_TURN: usize = 64;
 const BYTES_PER_TURN: usize = 256 << 10;
 /// After so many packets the connections they touched are settled.
 const FRAMES_PER_SETTLING: usize = 16;
-/// After a turn that brought no more than this, in packets of so much text at least, nothing is put off or merged: who sends it
-/// hears of every second segment.
+/// After a turn that brought no more than this, in packets of so much text at least, nothing is put off or merged: who
+/// sends it hears of every second segment.
 const FEW_FRAMES: usize = 16;
 const FEW_BYTES: usize = 32 << 10;
 const LEAST_TEXT: usize = 512;
@@ -358,8 +358,8 @@ impl DeviceTask {
         }
     }
 
-    /// Expires the endpoint's timers and sends its own packets, of which it queues a bounded number. True if there is more
-    /// to do at once; else `until` says when. From here on whoever arms an earlier deadline raises the signal.
+    /// Expires the endpoint's timers and sends its own packets, of which it queues a bounded number. True if there is
+    /// more to do at once; else `until` says when. From here on whoever arms an earlier deadline raises the signal.
     fn serve_endpoint(&mut self, began: Instant, dry: bool) -> bool {
         let cx = self.shared.cx(began);
         if cx.memory.pressure != self.pressure.0 {
@@ -600,8 +600,8 @@ impl<'a> Handler<'a> {
         };
         let cx = self.shared.cx(now);
         let frame = frame.with_checksum(meta.checksum).with_segment_size(meta.segment_size);
-        // A connection that has ended, or gives way, hands its segment back. It is gone from the endpoint's table by the
-        // time we look again, so twice is enough. If the whole stack has failed it is not, but then nothing
+        // A connection that has ended, or gives way, hands its segment back. It is gone from the endpoint's table by
+        // the time we look again, so twice is enough. If the whole stack has failed it is not, but then nothing
         // matters any more.
         if !self.dispatch(&cx, frame) {
             self.dispatch(&cx, frame.again());

@@ -2,8 +2,8 @@
 //!
 //! A subscriber is the application's code, so none runs under a lock of ours: what there is to tell is put aside on the
 //! thread that has found it, and told as soon as that thread has given up its lock. Whether anybody listens is asked of
-//! `tracing`'s greatest level alone, which is one look at a static; the subscriber's own filter is asked later, with the
-//! event itself. What a subscriber does with a stack while it is told something is not told in turn.
+//! `tracing`'s greatest level alone, which is one look at a static; the subscriber's own filter is asked later, with
+//! the event itself. What a subscriber does with a stack while it is told something is not told in turn.
 
 use crate::shared::contain;
 use carrick_wire::{IpView, Protocol, TcpView};

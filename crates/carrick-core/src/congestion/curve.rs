@@ -49,8 +49,8 @@ enum Time {
 }
 
 impl Curve {
-    /// The next stage begins on its plateau, wherever the window is then (RFC 9438 §4.8, §4.10): where congestion was met
-    /// before says nothing any more.
+    /// The next stage begins on its plateau, wherever the window is then (RFC 9438 §4.8, §4.10): where congestion was
+    /// met before says nothing any more.
     pub(super) const fn flat() -> Self {
         Self { time: Time::None, k: 0, w_max: 0, prior: 0, w_est: 0, est_rest: 0, rest: 0 }
     }

@@ -5,14 +5,14 @@
 //! of the growth, for five rounds. If the round trips turn out shorter again it was jitter, and slow start goes on.
 //!
 //! Other than the RFC, which takes the least of all of a round so far, this takes the least of each eight in a row: a
-//! window that is more than half of what the path holds builds a queue towards the end of each round, and its begin finds
-//! none. With the least of the round the growth is slowed a round later, at twice the window, which a queue of one
-//! bandwidth-delay product does not hold any more.
+//! window that is more than half of what the path holds builds a queue towards the end of each round, and its begin
+//! finds none. With the least of the round the growth is slowed a round later, at twice the window, which a queue of
+//! one bandwidth-delay product does not hold any more.
 //!
-//! And eight in a round of which none is shorter than the one before are a queue that fills, and no jitter. Of those an eighth
-//! more is enough also where that is less than 4 ms (§4.3 leaves the threshold to what is known of the path), and enough if
-//! the last three exceed it: small windows have no more samples than that between the first that is longer and the first
-//! that is lost.
+//! And eight in a round of which none is shorter than the one before are a queue that fills, and no jitter. Of those an
+//! eighth more is enough also where that is less than 4 ms (§4.3 leaves the threshold to what is known of the path),
+//! and enough if the last three exceed it: small windows have no more samples than that between the first that is
+//! longer and the first that is lost.
 
 use core::time::Duration;
 

@@ -77,7 +77,8 @@ pub struct RateSample {
     pub newly_lost: u32,
     /// In flight after it.
     pub in_flight: u32,
-    /// Delivered since the connection began.
+    /// Delivered since the connection began; what the peer has dropped (RFC 2018 §8) counts once more when it comes
+    /// again.
     pub total_delivered: u64,
     /// Of that, what had been delivered when the newest of the newly delivered segments was sent.
     pub prior_delivered: u64,
@@ -196,8 +197,9 @@ pub trait Controller: Debug + Send + Sync {
         None
     }
 
-    /// How fast to send, in bytes per second, at least 1. None, the default, spreads the window over a round trip: twice
-    /// as fast while it is below the [threshold](Self::threshold), or there is none, and 1.2 times as fast beyond it.
+    /// How fast to send, in bytes per second, at least 1. None, the default, spreads the window over a round trip:
+    /// twice as fast while it is below the [threshold](Self::threshold), or there is none, and 1.2 times as fast beyond
+    /// it.
     fn pacing_rate(&self) -> Option<u64> {
         None
     }
@@ -209,8 +211,8 @@ pub trait Controller: Debug + Send + Sync {
     /// Does nothing by default.
     fn on_handshake_loss(&mut self) {}
 
-    /// How fast data was delivered: of every acknowledgement that delivered something, in recovery too, before any other
-    /// call that the acknowledgement causes. Does nothing by default.
+    /// How fast data was delivered: of every acknowledgement that delivered something, in recovery too, before any
+    /// other call that the acknowledgement causes. Does nothing by default.
     fn on_sample(&mut self, sample: &RateSample) {
         let _ = sample;
     }
@@ -243,9 +245,9 @@ pub trait Controller: Debug + Send + Sync {
     /// first time for this data (RFC 5681 §3.1: the threshold is lowered once).
     fn on_timeout(&mut self, now: Instant, in_flight: u32, first: bool);
 
-    /// The last [loss](Self::on_loss) or [timeout](Self::on_timeout) was none: all that was sent again had arrived before
-    /// (RFC 2883, RFC 3522, RFC 5682). Its reduction may be taken back (RFC 4015 §3.2, RFC 9438 §4.9); by default it
-    /// stays.
+    /// The last [loss](Self::on_loss) or [timeout](Self::on_timeout) was none: all that was sent again had arrived
+    /// before (RFC 2883, RFC 3522, RFC 5682). Its reduction may be taken back (RFC 4015 §3.2, RFC 9438 §4.9); by
+    /// default it stays. Not called where the peer has echoed a router's mark since, which that reduction answers too.
     fn on_spurious(&mut self, spurious: Spurious) {
         let _ = spurious;
     }

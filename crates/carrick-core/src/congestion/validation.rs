@@ -66,7 +66,8 @@ impl Validation {
         }
         let now = units(acked.now);
         if counted {
-            // Where the window was the limit all of it was used. By what is acknowledged slow start would always lag behind.
+            // Where the window was the limit all of it was used. By what is acknowledged slow start would always lag
+            // behind.
             let least = if acked.limited { cwnd } else { 0 };
             self.sample(self.round.max(least), now, acked.srtt.unwrap_or_default());
         }

@@ -141,7 +141,8 @@ impl Window {
     }
 
     /// A mark leaves `tenths` of the window (RFC 3168 §6.1.2), not of what happens to be in flight: a request that was
-    /// marked must not cost more than a window of data that was. The window has at least one segment, the threshold two.
+    /// marked must not cost more than a window of data that was. The window has at least one segment, the threshold
+    /// two.
     pub(super) fn on_mark(&mut self, tenths: u32) {
         self.validation.forget();
         self.cwnd = share(self.cwnd, tenths, 10).max(self.mss);

@@ -68,6 +68,7 @@ impl Connection {
             let blind = fault!(self.config, NoFastRetransmit);
             let echo = segment.options.timestamps.filter(|_| open.rcv.ts_recent.is_some());
             let none = SackBlocks::default();
+            let blocks = if snd.sack && !blind { &segment.options.sack } else { &none };
             restart |= snd.on_ack(&Ack {
                 seq: segment.ack,
                 window: window.get(),
@@ -75,7 +76,8 @@ impl Connection {
                 smss,
                 echo: echo.map(|timestamps| timestamps.ecr),
                 ts_offset: self.link.ts_offset,
-                blocks: if snd.sack && !blind { &segment.options.sack } else { &none },
+                blocks,
+                duplicate: snd.reported(segment.ack, blocks),
                 repeats: repeats && !blind,
                 ece,
                 unsent,

@@ -6,7 +6,8 @@ use crate::Instant;
 
 impl Connection {
     /// Whether the sender agrees with itself: its board of what was sent, which is walked if it has at most `most`
-    /// ranges; what is in flight; its window; and a timer while something is outstanding or waits to be sent. For tests.
+    /// ranges; what is in flight; its window; and a timer while something is outstanding or waits to be sent. For
+    /// tests.
     ///
     /// # Errors
     /// What does not hold.

@@ -1,7 +1,7 @@
 //! Opening: what the SYNs agree on.
 //!
-//! RFC 9293 §3.5 and §3.7.1, RFC 7323 §2.2 and §3.2, RFC 2018 §2, RFC 3168 §6.1.1. Half-open records of the endpoint and
-//! connections that open actively or simultaneously use these same functions, so that the rules stand once.
+//! RFC 9293 §3.5 and §3.7.1, RFC 7323 §2.2 and §3.2, RFC 2018 §2, RFC 3168 §6.1.1. Half-open records of the endpoint
+//! and connections that open actively or simultaneously use these same functions, so that the rules stand once.
 
 use crate::recv::is_before;
 use crate::{ConnectionConfig, EcnPolicy, Instant, Segment};

@@ -22,8 +22,8 @@ pub enum RecoveryState {
 
 /// How a connection is doing: [`Connection::tcp_info`].
 ///
-/// Everything in it is known; what this stack does not keep is not there. Counts are since the connection was made, without
-/// what a listener did of the handshake.
+/// Everything in it is known; what this stack does not keep is not there. Counts are since the connection was made,
+/// without what a listener did of the handshake.
 ///
 /// # Examples
 /// ```
@@ -70,8 +70,8 @@ pub struct TcpInfo {
     pub backoff: u8,
     /// What is being repaired.
     pub recovery: RecoveryState,
-    /// Bytes that may be in flight (cwnd): what the congestion controller lets, at least a segment; while a loss is repaired or a
-    /// mark obeyed, what the way down to that has come to (RFC 9937 §6.2).
+    /// Bytes that may be in flight (cwnd): what the congestion controller lets, at least a segment; while a loss is
+    /// repaired or a mark obeyed, what the way down to that has come to (RFC 9937 §6.2).
     pub congestion_window: u32,
     /// The slow-start threshold in bytes (ssthresh); none before the first loss, or if the controller has none.
     pub slow_start_threshold: Option<u32>,
@@ -79,7 +79,8 @@ pub struct TcpInfo {
     pub send_window: u32,
     /// Bytes that the peer may still send (RCV.WND).
     pub receive_window: u32,
-    /// Bytes believed to be under way, a FIN counted as one: what was sent and not acknowledged, less `sacked` and `lost`.
+    /// Bytes believed to be under way, a FIN counted as one: what was sent and not acknowledged, less `sacked` and
+    /// `lost`.
     pub in_flight: u32,
     /// Of those, bytes that were sent again, as probes too (RFC 8985 §7).
     pub resent: u32,
@@ -97,7 +98,8 @@ pub struct TcpInfo {
     pub bytes_acknowledged: u64,
     /// Bytes received in order since the connection was made.
     pub bytes_received: u64,
-    /// Bytes that the peer has, in order or not; a FIN counts as one.
+    /// Bytes that the peer has, in order or not; a FIN counts as one. Less than before if it drops what it had out of
+    /// order (RFC 2018 §8).
     pub delivered: u64,
     /// Bytes sent again; a FIN counts as one.
     pub bytes_retransmitted: u64,
@@ -111,16 +113,17 @@ pub struct TcpInfo {
     pub duplicate_reports: u32,
     /// Acknowledgments that showed that segments overtook each other on their way (RFC 8985 §6.2, step 4), modulo 2^32.
     pub reorderings: u32,
-    /// How far they did at most: bytes from the first of what came late to the last of what was there before it; 0 if none did.
+    /// How far they did at most: bytes from the first of what came late to the last of what was there before it; 0 if
+    /// none did.
     pub reordering_distance: u32,
-    /// How fast the peer got what we sent, in bytes per second (draft-ietf-ccwg-bbr §4.1), measured with every acknowledgment; a rate that
-    /// is less because the application was slower does not count. None before the first measurement, and while nothing is
-    /// in flight.
+    /// How fast the peer got what we sent, in bytes per second (draft-ietf-ccwg-bbr §4.1), measured with every
+    /// acknowledgment; a rate that is less because the application was slower does not count. None before the first
+    /// measurement, and while nothing is in flight.
     pub delivery_rate: Option<u64>,
     /// Whether that rate is the application's rather than the path's.
     pub delivery_rate_app_limited: bool,
-    /// How fast we send at most, in bytes per second ([`ConnectionConfig::pacing`](crate::ConnectionConfig::pacing)); none before the
-    /// first round trip is measured, or if nothing is paced.
+    /// How fast we send at most, in bytes per second ([`ConnectionConfig::pacing`](crate::ConnectionConfig::pacing));
+    /// none before the first round trip is measured, or if nothing is paced.
     pub pacing_rate: Option<u64>,
     /// Timeouts in a row without an answer.
     pub timeouts: u8,
@@ -140,8 +143,8 @@ pub struct TcpInfo {
 }
 
 impl Connection {
-    /// How the connection is doing, as of the last call that told it the time; none before it is established and after it is
-    /// over, TIME-WAIT included.
+    /// How the connection is doing, as of the last call that told it the time; none before it is established and after
+    /// it is over, TIME-WAIT included.
     ///
     /// # Examples
     /// ```

@@ -2,8 +2,8 @@
 //!
 //! This file holds the parts and the order of calls; the rules are beside it: opening in `handshake`,
 //! "segment arrives" in `segment`, acknowledgements in `ack`, what leaves in `transmit`, closing in
-//! `close`, deadlines in `timers`, what the application writes and reads in `text`, what it sets and asks in `settings` and
-//! `look`.
+//! `close`, deadlines in `timers`, what the application writes and reads in `text`, what it sets and asks in `settings`
+//! and `look`.
 //!
 //! The two queues belong to the connection and not to a state, because they outlive states: text is
 //! written before the handshake is done, and read after the connection is gone.

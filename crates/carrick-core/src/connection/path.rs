@@ -15,11 +15,11 @@
 //! later the size is that of the link again, for paths get better too.
 //!
 //! Where the errors themselves get lost, large segments vanish without a word. After some timeouts of full
-//! segments, two if none has ever got through, or one that comes late and after a probe of the tail, the size falls to one that
-//! has proved good, and then by half for each further timeout. A peer that is
+//! segments, two if none has ever got through, or one that comes late and after a probe of the tail, the size falls to
+//! one that has proved good, and then by half for each further timeout. A peer that is
 //! silent for other reasons looks alike, so this is a suspicion: it ends with the smallest size in vain, and with an
-//! acknowledgment of large segments; and where those had gone through before, with the first of a small one: then a large one
-//! has another chance, and if it has not used it after two timeouts, the size is what was suspected.
+//! acknowledgment of large segments; and where those had gone through before, with the first of a small one: then a
+//! large one has another chance, and if it has not used it after two timeouts, the size is what was suspected.
 
 use super::{Connection, Opening, State};
 use crate::endpoint::path_mtu::{LEAST_V6, LIFETIME, SAFE_V4};
@@ -35,8 +35,8 @@ use core::time::Duration;
 const SUSPICIOUS: u8 = 3;
 /// The same for a size that has never got through: small ones, those of the handshake at least, have.
 const SUSPICIOUS_UNPROVED: u8 = 2;
-/// For a size that has never got through a full segment in vain that asked for a tail is as good as a timeout, where the
-/// next one is so far away: there nothing but the size is likely to be silent for so long, and waiting hurts most.
+/// For a size that has never got through a full segment in vain that asked for a tail is as good as a timeout, where
+/// the next one is so far away: there nothing but the size is likely to be silent for so long, and waiting hurts most.
 const FAR: Duration = Duration::from_secs(1);
 /// The same while the peer says to have others like it.
 const SUSPICIOUS_BESIDE: u8 = 6;

@@ -346,8 +346,9 @@ impl Connection {
         if self.released && new_text && !fault!(self.config, LateTextTaken) {
             // The application will never read it: half-duplex close (RFC 9293 §3.6.1, SHLD-3). The reset has the
             // number after all that we sent: if our FIN is on its way, the peer will have taken it by then, and a
-            // reset with the segment's ACK number would be too old to be believed. Where that has timed out the peer tells
-            // that it has not come: then it is answered as by a connection that is gone (§3.10.7.1), with what it believes.
+            // reset with the segment's ACK number would be too old to be believed. Where that has timed out the peer
+            // tells that it has not come: then it is answered as by a connection that is gone (§3.10.7.1), with what it
+            // believes.
             let reset = Last::reset(open);
             let unheard = Last { flags: TcpFlags::RST, seq: open.snd.una, ack: SeqNum::new(0), ..reset };
             let reset = if open.snd.retries > 0 { unheard } else { reset };

@@ -400,7 +400,8 @@ impl Connection {
     }
 
     /// Whether the connection holds memory that others need and has made no progress for a while: a minute if
-    /// three quarters of the budget are used, 20 s at the limit; a quarter of that once the application has let go (RFC 9293 §3.8.6.1, RFC 6429 §4).
+    /// three quarters of the budget are used, 20 s at the limit; a quarter of that once the application has let go
+    /// (RFC 9293 §3.8.6.1, RFC 6429 §4).
     ///
     /// # Examples
     /// ```

@@ -234,8 +234,8 @@ impl Connection {
         self.corked
     }
 
-    /// While corked only full segments leave, or what a smaller window leaves of them, and the end of what is written waits
-    /// for more, for 200 ms at most; uncorked, or finished, it leaves at once. Off by default. Afterwards, drain.
+    /// While corked only full segments leave, or what a smaller window leaves of them, and the end of what is written
+    /// waits for more, for 200 ms at most; uncorked, or finished, it leaves at once. Off by default. Afterwards, drain.
     ///
     /// # Examples
     /// ```

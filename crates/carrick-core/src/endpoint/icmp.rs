@@ -206,7 +206,8 @@ const fn unreachable(v4: bool, code: u8) -> Option<IcmpErrorKind> {
     })
 }
 
-/// UDP's checksum: none at all is allowed in IPv4 alone (RFC 768, RFC 8200 §8.1). The rest of the datagram is in `parts`.
+/// UDP's checksum: none at all is allowed in IPv4 alone (RFC 768, RFC 8200 §8.1). The rest of the datagram is in
+/// `parts`.
 pub(super) fn udp_checksum_is_right(packet: &IpView<&[u8]>, parts: &[Bytes]) -> bool {
     match packet.payload_slice().get(6..8) {
         Some([0, 0]) => packet.version() == 4,

@@ -185,8 +185,8 @@ impl Endpoint {
         }
     }
 
-    /// A connection of [`Dispatch::Opened`](crate::Dispatch::Opened) has been accepted, or thrown away: its place in the
-    /// backlog is free.
+    /// A connection of [`Dispatch::Opened`](crate::Dispatch::Opened) has been accepted, or thrown away: its place in
+    /// the backlog is free.
     ///
     /// # Examples
     /// ```

@@ -142,8 +142,9 @@ impl Endpoint {
     }
 
     /// The next end of what [`poll_parked`](Self::poll_parked) has told of, accepted or not, that came to nothing; not
-    /// that of what was [refused](Self::refuse_parked), or whose listener has gone. Call it until it gives nothing, after
-    /// each [`handle_frame`](Self::handle_frame) and [`handle_timeout`](Self::handle_timeout), where a listener parks.
+    /// that of what was [refused](Self::refuse_parked), or whose listener has gone. Call it until it gives nothing,
+    /// after each [`handle_frame`](Self::handle_frame) and [`handle_timeout`](Self::handle_timeout), where a listener
+    /// parks.
     ///
     /// # Examples
     /// ```
@@ -222,8 +223,8 @@ impl Endpoint {
         true
     }
 
-    /// Refuses a parked SYN, or takes back that it was accepted, while the handshake is not complete. False if it is not
-    /// there any more. An answer that no longer fits the queue of
+    /// Refuses a parked SYN, or takes back that it was accepted, while the handshake is not complete. False if it is
+    /// not there any more. An answer that no longer fits the queue of
     /// replies is lost, and the peer's next SYN asks again. Afterwards, drain.
     ///
     /// # Examples

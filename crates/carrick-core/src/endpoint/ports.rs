@@ -89,9 +89,9 @@ impl Endpoint {
     }
 
     /// A port for a [`listen`](Self::listen) or [`reserve`](Self::reserve) that does not care which, of
-    /// [`EndpointConfig::ephemeral_ports`](crate::EndpointConfig::ephemeral_ports): one that on this address, none being
-    /// any, no listener, no reservation and no connection has, be it in TIME-WAIT. None if there is none. It cannot be
-    /// foreseen (RFC 6056 §3.3.1). Each connection is looked at once.
+    /// [`EndpointConfig::ephemeral_ports`](crate::EndpointConfig::ephemeral_ports): one that on this address, none
+    /// being any, no listener, no reservation and no connection has, be it in TIME-WAIT. None if there is none. It
+    /// cannot be foreseen (RFC 6056 §3.3.1). Each connection is looked at once.
     ///
     /// # Examples
     /// ```

@@ -11,13 +11,14 @@
 //! and blocks count in whole segments only: a block for a part of one brings nothing (RFC 8985 §10). What was SACKed
 //! side by side is one range again.
 //!
-//! Everything that an acknowledgment does costs the logarithm of the number of ranges, for each range that it changes. Of
-//! most flights nothing is lost: what was sent once waits in a plain queue, and comes into the tree when something beyond
-//! it has arrived, or it is to be repeated.
+//! Everything that an acknowledgment does costs the logarithm of the number of ranges, for each range that it changes.
+//! Of most flights nothing is lost: what was sent once waits in a plain queue, and comes into the tree when something
+//! beyond it has arrived, or it is to be repeated.
 //!
 //! Invariants: the ranges lie side by side from `una` to `nxt`, those of the tree before those of the queue, which are
-//! fresh, left in their order, and begin where nothing beyond has arrived; `sacked` and `lost_bytes` are the sums of theirs;
-//! `lost` and `resent` hold exactly the ranges in those states; a fresh range before `fresh` does not exist in the tree.
+//! fresh, left in their order, and begin where nothing beyond has arrived; `sacked` and `lost_bytes` are the sums of
+//! theirs; `lost` and `resent` hold exactly the ranges in those states; a fresh range before `fresh` does not exist in
+//! the tree.
 
 mod check;
 
@@ -391,8 +392,9 @@ impl Board {
         self.fack = self.fack.max(una);
     }
 
-    /// Takes off the queue what stands first in it, or what of it lies below `una`, and says when that was sent. All in a row
-    /// that went once is one, as if it had left with the last of it: it left in this order, and nothing beyond has arrived.
+    /// Takes off the queue what stands first in it, or what of it lies below `una`, and says when that was sent. All in
+    /// a row that went once is one, as if it had left with the last of it: it left in this order, and nothing beyond
+    /// has arrived.
     fn take_queued(&mut self, una: u64) -> Option<(u64, Instant, Sent)> {
         let (start, at) = match self.queue.front() {
             Some((start, sent)) if *start < una => (*start, sent.at),
@@ -530,8 +532,8 @@ impl Board {
         self.queue.front().is_some_and(|(_, sent)| (sent.serial, sent.end) < newest)
     }
 
-    /// RFC 8985 §6.2, step 5: what was sent so long before something that has arrived is lost. How many bytes newly are, how
-    /// many of them had been sent again after `since`, and when more will be.
+    /// RFC 8985 §6.2, step 5: what was sent so long before something that has arrived is lost. How many bytes newly
+    /// are, how many of them had been sent again after `since`, and when more will be.
     pub(crate) fn detect(&mut self, now: Instant, reo_wnd: Duration, since: Instant) -> Detected {
         let mut detected = Detected::default();
         let Some(newest) = self.newest else { return detected };
@@ -635,11 +637,13 @@ impl Board {
     pub(crate) fn on_reneging(&mut self) {
         let gone = |(start, sent): (&u64, &Sent)| (sent.fate == Fate::Sacked).then_some(*start);
         let gone: alloc::vec::Vec<u64> = self.ranges.iter().filter_map(gone).collect();
+        // It counts among what was delivered since it was sent.
+        let snapshot = self.meter.snapshot(self.pipe());
         for start in gone {
             if let Some(sent) = self.take(start) {
                 // Where its segments began is not known any more, but how many they were.
                 let mss = bytes(start, sent.end).div_ceil(sent.mss.max(1)).max(1);
-                self.put(start, Sent { fate: Fate::Lost, again: true, mss, ..sent });
+                self.put(start, Sent { fate: Fate::Lost, again: true, mss, snapshot, ..sent });
             }
         }
     }
@@ -732,8 +736,8 @@ impl Detected {
 }
 
 impl Sent {
-    /// The range that begins at `start`, up to `at` and from there on. Of segments that were SACKed as many lie before it as
-    /// fit.
+    /// The range that begins at `start`, up to `at` and from there on. Of segments that were SACKed as many lie before
+    /// it as fit.
     fn parted(self, start: u64, at: u64) -> (Self, Self) {
         let (before, after) = match self.fate {
             Fate::Sacked => {

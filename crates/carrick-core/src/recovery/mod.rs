@@ -1,9 +1,9 @@
 //! What was lost, when to give up waiting, and how much of the window may be used meanwhile.
 //!
 //! With SACK losses are found by time (RACK, RFC 8985), the last of a flight by a probe (TLP); without it by duplicates
-//! (NewReno, RFC 5681 §3.2 and RFC 6582), whose timer is the impatient one. A repair of either kind sends in proportion to
-//! what is delivered (RFC 9937), one after a timeout by slow start; each may turn out to have been needless (RFC 2883,
-//! RFC 3522, RFC 5682).
+//! (NewReno, RFC 5681 §3.2 and RFC 6582), whose timer is the impatient one. A repair of either kind sends in proportion
+//! to what is delivered (RFC 9937), one after a timeout by slow start; each may turn out to have been needless
+//! (RFC 2883, RFC 3522, RFC 5682).
 
 pub(crate) mod board;
 pub(crate) mod prr;
@@ -13,15 +13,17 @@ pub(crate) mod rtt;
 mod tests;
 
 use crate::Instant;
+use crate::ecn::Response;
 use alloc::vec::Vec;
 use board::Board;
+use carrick_wire::SeqNum;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 use prr::Prr;
 use rate::{DeliveryRate, Meter};
 
-/// So many duplicates in a row mean that the first segment is lost (RFC 5681 §3.2), so many segments SACKed that there is
-/// no need to wait for reordering (RFC 8985 §6.2).
+/// So many duplicates in a row mean that the first segment is lost (RFC 5681 §3.2), so many segments SACKed that there
+/// is no need to wait for reordering (RFC 8985 §6.2).
 pub(crate) const THRESHOLD: u8 = 3;
 /// So many places are remembered at which something was sent again.
 const MOST_REPEATED: usize = 256;
@@ -110,8 +112,9 @@ pub(crate) struct Undo {
     /// Bytes of the others that the peer is still to report as duplicates.
     pub(crate) reports: u32,
     pub(crate) timeout: bool,
-    /// The controller was told of a loss.
-    pub(crate) told: bool,
+    /// What was known of reductions before the one for this, but for a CWR that has left since; none if the controller
+    /// was not told of a loss, or that reduction answers a mark as well.
+    pub(crate) before: Option<Response>,
     /// It is too late when this is acknowledged.
     pub(crate) until: Option<u64>,
 }
@@ -143,8 +146,8 @@ impl Undo {
         }
     }
 
-    /// The peer reports the numbers from `start` to `end` as come twice: how many of them had been sent again, and have not
-    /// been reported.
+    /// The peer reports the numbers from `start` to `end` as come twice: how many of them had been sent again, and have
+    /// not been reported.
     pub(crate) fn on_duplicate(&mut self, start: u64, end: u64) -> u32 {
         let mut known = 0;
         let mut at = 0;
@@ -206,8 +209,8 @@ impl Recovery {
         self.episode.is_some_and(|episode| episode.kind != Kind::Echo)
     }
 
-    /// Whether a lost tail could not be told from one that is late (RFC 8985 §7.2), and has not been asked for (§7.3). Where
-    /// it has, the retransmission timer is to run undisturbed, however often something is sent.
+    /// Whether a lost tail could not be told from one that is late (RFC 8985 §7.2), and has not been asked for (§7.3).
+    /// Where it has, the retransmission timer is to run undisturbed, however often something is sent.
     pub(crate) fn may_probe(&self) -> bool {
         self.probe == Probe::None
             && self.board.una != self.board.nxt
@@ -229,8 +232,9 @@ impl Recovery {
         }
     }
 
-    /// A repair or reduction begins, with an acknowledgment that has `delivered` so much; `told` if the controller knows.
-    pub(crate) fn begin(&mut self, kind: Kind, now: Instant, delivered: u32, told: bool) {
+    /// A repair or reduction begins, with an acknowledgment that has `delivered` so much; `before` is what was known of
+    /// reductions, if the controller is told of a loss.
+    pub(crate) fn begin(&mut self, kind: Kind, now: Instant, delivered: u32, before: Option<Response>) {
         let Board { una, nxt, .. } = self.board;
         let outstanding = u32::try_from(nxt.saturating_sub(una)).unwrap_or(u32::MAX);
         let unsacked = outstanding.saturating_sub(self.board.sacked()).saturating_sub(self.duplicate_bytes);
@@ -242,7 +246,7 @@ impl Recovery {
             let timeout = matches!(kind, Kind::Timeout(_));
             let repeated = Vec::new();
             self.undo =
-                Some(Undo { repeated, first: None, bytes: 0, reports: 0, timeout, told, until: None });
+                Some(Undo { repeated, first: None, bytes: 0, reports: 0, timeout, before, until: None });
             self.probe = Probe::None;
             self.pto = None;
         }
@@ -268,7 +272,7 @@ impl Recovery {
         size_of::<Self>().saturating_add(self.board.memory()).saturating_add(repeated)
     }
 
-    pub(crate) fn digest(&self, now: Instant, state: &mut impl Hasher) {
+    pub(crate) fn digest(&self, iss: SeqNum, now: Instant, state: &mut impl Hasher) {
         let Self {
             board,
             episode,
@@ -296,8 +300,9 @@ impl Recovery {
         recover.map(|recover| una.wrapping_sub(recover)).hash(state);
         (duplicates, duplicate_bytes, peak).hash(state);
         (widened.saturating_sub(una), round.saturating_sub(una)).hash(state);
-        if let Some(Undo { repeated, first, bytes, reports, timeout, told, until }) = undo {
-            (first.map(|at| now.since(at)), bytes, reports, timeout, told).hash(state);
+        if let Some(Undo { repeated, first, bytes, reports, timeout, before, until }) = undo {
+            (first.map(|at| now.since(at)), bytes, reports, timeout).hash(state);
+            before.map(|before| before.digest(iss, state)).hash(state);
             for (start, end) in repeated {
                 (una.wrapping_sub(*start), end.wrapping_sub(*start)).hash(state);
             }
@@ -336,7 +341,8 @@ impl Reordering {
         self.persist = PERSIST;
     }
 
-    /// Something was overtaken, and came so `late`: where a narrower window would not have waited for it, this one stays.
+    /// Something was overtaken, and came so `late`: where a narrower window would not have waited for it, this one
+    /// stays.
     pub(crate) fn on_overtaken(&mut self, late: Duration, min_rtt: Option<Duration>) {
         self.seen = true;
         let narrower =

@@ -32,9 +32,10 @@ impl Prr {
         self.out = self.out.saturating_add(len.into());
     }
 
-    /// RFC 9937 §6.2: the window after an acknowledgment that delivered so much, with `pipe` bytes in flight; `safe` says
-    /// that it advanced SND.UNA and told of no further loss. Where there is something to repair the first repetition always
-    /// goes, as a whole segment: the RFC forces one only where nothing could leave, but a part of one would not leave either.
+    /// RFC 9937 §6.2: the window after an acknowledgment that delivered so much, with `pipe` bytes in flight; `safe`
+    /// says that it advanced SND.UNA and told of no further loss. Where there is something to repair the first
+    /// repetition always goes, as a whole segment: the RFC forces one only where nothing could leave, but a part of one
+    /// would not leave either.
     pub(crate) fn on_ack(
         &mut self,
         delivered: u32,

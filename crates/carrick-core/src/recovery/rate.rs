@@ -106,8 +106,8 @@ impl Meter {
         self.app_limited = self.delivered.saturating_add(in_flight.into()).max(1);
     }
 
-    /// How fast what an acknowledgment has delivered was; nothing if it has delivered nothing. No round trip was shorter than
-    /// `min_rtt` nanoseconds.
+    /// How fast what an acknowledgment has delivered was; nothing if it has delivered nothing. No round trip was
+    /// shorter than `min_rtt` nanoseconds.
     pub(crate) fn measure<'d>(
         &mut self,
         delivery: &'d Delivery,

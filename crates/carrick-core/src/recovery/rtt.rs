@@ -2,8 +2,8 @@
 //!
 //! Samples are the caller's business, Karn's rule included (§3): it hands over only what can be trusted.
 //! The timeout is the smoothed round trip and at least the configured floor on top of it, up to the ceiling, and stays
-//! backed off until a new sample comes (§5). With timestamps there are many samples in a round trip, and each weighs less
-//! (RFC 7323 §4.2).
+//! backed off until a new sample comes (§5). With timestamps there are many samples in a round trip, and each weighs
+//! less (RFC 7323 §4.2).
 
 use crate::Instant;
 use core::hash::{Hash, Hasher};
@@ -29,8 +29,8 @@ pub(crate) struct Rtt {
     srtt: u32,
     rttvar: u32,
     rto: u32,
-    /// What the variance term is at least: where G is (§2.3), so that the timeout leaves the peer time to answer on a path of
-    /// any length.
+    /// What the variance term is at least: where G is (§2.3), so that the timeout leaves the peer time to answer on a
+    /// path of any length.
     min_rto: u32,
     max_rto: u32,
     /// The least sample of the last minutes (RFC 8985 §6.2), and when it was taken, in seconds modulo 2^16.
@@ -43,14 +43,9 @@ pub(crate) struct Rtt {
 }
 
 impl Hash for Rtt {
-    /// Where floor and ceiling are one, no measurement changes the timeout: all such situations are one.
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { srtt, rttvar, rto, min_rto, max_rto, least, least_at: _, backoff, doubted } = *self;
-        if min_rto == max_rto {
-            max_rto.hash(state);
-        } else {
-            (srtt, rttvar, rto, min_rto, max_rto, least, backoff, doubted).hash(state);
-        }
+        (srtt, rttvar, rto, min_rto, max_rto, least, backoff, doubted).hash(state);
     }
 }
 
@@ -157,7 +152,8 @@ impl Rtt {
         self.backoff = 0;
     }
 
-    /// The timer expired although nothing was lost (RFC 4015 §3.1). It stays backed off until the next sample (RFC 6298 §5).
+    /// The timer expired although nothing was lost (RFC 4015 §3.1). It stays backed off until the next sample
+    /// (RFC 6298 §5).
     pub(crate) fn on_spurious_timeout(&mut self) {
         self.srtt =
             if self.srtt > 0 { self.srtt.saturating_add(micros(GRANULARITY).saturating_mul(2)) } else { 0 };

@@ -1,5 +1,5 @@
-//! The board against a vector with an entry for each byte, and what of RFC 8985, RFC 9937 and the rate sampler cannot be
-//! seen from outside.
+//! The board against a vector with an entry for each byte, and what of RFC 8985, RFC 9937 and the rate sampler cannot
+//! be seen from outside.
 
 use super::board::{Board, Cause, Delivery, MOST};
 use super::prr::Prr;
@@ -115,8 +115,8 @@ fn rack_6_of_what_left_together_the_highest_counts_and_a_later_call_more_than_a_
     covers!("RACK-6");
 }
 
-/// Seen: what left at one time was one range although something had been sent again in between, and so what was sent after the
-/// repetition counted as sent before it.
+/// Seen: what left at one time was one range although something had been sent again in between, and so what was sent
+/// after the repetition counted as sent before it.
 #[test]
 fn rack_6_what_leaves_after_a_repetition_is_newer_also_at_the_same_time() {
     let mut board = sent(2, 0);
@@ -299,7 +299,7 @@ fn tlp_1_a_probe_is_forgotten_when_a_repair_begins() {
         recovery.board.on_sent(0, 10, at(0), 10);
         recovery.probe = Probe::Sent { end: 10, again: true };
         recovery.pto = Some(at(1));
-        recovery.begin(kind, at(0), 0, true);
+        recovery.begin(kind, at(0), 0, None);
         assert_eq!((recovery.probe, recovery.pto), (Probe::None, None));
     }
     covers!("TLP-1");
@@ -418,7 +418,7 @@ proptest! {
         ops in prop::collection::vec((any::<bool>(), 0u64..300, 1u64..40), 1..120),
     ) {
         let (mut recovery, mut model) = (Recovery::new(0, Instant::ZERO), vec![0u32; 400]);
-        recovery.begin(Kind::Loss, Instant::ZERO, 0, true);
+        recovery.begin(Kind::Loss, Instant::ZERO, 0, None);
         let undo = recovery.undo.as_mut().expect("it has begun");
         let mut full = false;
         for (again, start, len) in ops {
@@ -445,7 +445,7 @@ proptest! {
 fn t_ccx_5_what_is_sent_again_in_many_places_takes_bounded_memory() {
     for (outstanding, mss, places) in [(200_000, 10, MOST_REPEATED), (40_000, 1000, 64), (1000, 1000, 32)] {
         let mut recovery = Recovery::new(0, Instant::ZERO);
-        recovery.begin(Kind::Loss, Instant::ZERO, 0, true);
+        recovery.begin(Kind::Loss, Instant::ZERO, 0, None);
         let undo = recovery.undo.as_mut().expect("it has begun");
         for n in 0..10_000 {
             undo.on_sent_again(20 * n, 20 * n + 10, Instant::ZERO, Recovery::places(outstanding, mss));
@@ -556,8 +556,8 @@ impl Both {
                 let before = self.count(Byte::Sacked);
                 let Self { board, bytes, now } = self;
                 let delivery = sack(board, left, right, *now);
-                // Which whole segments lie in it only the ranges know: of the model's bytes no other may have changed, none
-                // may be taken back, and what changed is what it says.
+                // Which whole segments lie in it only the ranges know: of the model's bytes no other may have changed,
+                // none may be taken back, and what changed is what it says.
                 let mut changed = 0;
                 for (i, byte) in bytes.iter_mut().enumerate() {
                     let inside = (left - una..right - una).contains(&(i as u64));

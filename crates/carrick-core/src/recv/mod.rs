@@ -31,8 +31,8 @@ use tuning::Tuning;
 /// After so long without a segment TS.Recent says nothing any more (RFC 7323 §5.5): 24 days, in nanoseconds.
 const TS_RECENT_LIFE: u64 = 24 * 24 * 3600 * 1_000_000_000;
 
-/// A number comes around again after 2^32 bytes, with a window of less than 2^30 on both sides: what was current so many
-/// bytes ago is newer than whatever had such a number then.
+/// A number comes around again after 2^32 bytes, with a window of less than 2^30 on both sides: what was current so
+/// many bytes ago is newer than whatever had such a number then.
 const LAP: u64 = 1 << 30;
 /// No shorter than any retransmission timeout that is left at its default.
 const IDLE: Duration = Duration::from_secs(120);
@@ -176,8 +176,8 @@ impl Receiver {
 
     /// PAWS (RFC 7323 §5.3 R1). A TS.Recent that is too old itself says nothing.
     ///
-    /// What fills a hole may have overtaken text that left before it. That is no older than what was TS.Recent when the hole
-    /// was there, "and the Timestamps option must not result in discarding this data" (§5.2).
+    /// What fills a hole may have overtaken text that left before it. That is no older than what was TS.Recent when the
+    /// hole was there, "and the Timestamps option must not result in discarding this data" (§5.2).
     pub(crate) fn check_timestamp(&self, segment: &Segment<'_>, now: Instant) -> Result<(), DiscardReason> {
         let recent =
             self.ts_recent.filter(|(_, at)| now.nanos_since(*at) < TS_RECENT_LIFE).map(|(recent, _)| recent);
@@ -286,8 +286,8 @@ impl Receiver {
         }
     }
 
-    /// So many ranges an ACK tells of for certain, next to timestamps, or to a duplicate and the block around it. Timestamps
-    /// and a user timeout take the place of two.
+    /// So many ranges an ACK tells of for certain, next to timestamps, or to a duplicate and the block around it.
+    /// Timestamps and a user timeout take the place of two.
     fn room_for_ranges(&self, timeout: bool) -> usize {
         let room = match self.ts_recent {
             _ if self.owes_duplicate() => 1,
@@ -474,9 +474,9 @@ impl Receiver {
     }
 
     /// The blocks to report, if SACK was agreed on: a duplicate, then the block that it lies in if it is above
-    /// RCV.NXT, then the rest, most recent first (RFC 2018 §4, RFC 2883 §4). A FIN belongs to the block before it, and one
-    /// that came alone is a block: a number as any other, and what a probe of the tail may be answered by. `timeout` says that
-    /// the ACK carries a user timeout too.
+    /// RCV.NXT, then the rest, most recent first (RFC 2018 §4, RFC 2883 §4). A FIN belongs to the block before it, and
+    /// one that came alone is a block: a number as any other, and what a probe of the tail may be answered by.
+    /// `timeout` says that the ACK carries a user timeout too.
     pub(crate) fn sack_blocks(&self, timeout: bool) -> SackBlocks {
         let mut blocks = SackBlocks::default();
         if !self.sack || self.disorder.is_none() && self.fin == NOT_YET {

@@ -10,8 +10,8 @@ use carrick_wire::{SackBlock, SackBlocks};
 
 /// So many ranges may be as small as they like: each takes a chunk, however little it holds.
 const ISLANDS: usize = 1024;
-/// Most ranges of one connection. Slow start that goes too far loses every second segment of a round trip: at 1 Gbit/s and
-/// 100 ms, with as much again in a queue, about 4,000 of 1,448 bytes.
+/// Most ranges of one connection. Slow start that goes too far loses every second segment of a round trip: at 1 Gbit/s
+/// and 100 ms, with as much again in a queue, about 4,000 of 1,448 bytes.
 const MOST: usize = 16_384;
 /// Beyond [`ISLANDS`] they must hold more than so many bytes on average, as segments of RFC 9293's default MSS do.
 const LEAST_TEXT: u64 = 512;
@@ -148,7 +148,8 @@ impl Ranges {
 
     pub(super) fn note_recent(&mut self, offset: u64) {
         let here = self.containing(offset);
-        // Where text came that has become one range with it is told of with it, and what has been delivered by every ACK.
+        // Where text came that has become one range with it is told of with it, and what has been delivered by every
+        // ACK.
         let mut apart = 0;
         for at in 0..self.untold.min(RECENT) {
             let other = self.recent.get(at).and_then(|other| self.containing(*other));
@@ -194,8 +195,9 @@ impl Ranges {
     }
 
     /// Adds SACK blocks while there is room: the one around the offset `first`, if there is such a one, then
-    /// the one that changed last and so on; `block` turns offsets into sequence numbers. Where more than `room` have changed
-    /// since the last ACK, those that came first are told of first, as if each had been acknowledged when it came.
+    /// the one that changed last and so on; `block` turns offsets into sequence numbers. Where more than `room` have
+    /// changed since the last ACK, those that came first are told of first, as if each had been acknowledged when it
+    /// came.
     pub(crate) fn sack_blocks(
         &self,
         first: Option<u64>,

@@ -1,13 +1,14 @@
-//! How much may be received and not read: as much as the peer needs to keep the path full, as far as the application keeps
-//! up.
+//! How much may be received and not read: as much as the peer needs to keep the path full, as far as the application
+//! keeps up.
 //!
-//! What the application reads in a round trip is what path and reader manage together. Twice that leaves room for a round
-//! trip in which something is sent again, and three times as much where it grows, for the peer is in slow start then, and
-//! doubles its window before we see what it does with it. A round trip is over when text comes that answers an ACK of ours
-//! which left after it began, as its timestamp tells (RFC 7323 §3): that needs no estimate, and follows a path that becomes
-//! longer. Without timestamps it is what our own side has measured.
+//! What the application reads in a round trip is what path and reader manage together. Twice that leaves room for a
+//! round trip in which something is sent again, and three times as much where it grows, for the peer is in slow start
+//! then, and doubles its window before we see what it does with it. A round trip is over when text comes that answers
+//! an ACK of ours which left after it began, as its timestamp tells (RFC 7323 §3): that needs no estimate, and follows
+//! a path that becomes longer. Without timestamps it is what our own side has measured.
 //!
-//! The limit is a promise and takes no memory. It falls where memory is scarce; what has been advertised stays advertised.
+//! The limit is a promise and takes no memory. It falls where memory is scarce; what has been advertised stays
+//! advertised.
 
 use crate::Pressure;
 use core::hash::{Hash, Hasher};

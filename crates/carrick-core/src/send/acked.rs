@@ -23,25 +23,14 @@ pub(crate) struct Ack<'s> {
     pub(crate) ts_offset: u32,
     /// Empty where SACK was not agreed on.
     pub(crate) blocks: &'s SackBlocks,
+    /// The [duplicate](Sender::reported) that they report.
+    pub(crate) duplicate: Option<(SeqNum, SeqNum)>,
     /// It is a duplicate in the sense of RFC 5681 §2.
     pub(crate) repeats: bool,
     /// It echoes congestion.
     pub(crate) ece: bool,
     /// There is text that has never been sent.
     pub(crate) unsent: bool,
-}
-
-impl Ack<'_> {
-    /// The duplicate that it reports (RFC 2883 §4): below what it acknowledges, or inside its second block, where that is
-    /// one of what has been sent.
-    pub(super) fn duplicate(&self, nxt: SeqNum) -> Option<(SeqNum, SeqNum)> {
-        let mut blocks = self.blocks.iter().map(|block| (block.left(), block.right()));
-        let (left, right) = blocks.next()?;
-        let inside = |(from, to): (SeqNum, SeqNum)| {
-            self.seq.before(from) && from.at_or_before(left) && right.at_or_before(to) && to.at_or_before(nxt)
-        };
-        (right.at_or_before(self.seq) || blocks.next().is_some_and(inside)).then_some((left, right))
-    }
 }
 
 /// What the controller is to be told, in the order in which it is told.
@@ -56,6 +45,17 @@ pub(super) struct News {
 }
 
 impl Sender {
+    /// The duplicate that an acknowledgment of `ack` with these blocks reports (RFC 2883 §4): below what it
+    /// acknowledges, or inside its second block, where that is one of what has been sent.
+    pub(crate) fn reported(&self, ack: SeqNum, blocks: &SackBlocks) -> Option<(SeqNum, SeqNum)> {
+        let mut blocks = blocks.iter().map(|block| (block.left(), block.right()));
+        let (left, right) = blocks.next()?;
+        let inside = |(from, to): (SeqNum, SeqNum)| {
+            ack.before(from) && from.at_or_before(left) && right.at_or_before(to) && to.at_or_before(self.nxt)
+        };
+        (right.at_or_before(ack) || blocks.next().is_some_and(inside)).then_some((left, right))
+    }
+
     /// Takes an acknowledgment between SND.UNA - MAX.SND.WND and SND.NXT. True if the retransmission timer starts anew
     /// (RFC 6298 §5.3).
     pub(crate) fn on_ack(&mut self, ack: &Ack<'_>) -> bool {
@@ -66,7 +66,8 @@ impl Sender {
         if advanced && !self.outstanding() {
             self.idle_since = ts_clock(ack.now, 0);
         }
-        // With more to send nothing has come to an end: neither its turn nor that it is not the application that limits it.
+        // With more to send nothing has come to an end: neither its turn nor that it is not the application that limits
+        // it.
         self.recovery = (ack.unsent || !recovery.is_idle()).then_some(recovery);
         restart
     }
@@ -92,7 +93,7 @@ impl Sender {
             }
             let timed = timed.map(|at| u32::try_from(now.nanos_since(at) / 1000).unwrap_or(u32::MAX));
             // What reports a duplicate answers that one, though its echo may be of the copy before.
-            let echoed = echoed.filter(|_| ack.duplicate(self.nxt).is_none());
+            let echoed = echoed.filter(|_| ack.duplicate.is_none());
             if let Some(rtt) = timed.or_else(|| echoed.map(|millis| millis.saturating_mul(1000))) {
                 self.asked = false;
                 // There is a sample with every ACK: one for two segments (RFC 7323 §4.2), or for a super-segment.
@@ -137,8 +138,8 @@ impl Sender {
         advanced && (self.sack || !partial)
     }
 
-    /// Whether it can tell of nothing but that what was sent has arrived: in order, once, and with nothing to repair or to
-    /// find out about a repair.
+    /// Whether it can tell of nothing but that what was sent has arrived: in order, once, and with nothing to repair or
+    /// to find out about a repair.
     fn is_orderly(&self, recovery: &Recovery, ack: &Ack<'_>) -> bool {
         self.sack
             && ack.blocks.is_empty()
@@ -149,8 +150,8 @@ impl Sender {
     }
 
     /// What else an acknowledgment may tell of, which has brought the board up to date: what overtook what, losses, and
-    /// what a repair or a probe was good for. Whether the repair goes on after more than one partial acknowledgment, and
-    /// whether it was taken back.
+    /// what a repair or a probe was good for. Whether the repair goes on after more than one partial acknowledgment,
+    /// and whether it was taken back.
     #[inline(never)]
     fn take_disorder(
         &mut self,
@@ -216,7 +217,8 @@ impl Sender {
         }
     }
 
-    /// Brings the board up to date, and notes what was newly delivered. How many bytes that are in the sense of RFC 9937 §6.2.
+    /// Brings the board up to date, and notes what was newly delivered. How many bytes that are in the sense of
+    /// RFC 9937 §6.2.
     fn deliver(
         &self,
         recovery: &mut Recovery,
@@ -229,7 +231,7 @@ impl Sender {
         let una = board.una;
         if !ack.blocks.is_empty() {
             let from = |seq: SeqNum| una.saturating_add(seq.distance_from(self.una).into());
-            let reported = ack.duplicate(self.nxt).is_some();
+            let reported = ack.duplicate.is_some();
             for block in ack.blocks.iter().skip(reported.into()) {
                 let (left, right) = (block.left(), block.right());
                 if left.after(self.una) && left.before(right) && right.at_or_before(self.nxt) {
@@ -264,8 +266,8 @@ impl Sender {
         recovery.duplicates = recovery.duplicates.saturating_add(1);
         let repaired = recovery.episode.filter(|episode| episode.kind == Kind::Loss);
         let repairing = repaired.is_some();
-        // During a repair no more than was outstanding when it began (RFC 9937 §6.2); before there is something to repair
-        // as much as limited transmit allows (RFC 3042).
+        // During a repair no more than was outstanding when it began (RFC 9937 §6.2); before there is something to
+        // repair as much as limited transmit allows (RFC 3042).
         let most = match repaired {
             Some(_) if fault!(self, DuplicatesUnbounded) => u32::MAX,
             Some(episode) => episode.prr.flight(),
@@ -331,7 +333,7 @@ impl Sender {
         recovery.episode = None;
         if news.beyond {
             if una < nxt {
-                recovery.begin(Kind::Loss, now, delivered, true);
+                recovery.begin(Kind::Loss, now, delivered, None);
             }
             recovery.undo = None;
         }
@@ -349,14 +351,7 @@ impl Sender {
         news: &mut News,
     ) -> Detected {
         if self.sack {
-            let mut detected = self.detect(recovery, now);
-            let began = !recovery.is_repairing();
-            self.begin_repair(recovery, &detected, now, delivered, news);
-            if began && recovery.is_repairing() {
-                // In a repair nothing waits for what may have been overtaken: the next of several acknowledgments would say so.
-                detected.bytes = detected.bytes.saturating_add(self.detect(recovery, now).bytes);
-            }
-            return detected;
+            return self.find_by_time(recovery, now, delivered, news);
         }
         let enough = !advanced && ack.repeats && recovery.duplicates == THRESHOLD;
         let mut detected = Detected::default();
@@ -371,7 +366,25 @@ impl Sender {
         detected
     }
 
-    pub(super) fn detect(&self, recovery: &mut Recovery, now: Instant) -> Detected {
+    /// The same, of what has been under way for too long (RFC 8985 §6.2).
+    pub(super) fn find_by_time(
+        &mut self,
+        recovery: &mut Recovery,
+        now: Instant,
+        delivered: u32,
+        news: &mut News,
+    ) -> Detected {
+        let mut detected = self.detect(recovery, now);
+        let began = !recovery.is_repairing();
+        self.begin_repair(recovery, &detected, now, delivered, news);
+        if began && recovery.is_repairing() {
+            // In a repair nothing waits for what may have been overtaken: the next acknowledgment would say so.
+            detected.bytes = detected.bytes.saturating_add(self.detect(recovery, now).bytes);
+        }
+        detected
+    }
+
+    fn detect(&self, recovery: &mut Recovery, now: Instant) -> Detected {
         let hurry = recovery.is_repairing() || recovery.board.sacked_segments() >= THRESHOLD.into();
         let mut reo_wnd = self.reordering.window(hurry, self.rtt.least(), self.rtt.srtt());
         if fault!(self, ReorderingIgnored) {
@@ -387,7 +400,7 @@ impl Sender {
     }
 
     #[cold]
-    pub(super) fn begin_repair(
+    fn begin_repair(
         &mut self,
         recovery: &mut Recovery,
         detected: &Detected,
@@ -415,12 +428,9 @@ impl Sender {
         news.lost = (again || !self.ecn.reduced_since(self.una)) && !fault!(self, LossUntold);
         let echo = recovery.episode.filter(|episode| episode.kind == Kind::Echo && !news.lost);
         // All that is lost by now is answered by this reduction.
-        let point = recovery
-            .episode
-            .filter(|_| again)
-            .map(|episode| episode.point.max(episode.beyond).max(detected.end));
+        let point = recovery.episode.filter(|_| again).map(|episode| episode.point.max(episode.beyond));
         let repaired = recovery.episode.filter(|_| again).map_or(0, |episode| episode.repaired);
-        recovery.begin(Kind::Loss, now, delivered, news.lost);
+        recovery.begin(Kind::Loss, now, delivered, news.lost.then_some(self.ecn));
         if let Some(episode) = &mut recovery.episode {
             episode.prr = echo.map_or(episode.prr, |echo| echo.prr);
             episode.point = point.unwrap_or(episode.point);
@@ -448,9 +458,8 @@ impl Sender {
         let outstanding = self.nxt.distance_from(self.una);
         let window = self.congestion.get().window();
         let controller = self.congestion.get_mut();
-        if let Some(timeout) = news.spurious.filter(|_| !(ack.ece && self.ecn.on)) {
+        if let Some(timeout) = news.spurious {
             controller.on_spurious(Spurious { now, in_flight, acked, timeout });
-            self.ecn.on_undone(self.una);
         }
         if let Some(repaired) = news.recovered {
             controller.on_recovered(now, outstanding, repaired);
@@ -499,8 +508,8 @@ impl Sender {
         }
     }
 
-    /// Whether the window kept something from being sent: in slow start more than half of it must have been used, else nearly
-    /// all.
+    /// Whether the window kept something from being sent: in slow start more than half of it must have been used, else
+    /// nearly all.
     fn is_window_limited(&self, peak: [u32; 2], window: u32, smss: u32) -> bool {
         let peak = peak[0].max(peak[1]);
         let slow_start = self.congestion.get().threshold().is_none_or(|threshold| window < threshold);
@@ -513,6 +522,10 @@ impl Sender {
     /// `ack` comes with ECE, before SND.UNA moves (RFC 3168 §6.1.2). True if the retransmission timer starts anew:
     /// nothing new is sent until it expires.
     pub(crate) fn on_echo(&mut self, ack: SeqNum, now: Instant, smss: u32) -> bool {
+        if let Some(undo) = self.recovery.as_mut().and_then(|recovery| recovery.undo.as_mut()) {
+            // The reduction that it might show to be needless is the one for this mark.
+            undo.before.take_if(|before| before.is_news(ack));
+        }
         if !self.ecn.is_news(ack) {
             return false;
         }
@@ -526,7 +539,7 @@ impl Sender {
             && let Some(recovery) = &mut self.recovery
             && recovery.episode.is_none()
         {
-            recovery.begin(Kind::Echo, now, 0, true);
+            recovery.begin(Kind::Echo, now, 0, None);
         }
         self.ecn.held
     }

@@ -7,7 +7,8 @@ use crate::Instant;
 use crate::recovery::{Kind, Probe, Recovery};
 use carrick_wire::SeqNum;
 
-/// How long a peer may hold back the acknowledgment of a lone segment (RFC 8985 §7.2), as Linux assumes. In microseconds.
+/// How long a peer may hold back the acknowledgment of a lone segment (RFC 8985 §7.2), as Linux assumes. In
+/// microseconds.
 const MAX_ACK_DELAY: u64 = 200_000;
 /// Less is not to be told from a peer that was busy: neither end need be a kernel. In microseconds.
 const LEAST_PTO: u64 = 10_000;
@@ -32,7 +33,7 @@ impl Sender {
             let back = u32::try_from(recovery.board.una.saturating_sub(end)).unwrap_or(u32::MAX);
             right == self.una - back
         };
-        let duplicate = ack.duplicate(self.nxt).is_some_and(matches);
+        let duplicate = ack.duplicate.is_some_and(matches);
         if again && beyond && !duplicate && recovery.episode.is_none() {
             let flight = self.congestion.get().window();
             self.congestion.get_mut().on_ecn(now, flight);
@@ -43,8 +44,8 @@ impl Sender {
         recovery.probe = Probe::None;
     }
 
-    /// Whether the tail may be asked for: not twice before a round trip is measured (RFC 8985 §7.3), or a path that became longer
-    /// is never measured, since what was sent twice is not timed.
+    /// Whether the tail may be asked for: not twice before a round trip is measured (RFC 8985 §7.3), or a path that
+    /// became longer is never measured, since what was sent twice is not timed.
     pub(super) fn may_probe(&self, recovery: &Recovery) -> bool {
         !self.asked && recovery.may_probe()
     }
@@ -67,8 +68,8 @@ impl Sender {
         Some(Instant::from_nanos(now.as_nanos().saturating_add(pto.saturating_mul(1000))))
     }
 
-    /// What may come before the retransmission timer: the end of a wait for what was overtaken, a tail that is asked for,
-    /// the turn of what is paced.
+    /// What may come before the retransmission timer: the end of a wait for what was overtaken, a tail that is asked
+    /// for, the turn of what is paced.
     pub(crate) fn early_deadline(&self) -> Option<Instant> {
         let recovery = self.recovery.as_ref()?;
         [recovery.reorder, recovery.pto, recovery.turn].into_iter().flatten().min()
@@ -91,8 +92,7 @@ impl Sender {
         self.note_app_limited(&mut recovery, unsent);
         if recovery.reorder.is_some_and(|at| at <= now) {
             let mut news = News::default();
-            let detected = self.detect(&mut recovery, now);
-            self.begin_repair(&mut recovery, &detected, now, 0, &mut news);
+            let detected = self.find_by_time(&mut recovery, now, 0, &mut news);
             if news.lost {
                 self.tell_of_loss(now);
             }

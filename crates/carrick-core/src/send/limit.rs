@@ -1,5 +1,6 @@
 //! How long there has been something to send, and what kept it: the peer's window, or an application whose send buffer
-//! was full (as Linux's chronographs). In milliseconds modulo 2^32; a sum that is running lacks the moment when it began.
+//! was full (as Linux's chronographs). In milliseconds modulo 2^32; a sum that is running lacks the moment when it
+//! began.
 
 use super::{Sender, Tally};
 use crate::Instant;
@@ -20,8 +21,8 @@ pub(crate) enum Limit {
 }
 
 impl Sender {
-    /// What it waits for, if it may send at present all that other rules let. `queued` bytes lie from SND.UNA on; a writer may
-    /// have been turned away.
+    /// What it waits for, if it may send at present all that other rules let. `queued` bytes lie from SND.UNA on; a
+    /// writer may have been turned away.
     fn limit(&self, queued: usize, wants_room: bool) -> Limit {
         if queued == 0 && !self.outstanding() {
             return Limit::Idle;

@@ -1,6 +1,6 @@
 //! The sending half of an open connection: SND.UNA, SND.NXT, the peer's window; what may go out now is in
-//! `sendable`, how fast it goes in `pace`, what it waits for in `limit`; what acknowledgments say is in `acked`, whether a
-//! repair was needless in `undo`, what comes before the retransmission timer in `early`.
+//! `sendable`, how fast it goes in `pace`, what it waits for in `limit`; what acknowledgments say is in `acked`,
+//! whether a repair was needless in `undo`, what comes before the retransmission timer in `early`.
 //!
 //! RFC 9293 §3.4, §3.8.6 (window and probes), RFC 6298 §5, RFC 5961 §5.
 //!
@@ -214,9 +214,10 @@ impl Sender {
         self.recovery.as_ref().map_or_else(DeliveryRate::default, |recovery| recovery.rate)
     }
 
-    /// Bytes that the peer has, in order or not, since the connection was made; `acked` of them are acknowledged.
+    /// Bytes that the peer has, in order or not, since the connection was made; `acked` bytes of text are acknowledged.
+    /// The count of the meter does not go back when the peer drops some.
     pub(crate) fn delivered(&self, acked: u64) -> u64 {
-        self.recovery.as_ref().map_or(acked, |recovery| recovery.board.meter.delivered)
+        acked.saturating_add(self.fin_done.into()).saturating_add(self.sacked().into())
     }
 
     /// Bytes that are lost and to be sent again.
@@ -296,9 +297,9 @@ impl Sender {
         }
     }
 
-    /// A segment has left, or several of `mss` bytes each, after `acked` bytes have been acknowledged. True if it was what
-    /// stands first, sent again: the retransmission timer then counts from here (RFC 6298 §5), but for recovery's own rule
-    /// (RFC 6582 §4).
+    /// A segment has left, or several of `mss` bytes each, after `acked` bytes have been acknowledged. True if it was
+    /// what stands first, sent again: the retransmission timer then counts from here (RFC 6298 §5), but for recovery's
+    /// own rule (RFC 6582 §4).
     pub(crate) fn on_sent(&mut self, sent: Sendable, mss: u32, now: Instant, acked: u64) -> bool {
         let len = u32::try_from(sent.len).unwrap_or(0).saturating_add(sent.fin.into());
         let end = sent.seq + len;
@@ -306,7 +307,8 @@ impl Sender {
             return false;
         }
         self.forced = Forced::Nothing;
-        self.ecn.cwr &= !self.is_new_text(&sent);
+        let new = self.is_new_text(&sent);
+        self.ecn.cwr &= !new;
         let again = sent.seq.before(self.nxt);
         self.restart(now);
         let rate = self.pacing_rate(mss);
@@ -331,10 +333,15 @@ impl Sender {
                 *left = left.saturating_sub(len);
             }
         }
-        if again && let Some(undo) = &mut recovery.undo {
-            let outstanding = self.nxt.distance_from(self.una) as usize;
-            let places = Recovery::places(outstanding, mss as usize);
-            undo.on_sent_again(start, start.saturating_add(len.into()), now, places);
+        if let Some(undo) = &mut recovery.undo {
+            if let Some(before) = &mut undo.before {
+                before.cwr &= !new;
+            }
+            if again {
+                let outstanding = self.nxt.distance_from(self.una) as usize;
+                let places = Recovery::places(outstanding, mss as usize);
+                undo.on_sent_again(start, start.saturating_add(len.into()), now, places);
+            }
         }
         if recovery.probe == Probe::Due {
             recovery.probe = Probe::Sent { end: recovery.board.nxt, again };
@@ -358,8 +365,8 @@ impl Sender {
         again && sent.seq == self.una && !impatient
     }
 
-    /// Something is to be sent, perhaps with nothing in flight: after a pause the window may be too large (RFC 5681 §4.1,
-    /// RFC 7661).
+    /// Something is to be sent, perhaps with nothing in flight: after a pause the window may be too large
+    /// (RFC 5681 §4.1, RFC 7661).
     pub(crate) fn restart(&mut self, now: Instant) {
         if self.outstanding() || self.nxt == self.iss + 1 {
             return;
@@ -414,8 +421,8 @@ impl Sender {
         }
     }
 
-    /// The round trip that an echoed timestamp tells of, in milliseconds. Nothing if it is older than the connection, or from
-    /// the future.
+    /// The round trip that an echoed timestamp tells of, in milliseconds. Nothing if it is older than the connection,
+    /// or from the future.
     pub(crate) fn echoed(&self, ts_now: u32, ecr: u32) -> Option<u32> {
         let elapsed = ts_now.wrapping_sub(ecr);
         let possible = elapsed <= ts_now.wrapping_sub(self.born) && elapsed < 1 << 31;
@@ -438,11 +445,12 @@ impl Sender {
         self.recovery.as_ref().map_or(tally, |recovery| recovery.memory().saturating_add(tally))
     }
 
-    /// The retransmission timer has expired (RFC 6298 §5.4-5.6): the first segment is sent again, and what else was lost
-    /// as acknowledgments come.
+    /// The retransmission timer has expired (RFC 6298 §5.4-5.6): the first segment is sent again, and what else was
+    /// lost as acknowledgments come.
     pub(crate) fn on_timeout(&mut self, now: Instant, smss: u32) {
         // A window that recovery has lowered already is lowered once more (RFC 5681 §4.3).
         let flight = self.nxt.distance_from(self.una).min(self.congestion.get().window());
+        let before = self.ecn;
         self.congestion.get_mut().on_timeout(now, flight, self.retries == 0);
         self.ecn.on_reduced(self.nxt);
         self.retries = self.retries.saturating_add(1);
@@ -466,7 +474,7 @@ impl Sender {
         let doubt = if recovery.is_repairing() { Frto::Off } else { Frto::First };
         let repeated = matches!(recovery.episode, Some(Episode { kind: Kind::Timeout(_), .. }));
         let undo = recovery.undo.take().filter(|_| repeated);
-        recovery.begin(Kind::Timeout(doubt), now, 0, true);
+        recovery.begin(Kind::Timeout(doubt), now, 0, Some(before));
         recovery.undo = undo.or(recovery.undo.take());
     }
 
@@ -569,7 +577,7 @@ impl Sender {
             ts_clock(now, 0).wrapping_sub(*idle_since).hash(state);
         }
         if let Some(recovery) = recovery {
-            recovery.digest(now, state);
+            recovery.digest(*iss, now, state);
         }
     }
 }
@@ -600,6 +608,7 @@ mod tests {
                     echo,
                     ts_offset: 0,
                     blocks,
+                    duplicate: None,
                     repeats: false,
                     ece: false,
                     unsent: true,

@@ -2,9 +2,9 @@
 //! RFC 9406 §4.3).
 //!
 //! What may be sent within the next millisecond may be sent now, for timers are no finer: where a round trip takes no
-//! longer nothing waits, and nothing is reckoned. Who comes late may make up for ten segments, or for a millisecond where that is
-//! more: so a connection may begin with its initial window at once. Nothing waits before the first round trip is measured,
-//! nor do probes and what a timeout sends again.
+//! longer nothing waits, and nothing is reckoned. Who comes late may make up for ten segments, or for a millisecond
+//! where that is more: so a connection may begin with its initial window at once. Nothing waits before the first round
+//! trip is measured, nor do probes and what a timeout sends again.
 
 use super::Sender;
 use crate::Instant;
@@ -18,7 +18,8 @@ const SLACK: Duration = Duration::from_millis(1);
 const BURST: u32 = 10;
 
 impl Sender {
-    /// Bytes per second; none while nothing waits. The window counts as a segment of `mss` at least, since that may leave.
+    /// Bytes per second; none while nothing waits. The window counts as a segment of `mss` at least, since that may
+    /// leave.
     pub(crate) fn pacing_rate(&self, mss: u32) -> Option<u64> {
         if !self.paced {
             return None;
@@ -67,7 +68,8 @@ impl Recovery {
         self.pace > now + SLACK
     }
 
-    /// `len` bytes have left, in segments of `mss`: how long that takes at `rate` bytes per second is how long the next wait.
+    /// `len` bytes have left, in segments of `mss`: how long that takes at `rate` bytes per second is how long the next
+    /// wait.
     pub(super) fn pay(&mut self, len: u32, mss: u32, now: Instant, rate: Option<u64>) {
         let Some(rate) = rate else { return };
         let segments = len.checked_div(mss).unwrap_or(0);

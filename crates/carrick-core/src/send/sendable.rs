@@ -40,8 +40,8 @@ impl Sender {
         !probe && self.forced != Forced::Probe && !self.pending(queued)
     }
 
-    /// What may go out at `now`, by window, congestion window and rate, in full segments of `mss` or to the end of what is
-    /// written; at least an octet if a probe is due.
+    /// What may go out at `now`, by window, congestion window and rate, in full segments of `mss` or to the end of what
+    /// is written; at least an octet if a probe is due.
     pub(crate) fn sendable(&self, terms: &Terms, mss: u32, now: Instant) -> Option<Sendable> {
         let recovery = self.recovery.as_deref();
         if self.forced == Forced::Probe {
@@ -82,8 +82,8 @@ impl Sender {
         self.piece(self.nxt, allowed.min(left), room, &eager, mss)
     }
 
-    /// What has been written from `seq` on and may leave, as far as `allowed` and the window reach. It may be cut to `room`,
-    /// at a segment's end.
+    /// What has been written from `seq` on and may leave, as far as `allowed` and the window reach. It may be cut to
+    /// `room`, at a segment's end.
     fn piece(
         &self,
         seq: carrick_wire::SeqNum,

@@ -15,7 +15,7 @@ impl Sender {
         advanced: bool,
         delivery: &Delivery,
     ) -> bool {
-        let duplicate = ack.duplicate(self.nxt);
+        let duplicate = ack.duplicate;
         let known = self.reordering.dsack;
         if duplicate.is_some() {
             self.reordering.dsack = true;
@@ -32,8 +32,8 @@ impl Sender {
             return fault!(self, UndoAlways) && advanced && repairing;
         }
         if undo.first.is_some() {
-            // Eifel (RFC 3522 §3.2), for each repetition by itself: what came is older than that. If all is acknowledged the
-            // peer might have answered both copies with one acknowledgment.
+            // Eifel (RFC 3522 §3.2), for each repetition by itself: what came is older than that. If all is
+            // acknowledged the peer might have answered both copies with one acknowledgment.
             let telling = duplicate.is_none() && (self.una != self.nxt || known);
             if telling && delivery.needless > 0 {
                 undo.bytes = undo.bytes.saturating_sub(delivery.needless);
@@ -103,11 +103,11 @@ impl Sender {
         false
     }
 
-    /// The repair was needless: what it thought lost is under way. Whether it began with a timeout, if the controller knows
-    /// of it.
+    /// The repair was needless: what it thought lost is under way. Whether it began with a timeout, if the controller's
+    /// reduction is to be taken back.
     #[cold]
     pub(super) fn take_back(&mut self, recovery: &mut Recovery) -> Option<bool> {
-        let Undo { timeout, told, .. } = recovery.undo.take()?;
+        let Undo { timeout, before, .. } = recovery.undo.take()?;
         recovery.board.forgive();
         recovery.episode = None;
         recovery.recover = None;
@@ -118,6 +118,7 @@ impl Sender {
             // It was overtaken, then.
             self.reordering.seen = true;
         }
-        told.then_some(timeout)
+        self.ecn.on_undone(&before?, self.una);
+        Some(timeout)
     }
 }

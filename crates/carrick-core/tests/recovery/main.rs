@@ -19,7 +19,7 @@ mod sack;
 mod tlp;
 
 use carrick_core::congestion::NewReno;
-use carrick_core::{RecoveryState, TcpInfo};
+use carrick_core::{EcnPolicy, RecoveryState, TcpInfo};
 use carrick_covers::covers;
 use carrick_sim::{Builder, Scene, Seg, Span, pattern, seg};
 use std::time::Duration;
@@ -51,6 +51,19 @@ fn out(builder: Builder, segments: u32, more: usize) -> Scene {
     write(&mut s, 0, segments as usize + more);
     expect_segments(&mut s, 0..segments);
     s.expect_nothing();
+    s
+}
+
+/// The same as [`out`], with marks (RFC 3168).
+fn out_with_ecn(segments: u32, more: usize) -> Scene {
+    let mut s = builder().config(|config| config.ecn = EcnPolicy::Ask).build();
+    s.connect();
+    s.expect(seg().syn().ece().cwr().seq(0));
+    s.advance(100.ms());
+    s.inject(seg().syn().ece().seq(0).ack(1));
+    s.expect(seg().seq(1).ack(1));
+    write(&mut s, 0, segments as usize + more);
+    assert_eq!(taken(&mut s).len() as u32, segments);
     s
 }
 

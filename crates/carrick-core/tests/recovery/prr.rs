@@ -1,11 +1,13 @@
 //! The flight comes down in proportion to what is delivered (RFC 9937).
 
 use super::*;
-use carrick_core::EcnPolicy;
 
 /// Twenty segments are out: a window of ten, all of it used and acknowledged once.
 fn twenty(builder: Builder) -> Scene {
-    let mut s = out(builder, 10, 90);
+    twenty_of(out(builder, 10, 90))
+}
+
+fn twenty_of(mut s: Scene) -> Scene {
     s.advance(100.ms());
     s.inject(ack(10));
     // Half of them at once, and the others by their turn.
@@ -49,15 +51,7 @@ fn prr_1_and_5_seven_of_ten_leave_evenly_as_ten_are_delivered() {
 
 #[test]
 fn prr_1_a_mark_comes_down_in_proportion_too() {
-    let config = |config: &mut carrick_core::ConnectionConfig| config.ecn = EcnPolicy::Ask;
-    let mut s = builder().config(config).build();
-    s.connect();
-    s.expect(seg().syn().ece().cwr().seq(0));
-    s.advance(100.ms());
-    s.inject(seg().syn().ece().seq(0).ack(1));
-    s.expect(seg().seq(1).ack(1));
-    write(&mut s, 0, 40);
-    assert_eq!(taken(&mut s).len(), 10);
+    let mut s = out_with_ecn(10, 30);
     s.advance(100.ms());
     let mut sent = 0;
     for n in 1..=7 {
@@ -67,6 +61,29 @@ fn prr_1_a_mark_comes_down_in_proportion_too() {
     }
     assert_eq!((info(&s).slow_start_threshold, info(&s).in_flight), (Some(5000), 6000));
     covers!("PRR-1");
+}
+
+/// RFC 3168 §6.1.2: one reduction for both.
+#[test]
+fn prr_1_a_loss_after_a_mark_comes_down_by_the_share_that_the_mark_began() {
+    let mut s = twenty_of(out_with_ecn(10, 90));
+    s.advance(100.ms());
+    let mut sent = 0;
+    for n in 11..=18 {
+        s.inject(ack(n).ece());
+        sent += taken(&mut s).len() as u32;
+    }
+    assert_eq!((sent, info(&s).slow_start_threshold), (4, Some(10_000)));
+    // 18 is lost.
+    for to in 20..=30 {
+        s.inject(sack(18, &[(19, to)]).ece());
+        sent += taken(&mut s).len() as u32;
+        let (delivered, in_flight) = (to - 11, info(&s).in_flight);
+        if in_flight > 10_000 {
+            assert_eq!(sent, delivered / 2, "after {delivered}: {}", s.transcript());
+        }
+    }
+    assert_eq!((info(&s).recovery, info(&s).slow_start_threshold), (RecoveryState::Recovery, Some(10_000)));
 }
 
 #[test]

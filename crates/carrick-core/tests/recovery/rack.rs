@@ -137,6 +137,24 @@ fn rack_13_each_loss_is_found_when_its_wait_is_over() {
     }
 }
 
+/// In a repair that an acknowledgment begins nothing is waited for any more; in one that the timer began the rest was.
+#[test]
+fn rack_13_what_was_sent_later_is_found_with_the_first_where_a_timer_begins_the_repair() {
+    let mut s = over(builder(), 100.ms());
+    for first in [0, 2, 4] {
+        write(&mut s, first, 2);
+        expect_segments(&mut s, first as u32..first as u32 + 2);
+        s.advance(10.ms());
+    }
+    s.advance(90.ms());
+    // Of those that left 20 ms after the first, too few to leave no doubt.
+    s.inject(sack(0, &[(4, 6)]));
+    s.expect_nothing();
+    assert_eq!(s.advance_to_next_timer(), Some(5.ms()));
+    expect_segments(&mut s, [0]);
+    assert_eq!((info(&s).resent, info(&s).lost), (1000, 3000));
+}
+
 #[test]
 fn rack_14_what_was_sent_just_before_a_timeout_is_not_lost_with_it() {
     let mut s = out(builder(), 2, 0);

@@ -14,7 +14,10 @@ fn until_timeout(s: &mut Scene) {
 /// Ten segments are out, and `unsent` more are written. The first and the ninth are lost; for the first a repair has begun, in
 /// which two new ones have left.
 fn lost_twice(unsent: usize) -> Scene {
-    let mut s = out(builder(), 10, unsent);
+    lose_twice(out(builder(), 10, unsent))
+}
+
+fn lose_twice(mut s: Scene) -> Scene {
     s.advance(100.ms());
     s.inject(sack(0, &[(1, 5)]));
     assert_eq!(taken(&mut s), [0]);
@@ -117,6 +120,23 @@ fn fr_14_what_is_lost_after_a_reduction_was_taken_back_costs_another() {
     assert_eq!(info(&s).slow_start_threshold, Some(5000));
 }
 
+/// It was not: the window was as large as before the first.
+#[test]
+fn fr_14_and_a_loss_that_is_found_with_the_very_acknowledgment_that_takes_a_reduction_back() {
+    let mut s = out(builder(), 10, 60);
+    s.advance(100.ms());
+    s.inject(sack(0, &[(1, 5)]));
+    assert_eq!(taken(&mut s), [0]);
+    s.advance(10.ms());
+    s.inject(sack(0, &[(1, 8)]));
+    assert_eq!(taken(&mut s), [10, 11]);
+    s.advance(110.ms());
+    // 0 came twice, and 10 before 8.
+    s.inject(sack(8, &[(0, 1), (10, 11)]));
+    assert!(taken(&mut s).contains(&8));
+    assert_eq!((info(&s).recovery, info(&s).slow_start_threshold), (RecoveryState::Recovery, Some(2000)));
+}
+
 #[test]
 fn fr_14_and_after_a_timeout_that_was_none() {
     let mut s = out(builder().v6(), 10, 60);
@@ -146,9 +166,14 @@ fn fr_14_losses_in_two_windows_are_two_though_the_second_is_found_during_the_fir
     s.inject(sack(8, &[(11, 12), (9, 10)]));
     assert!(taken(&mut s).contains(&10));
     s.advance(10.ms());
-    // All is acknowledged that was out when the repair began.
+    // All is acknowledged that was out when the repair began: the next one begins, which nothing is to take back.
     s.inject(sack(10, &[(11, 13)]));
     taken(&mut s);
+    // It comes down from five in flight: two are delivered, of which the half may leave.
+    assert_eq!((info(&s).recovery, info(&s).congestion_window), (RecoveryState::Recovery, 4000));
+    s.inject(sack(10, &[(11, 14)]));
+    taken(&mut s);
+    assert_eq!(info(&s).recovery, RecoveryState::Recovery);
     s.advance(90.ms());
     s.inject(ack(14));
     assert_eq!(info(&s).retransmitted, 3);
@@ -304,4 +329,91 @@ fn fr_14_a_second_reduction_is_of_the_window_though_nothing_is_in_flight() {
     s.advance(100.ms());
     s.inject(ack(12));
     assert_eq!((info(&s).in_flight, info(&s).slow_start_threshold), (0, Some(2500)));
+    // That all which was sent again came twice tells nothing of the second.
+    for n in [0, 8, 10] {
+        s.inject(sack(12, &[(n, n + 1)]));
+    }
+    assert_eq!(info(&s).slow_start_threshold, Some(2500));
+}
+
+#[test]
+fn fr_14_a_reduction_for_a_repetition_answers_all_that_is_lost_by_then() {
+    for at_once in [false, true] {
+        let mut s = lost_twice(60);
+        assert_eq!(taken(&mut s), [8, 12]);
+        s.advance(90.ms());
+        s.inject(sack(8, &[(9, 10)]));
+        taken(&mut s);
+        // 10 was sent during the repair; the repetition of 8 left before 12.
+        for to in if at_once { 13..14 } else { 12..14 } {
+            s.inject(sack(8, &[(11, to), (9, 10)]));
+            taken(&mut s);
+        }
+        assert_eq!(info(&s).slow_start_threshold, Some(2500), "{at_once}");
+        s.advance(10.ms());
+        s.inject(sack(10, &[(11, 13)]));
+        assert_eq!(info(&s).recovery, RecoveryState::Recovery, "{at_once}");
+        s.inject(ack(13));
+        assert_eq!(info(&s).slow_start_threshold, Some(2500), "{at_once}");
+        // Nor was it a mistake.
+        for n in [0, 8, 10] {
+            s.inject(sack(13, &[(n, n + 1)]));
+        }
+        assert_eq!(info(&s).slow_start_threshold, Some(2500), "{at_once}");
+    }
+}
+
+/// Whether a segment has left since that carries CWR.
+fn says_cwr(s: &mut Scene) -> bool {
+    std::iter::from_fn(|| s.take()).any(|packet| packet.segment().unwrap().has(carrick_wire::TcpFlags::CWR))
+}
+
+#[test]
+fn fr_14_a_mark_that_ends_a_repair_answers_the_losses_of_the_second_window() {
+    for marked in [false, true] {
+        let mut s = lose_twice(out_with_ecn(10, 60));
+        assert_eq!(taken(&mut s), [8, 12]);
+        s.advance(90.ms());
+        s.inject(sack(8, &[(11, 12), (9, 10)]));
+        assert!(taken(&mut s).contains(&10));
+        assert_eq!(info(&s).slow_start_threshold, Some(5000));
+        s.advance(100.ms());
+        s.inject(if marked { ack(12).ece() } else { ack(12) });
+        // One reduction, of which the peer is told.
+        assert_eq!(info(&s).slow_start_threshold, Some(2500), "{marked}");
+        let mut told = says_cwr(&mut s);
+        for n in 13..16 {
+            s.advance(50.ms());
+            s.inject(ack(n.min(14)));
+            told |= says_cwr(&mut s);
+        }
+        assert!(told, "{marked}: {}", s.transcript());
+    }
+}
+
+#[test]
+fn fr_14_a_mark_during_a_repair_answers_what_was_sent_before_it() {
+    let mut s = out_with_ecn(10, 60);
+    s.advance(100.ms());
+    // A mark, and two segments in place of four.
+    for n in 1..=4 {
+        s.inject(ack(n).ece());
+    }
+    assert_eq!(taken(&mut s), [10, 11]);
+    // 4 is lost of what was out when the mark was answered; 12 leaves, after the repair has begun.
+    s.inject(sack(4, &[(5, 9)]));
+    assert_eq!(taken(&mut s), [4, 12]);
+    assert_eq!((info(&s).recovery, info(&s).slow_start_threshold), (RecoveryState::Recovery, Some(5000)));
+    s.advance(20.ms());
+    s.inject(ack(10));
+    assert_eq!(taken(&mut s), [13, 14]);
+    s.inject(ack(11).ece());
+    assert_eq!((info(&s).recovery, info(&s).slow_start_threshold), (RecoveryState::Recovery, Some(2500)));
+    // 12 and 13 are lost of what was out then.
+    s.advance(100.ms());
+    s.inject(sack(11, &[(14, 15)]));
+    s.advance(50.ms());
+    assert_eq!(info(&s).lost + info(&s).resent, 3000);
+    s.inject(ack(15));
+    assert_eq!(info(&s).slow_start_threshold, Some(2500), "{}", s.transcript());
 }

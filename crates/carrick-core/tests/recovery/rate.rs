@@ -84,6 +84,23 @@ fn rate_1_2_5_7_and_10_what_is_delivered_counts_once_and_a_stretch_ack_is_one_sa
     covers!("RATE-1", "RATE-2", "RATE-5", "RATE-7", "RATE-10");
 }
 
+/// What it told of a second time had been delivered since it was sent, and so counted twice.
+#[test]
+fn rate_1_text_that_was_dropped_and_reported_again_is_no_rate_of_before() {
+    let (builder, samples) = watched(true, 20, FAST);
+    let mut s = out(builder, 10, 0);
+    s.advance(100.ms());
+    s.inject(sack(0, &[(1, 10)]));
+    expect_segments(&mut s, [0]);
+    s.advance(100.ms());
+    s.inject(ack(1).window(0));
+    assert_eq!(taken(&mut s), []);
+    // All of it is there after all.
+    s.inject(ack(10));
+    let sample = last(&samples);
+    assert_eq!((sample.newly_acked, sample.delivered, sample.rate()), (9000, 9000, None));
+}
+
 #[test]
 fn rate_3_a_pause_counts_for_nothing() {
     let (builder, samples) = watched(true, 20, FAST);

@@ -43,6 +43,27 @@ fn taken_as(s: &mut Scene, first: u32) -> u32 {
     count
 }
 
+/// It counted as delivered twice.
+#[test]
+fn sack_6_what_the_peer_has_dropped_it_does_not_have() {
+    let mut s = out(builder(), 10, 0);
+    s.advance(100.ms());
+    s.inject(sack(0, &[(1, 10)]));
+    assert_eq!(info(&s).delivered, 9000);
+    s.inject(ack(1));
+    assert_eq!(info(&s).delivered, 1000);
+    s.inject(sack(1, &[(4, 6)]));
+    assert_eq!(info(&s).delivered, 3000);
+    s.inject(ack(10));
+    assert_eq!(info(&s).delivered, 10_000);
+    taken(&mut s);
+    s.advance(100.ms());
+    s.finish();
+    s.expect(seg().fin().seq(start(10)).ack(1));
+    s.inject(seg().seq(1).ack(start(10) + 1));
+    assert_eq!((info(&s).delivered, info(&s).bytes_acknowledged), (10_001, 10_000));
+}
+
 /// All but the first reported, and the timer expires before anything else happens: the first is sent, whatever is said of it.
 #[test]
 fn sack_6_the_timer_repeats_what_stands_first_even_if_it_was_reported() {

@@ -38,8 +38,8 @@ pub struct Progress {
     waits: bool,
 }
 
-/// The smallest writing unit's share of a segment's overhead in the send buffer (`MAX_TCP_HEADER` and what Linux keeps for
-/// each buffer), for the growth of send buffers.
+/// The smallest writing unit's share of a segment's overhead in the send buffer (`MAX_TCP_HEADER` and what Linux keeps
+/// for each buffer), for the growth of send buffers.
 const OVERHEAD: u32 = 640;
 /// What Linux keeps for each buffer beside its bytes.
 const BUFFER_HEAD: u32 = 256;
@@ -203,9 +203,9 @@ impl Sockets {
         }
     }
 
-    /// How much may be written at once. Linux fills buffers of as many segments as may leave together, half of the peer's
-    /// window at most, and asks only for a new buffer whether there is room: for one that has been begun, and not sent,
-    /// there is. So writing goes beyond SO_SNDBUF, and beyond TCP_NOTSENT_LOWAT, by up to a buffer.
+    /// How much may be written at once. Linux fills buffers of as many segments as may leave together, half of the
+    /// peer's window at most, and asks only for a new buffer whether there is room: for one that has been begun, and
+    /// not sent, there is. So writing goes beyond SO_SNDBUF, and beyond TCP_NOTSENT_LOWAT, by up to a buffer.
     fn unit(&mut self, fd: Fd, id: ConnectionId) -> Result<usize> {
         let socket = self.socket_ref(fd)?;
         let cell = self.cell(id).ok_or(Errno::EPIPE)?;
@@ -271,8 +271,8 @@ impl Sockets {
         }
     }
 
-    /// A send buffer that nobody has set grows with the congestion window, to twice what that lets be in flight, overhead
-    /// included.
+    /// A send buffer that nobody has set grows with the congestion window, to twice what that lets be in flight,
+    /// overhead included.
     pub(super) fn grow_send_buffer(&mut self, fd: Fd) {
         let Ok((id, _)) = self.stream(fd) else { return };
         let Some(info) = self.cell(id).and_then(|cell| cell.connection.tcp_info()) else { return };

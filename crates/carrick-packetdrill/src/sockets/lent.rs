@@ -1,7 +1,7 @@
 //! Buffers that are lent for sending (`MSG_ZEROCOPY`), and when they are given back.
 //!
-//! Here bytes are copied, as Linux does too where a device must touch them; that is what the notifications say. They come
-//! all the same when the text has been acknowledged.
+//! Here bytes are copied, as Linux does too where a device must touch them; that is what the notifications say. They
+//! come all the same when the text has been acknowledged.
 
 use super::{Fd, File, Role, Sockets};
 use crate::errno::{Errno, Result};

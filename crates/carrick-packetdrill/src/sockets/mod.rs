@@ -484,8 +484,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// `close`; gives the end of a wait that SO_LINGER asks for, during which [`lingers`](Self::lingers) tells whether it
-    /// goes on. The descriptor's number is the caller's to close.
+    /// `close`; gives the end of a wait that SO_LINGER asks for, during which [`lingers`](Self::lingers) tells whether
+    /// it goes on. The descriptor's number is the caller's to close.
     ///
     /// # Errors
     /// EBADF.

@@ -4,8 +4,8 @@ use carrick_core::Instant;
 use std::ops::Range;
 use std::time::Duration;
 
-/// When a link loses all that is sent into it, counted from the world's beginning (of a device around a device: from when
-/// that was made). What is under way arrives.
+/// When a link loses all that is sent into it, counted from the world's beginning (of a device around a device: from
+/// when that was made). What is under way arrives.
 ///
 /// # Examples
 /// ```

@@ -7,8 +7,8 @@ use carrick_core::Instant;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A link of some rate with a queue before it. Each packet takes its bits' time; a super-segment is the packets that it is
-/// on a wire.
+/// A link of some rate with a queue before it. Each packet takes its bits' time; a super-segment is the packets that it
+/// is on a wire.
 ///
 /// # Examples
 /// A megabit per second with 20 ms each way, and a queue of one bandwidth-delay product:

@@ -17,8 +17,8 @@ use std::time::Duration;
 pub struct CoDel {
     /// How long packets may have to wait for good. Default 5 ms (RFC 8289 §4.2).
     pub target: Duration,
-    /// For how long they must have waited longer before one is dropped; about the longest round trip of those who use the
-    /// link. Default 100 ms (RFC 8289 §4.3).
+    /// For how long they must have waited longer before one is dropped; about the longest round trip of those who use
+    /// the link. Default 100 ms (RFC 8289 §4.3).
     pub interval: Duration,
     /// Whether packets that say they are ECN-capable are marked instead of dropped. Default false.
     pub ecn: bool,

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 /// What a link does to packets. The default is a perfect link without delay.
 ///
-/// A packet meets, in this order: a router that takes packets up to a size ([`mtu`](Self::mtu)), drops what comes too fast
-/// ([`policer`](Self::policer)), and holds what cannot leave yet ([`bottleneck`](Self::bottleneck)); then the wire, which
-/// is dark at times ([`blackouts`](Self::blackouts)), repeats, loses, delays, holds back, marks and corrupts. Chances are
-/// per million and independent of each other.
+/// A packet meets, in this order: a router that takes packets up to a size ([`mtu`](Self::mtu)), drops what comes too
+/// fast ([`policer`](Self::policer)), and holds what cannot leave yet ([`bottleneck`](Self::bottleneck)); then the
+/// wire, which is dark at times ([`blackouts`](Self::blackouts)), repeats, loses, delays, holds back, marks and
+/// corrupts. Chances are per million and independent of each other.
 ///
-/// A super-segment goes through all of that as one, unless there is a router or are [`bursts`](Self::bursts): then it is cut
-/// before, and what arrives are the packets that it is on a wire.
+/// A super-segment goes through all of that as one, unless there is a router or are [`bursts`](Self::bursts): then it
+/// is cut before, and what arrives are the packets that it is on a wire.
 ///
 /// # Examples
 /// ```
@@ -61,8 +61,8 @@ pub struct LinkConfig {
     pub policer: Option<Policer>,
     /// How large packets may be. Default none: as large as they like.
     pub mtu: Option<PathMtu>,
-    /// Most bytes in the queue and under way, each packet counting 128 more than it has; a packet beyond that is dropped,
-    /// unless nothing else is there. Default 64 MiB.
+    /// Most bytes in the queue and under way, each packet counting 128 more than it has; a packet beyond that is
+    /// dropped, unless nothing else is there. Default 64 MiB.
     pub capacity: usize,
 }
 
@@ -129,8 +129,8 @@ impl LinkConfig {
             ..Self::default()
         }
     }
-    /// Like [`random`](Self::random), with all that real paths have besides: a bottleneck with some queue, bursts of loss,
-    /// blackouts, a policer, a smaller MTU of which somebody tells; none of them much of the time, nor for long.
+    /// Like [`random`](Self::random), with all that real paths have besides: a bottleneck with some queue, bursts of
+    /// loss, blackouts, a policer, a smaller MTU of which somebody tells; none of them much of the time, nor for long.
     ///
     /// # Examples
     /// ```

@@ -7,10 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the next link of a path takes, and whether anybody says so.
 ///
-/// A larger packet is dropped, in IPv4 also one that might be cut on the way, and the router answers with "fragmentation
-/// needed" (RFC 792, RFC 1191 §4) or "packet too big" (RFC 4443 §3.2), once for each packet: the answer quotes it, up to
-/// 576 and 1,280 bytes in all. Whoever runs the link takes that with [`Link::take_answer`](crate::Link::take_answer) and
-/// sends it back. A router that says nothing is a black hole (RFC 2923 §2.1).
+/// A larger packet is dropped, in IPv4 also one that might be cut on the way, and the router answers with
+/// "fragmentation needed" (RFC 792, RFC 1191 §4) or "packet too big" (RFC 4443 §3.2), once for each packet: the answer
+/// quotes it, up to 576 and 1,280 bytes in all. Whoever runs the link takes that with
+/// [`Link::take_answer`](crate::Link::take_answer) and sends it back. A router that says nothing is a black hole
+/// (RFC 2923 §2.1).
 ///
 /// # Examples
 /// ```

@@ -20,8 +20,8 @@ pub struct Ranges {
 }
 
 impl Ranges {
-    /// The bytes from `from` on and before `to` have come: how many of them were not there before. No more memory is used than
-    /// a range for each hole.
+    /// The bytes from `from` on and before `to` have come: how many of them were not there before. No more memory is
+    /// used than a range for each hole.
     ///
     /// # Examples
     /// See [`Ranges`].

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PORT: u16 = 80;
-/// All streams repeat the first so many bytes of a pattern; a prime, so that no two places that could be mixed up are the
-/// same.
+/// All streams repeat the first so many bytes of a pattern; a prime, so that no two places that could be mixed up are
+/// the same.
 const PERIOD: usize = 65_521;
 /// How often a slow receiver reads.
 const SLOW: Duration = Duration::from_millis(100);

@@ -104,8 +104,8 @@ impl Flow {
         segment.tcp.seq == self.iss && same_peer
     }
 
-    /// Whether the connection has ended, as far as packets show it. A cookie for a late copy of its SYN has its numbers,
-    /// and begins anew all the same.
+    /// Whether the connection has ended, as far as packets show it. A cookie for a late copy of its SYN has its
+    /// numbers, and begins anew all the same.
     pub(super) fn is_over(&self) -> bool {
         self.reset || self.fin.is_some_and(|fin| self.settled > fin)
     }
@@ -128,8 +128,8 @@ impl Flow {
     pub(super) fn received(&mut self, segment: &SegmentView<'_>, wire_packets: u64) {
         self.credit += wire_packets;
         let tcp = &segment.tcp;
-        // A reset ends nothing unless its number is RCV.NXT. A half-open record takes no text; what a connection has taken,
-        // and not acknowledged yet, does not show.
+        // A reset ends nothing unless its number is RCV.NXT. A half-open record takes no text; what a connection has
+        // taken, and not acknowledged yet, does not show.
         let next = |ack: SeqNum| {
             let most = self.received.filter(|_| self.connected).unwrap_or(ack);
             tcp.seq.at_or_after(ack) && tcp.seq.at_or_before(most)

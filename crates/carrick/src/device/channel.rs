@@ -63,8 +63,8 @@ pub fn channel(config: MemoryConfig) -> (MemoryDevice, PacketSender, PacketRecei
     (device, PacketSender { inner: Arc::new(sender) }, PacketReceiver { ring: sent })
 }
 
-/// Hands packets to a stack. Cloning it is cheap; when the last one is dropped the device has ended, and every stream of
-/// its stack gets [`BrokenPipe`](std::io::ErrorKind::BrokenPipe).
+/// Hands packets to a stack. Cloning it is cheap; when the last one is dropped the device has ended, and every stream
+/// of its stack gets [`BrokenPipe`](std::io::ErrorKind::BrokenPipe).
 ///
 /// # Examples
 /// ```
@@ -94,8 +94,8 @@ struct Sender {
 }
 
 impl PacketSender {
-    /// Hands over one IP packet, waiting until there is room. Whether it is one is for the stack to see: it discards and
-    /// counts what it cannot use.
+    /// Hands over one IP packet, waiting until there is room. Whether it is one is for the stack to see: it discards
+    /// and counts what it cannot use.
     ///
     /// # Cancel safety
     /// A future that is dropped has not sent the packet. Waiting begins at the end of the queue each time.

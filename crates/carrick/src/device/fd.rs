@@ -20,10 +20,11 @@ const MOST_SLICES: usize = 10;
 
 /// A descriptor as a device.
 ///
-/// Each read gives a whole packet and each write takes one, beginning with its IP header, with finished checksums. So do the
-/// descriptor of Android's `VpnService`, a TUN interface opened elsewhere with `IFF_TUN | IFF_NO_PI`, and Unix sockets of
-/// the kinds `SOCK_SEQPACKET` and `SOCK_DGRAM`. The device ends when an interface is deleted or the other end of a
-/// `SOCK_SEQPACKET` closed; that the other end of a `SOCK_DGRAM` is gone, nobody tells. A pair of those joins two processes:
+/// Each read gives a whole packet and each write takes one, beginning with its IP header, with finished checksums. So
+/// do the descriptor of Android's `VpnService`, a TUN interface opened elsewhere with `IFF_TUN | IFF_NO_PI`, and Unix
+/// sockets of the kinds `SOCK_SEQPACKET` and `SOCK_DGRAM`. The device ends when an interface is deleted or the other
+/// end of a `SOCK_SEQPACKET` closed; that the other end of a `SOCK_DGRAM` is gone, nobody tells. A pair of those joins
+/// two processes:
 ///
 /// ```
 /// use carrick::device::PacketFd;
@@ -55,12 +56,12 @@ pub struct PacketFd {
 }
 
 impl PacketFd {
-    /// Takes over `fd`, which carries packets of up to `mtu` bytes, 576 (1,280 with IPv6) to 65,535. It is made non-blocking,
-    /// for all who share it.
+    /// Takes over `fd`, which carries packets of up to `mtu` bytes, 576 (1,280 with IPv6) to 65,535. It is made
+    /// non-blocking, for all who share it.
     ///
     /// # Errors
-    /// `Other` outside a tokio runtime; otherwise what the system said, for example that this kind of descriptor cannot be
-    /// waited for.
+    /// `Other` outside a tokio runtime; otherwise what the system said, for example that this kind of descriptor cannot
+    /// be waited for.
     ///
     /// # Panics
     /// In a tokio runtime that was built without its I/O driver.
@@ -125,8 +126,9 @@ pub(super) struct Descriptor {
     failed: Mutex<Option<Failed>>,
 }
 
-/// Completes when the descriptor signals an error, and is then dropped. A TUN interface that is deleted signals that alone,
-/// neither readable nor closed, and `AsyncFd` has no form of waiting for an error that could be polled through a reference.
+/// Completes when the descriptor signals an error, and is then dropped. A TUN interface that is deleted signals that
+/// alone, neither readable nor closed, and `AsyncFd` has no form of waiting for an error that could be polled through a
+/// reference.
 type Failed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Descriptor {

@@ -1,5 +1,5 @@
-//! A bad link around any device (feature `sim`): it delays, loses, repeats, reorders, corrupts and marks packets, and has a
-//! rate, a queue, a policer, an MTU and dark times of its own, each way by a [`LinkConfig`], as a seed says.
+//! A bad link around any device (feature `sim`): it delays, loses, repeats, reorders, corrupts and marks packets, and
+//! has a rate, a queue, a policer, an MTU and dark times of its own, each way by a [`LinkConfig`], as a seed says.
 //!
 //! In front of a TUN, with the kernel behind it, it makes a real path bad in real time. In memory, on tokio's paused
 //! clock and a current-thread runtime, it makes a test of a protocol over real TCP that is over in milliseconds and the
@@ -44,14 +44,14 @@
 //! # What is the same each time
 //!
 //! All of it, each packet and each time, if all chance comes from seeds (the link's, and
-//! [`seed_for_tests`](crate::StackBuilder::seed_for_tests) for each stack), the runtime has one thread, and its clock was
-//! paused before it started (`start_paused`). With several threads, or in real time, the link still draws the same
+//! [`seed_for_tests`](crate::StackBuilder::seed_for_tests) for each stack), the runtime has one thread, and its clock
+//! was paused before it started (`start_paused`). With several threads, or in real time, the link still draws the same
 //! numbers, but for packets that leave when the threads please.
 //!
 //! # Packets, not super-segments
 //!
-//! To its stack the device is plain: every packet fits the MTU and has finished checksums, so that a loss is the loss of
-//! one packet and a changed byte is noticed. What the device behind it can do is not used on the way out. What that
+//! To its stack the device is plain: every packet fits the MTU and has finished checksums, so that a loss is the loss
+//! of one packet and a changed byte is noticed. What the device behind it can do is not used on the way out. What that
 //! receives as a super-segment is cut into packets before any of them sets out.
 //!
 //! Where the device behind completes checksums, what was corrupted on the way out is
@@ -65,8 +65,8 @@
 //!
 //! A paused clock moves in whole milliseconds, as tokio's timers do: no packet is then a whole millisecond late, and
 //! those due within the same millisecond come together, in order. On other systems the same timers serve in real time
-//! too, and a packet may be two milliseconds late; so it is in a program that aborts on panics, and in a runtime without
-//! I/O driver. What tokio says of that, once for each direction, is a panic that is caught.
+//! too, and a packet may be two milliseconds late; so it is in a program that aborts on panics, and in a runtime
+//! without I/O driver. What tokio says of that, once for each direction, is a panic that is caught.
 //!
 //! The stack is told when a packet was due, so that it takes those that come together for as far apart as they were. So
 //! the rate of a [`Bottleneck`] is exact, though packets may come in heaps, and its queue is as long as it would be.
@@ -94,8 +94,8 @@
 //! link.set_inward(line(50_000_000));
 //! ```
 //!
-//! What a [`PathMtu`]'s router has to say goes back over the other direction's link. A kernel that checks where packets come
-//! from believes it only if it would reach the router's address through the same interface.
+//! What a [`PathMtu`]'s router has to say goes back over the other direction's link. A kernel that checks where packets
+//! come from believes it only if it would reach the router's address through the same interface.
 //!
 //! # What does not fit
 //!
@@ -239,7 +239,8 @@ impl Impaired {
     }
 }
 
-/// Two devices joined in memory by a link with the same settings both ways, MTU 1,500: what one sends the other receives.
+/// Two devices joined in memory by a link with the same settings both ways, MTU 1,500: what one sends the other
+/// receives.
 ///
 /// # Examples
 /// ```
@@ -260,9 +261,9 @@ pub fn pair(both_ways: &LinkConfig, seed: u64) -> (Impaired, MemoryDevice) {
     (Impaired::new(left, both_ways, seed), right)
 }
 
-/// Two stacks joined by such a [`pair`], the server's first, and what changes the link: outward is from server to client.
-/// The server has the addresses 192.0.2.1 and 2001:db8::1, the client 192.0.2.2 and 2001:db8::2, and all their randomness
-/// comes from `seed`, so that they are for tests alone.
+/// Two stacks joined by such a [`pair`], the server's first, and what changes the link: outward is from server to
+/// client. The server has the addresses 192.0.2.1 and 2001:db8::1, the client 192.0.2.2 and 2001:db8::2, and all their
+/// randomness comes from `seed`, so that they are for tests alone.
 ///
 /// # Errors
 /// As [`StackBuilder::build`](crate::StackBuilder::build).
@@ -496,7 +497,8 @@ impl Ways {
     }
 }
 
-/// One direction. Whoever takes packets out has a timer until the next arrives, and is woken if another comes before it.
+/// One direction. Whoever takes packets out has a timer until the next arrives, and is woken if another comes before
+/// it.
 struct Way {
     state: Mutex<State>,
 }

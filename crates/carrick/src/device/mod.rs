@@ -96,8 +96,8 @@ pub trait Device: Send + Sync + 'static {
     /// [`Break`](std::ops::ControlFlow::Break).
     ///
     /// `Ready(Ok)` if at least one packet was delivered, `Pending` (waker registered) if none. Called by the
-    /// device task alone, which may call [`send`](Self::send) from within the inbox: a lock that `send` takes must not be
-    /// held while a packet is handed over.
+    /// device task alone, which may call [`send`](Self::send) from within the inbox: a lock that `send` takes must not
+    /// be held while a packet is handed over.
     ///
     /// # Errors
     /// The device has ended, or fails for good: every stream gets the error. A passing failure (interface

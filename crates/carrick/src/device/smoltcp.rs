@@ -58,8 +58,8 @@ where
     F: FnMut(&mut Context<'_>) -> Poll<io::Result<()>> + Send + 'static,
 {
     /// Takes over `phy`. Its devices cannot be waited for, so `ready` has to say when to look for packets: it is called
-    /// after `phy` had none, and either keeps the waker and says [`Pending`](Poll::Pending), or says that there may be some
-    /// now. An error means that the device has ended.
+    /// after `phy` had none, and either keeps the waker and says [`Pending`](Poll::Pending), or says that there may be
+    /// some now. An error means that the device has ended.
     ///
     /// For a device with a descriptor that is `AsyncFd::poll_read_ready` and `clear_ready`; for others the two ends of
     /// a channel, or a `tokio::time::Interval`.

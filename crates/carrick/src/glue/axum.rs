@@ -9,8 +9,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 /// `axum::serve(listener, app)` (feature `axum`).
 ///
-/// This `accept` cannot say that the stack has ended: it logs the error and then waits for ever. A server that is to end
-/// with its stack waits for [`Stack::ended`](crate::Stack::ended) too.
+/// This `accept` cannot say that the stack has ended: it logs the error and then waits for ever. A server that is to
+/// end with its stack waits for [`Stack::ended`](crate::Stack::ended) too.
 ///
 /// # Examples
 /// ```

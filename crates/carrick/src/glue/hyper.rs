@@ -15,9 +15,9 @@ use tower_service::Service;
 /// Connects HTTP clients through a stack, as hyper-util's connector of the same name does through the system (feature
 /// `hyper`).
 ///
-/// It is for hyper-util's pooled client, for tonic's `Endpoint::connect_with_connector`, and for whatever puts TLS around
-/// a connector. Names are resolved by the system's resolver, outside the stack, and their addresses are tried one after the
-/// other, as [`TcpStream::connect`] does it. Responses have an [`HttpInfo`] among their extensions.
+/// It is for hyper-util's pooled client, for tonic's `Endpoint::connect_with_connector`, and for whatever puts TLS
+/// around a connector. Names are resolved by the system's resolver, outside the stack, and their addresses are tried
+/// one after the other, as [`TcpStream::connect`] does it. Responses have an [`HttpInfo`] among their extensions.
 ///
 /// # Errors
 /// As [`TcpStream::connect`]; [`InvalidInput`](io::ErrorKind::InvalidInput) for an address without a host, or without a
@@ -119,8 +119,8 @@ impl HttpConnector {
         self.config = Arc::new(config);
     }
 
-    /// Whether only `http://` is connected to. Default true, so that nothing meant for TLS leaves in the clear; false is
-    /// for what puts TLS around this connector.
+    /// Whether only `http://` is connected to. Default true, so that nothing meant for TLS leaves in the clear; false
+    /// is for what puts TLS around this connector.
     ///
     /// # Examples
     /// ```

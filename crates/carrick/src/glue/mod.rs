@@ -1,7 +1,7 @@
 //! What joins listeners and streams to axum, hyper-util and tonic, each behind the feature of that name.
 //!
-//! Here is what the rule of orphans lets nobody else write, and the types that go with it, under the names that the same
-//! things have there.
+//! Here is what the rule of orphans lets nobody else write, and the types that go with it, under the names that the
+//! same things have there.
 
 #[cfg(feature = "axum")]
 mod axum;
@@ -20,8 +20,8 @@ use std::net::SocketAddr;
 
 /// The addresses of the connection that an HTTP request or response came over (feature `axum` or `hyper`).
 ///
-/// A handler of axum's asks for it as `ConnectInfo<HttpInfo>`; hyper-util's pooled client puts it among the extensions of
-/// every response. The local address is the one that the peer meant, also with [`TcpListener::bind_any`].
+/// A handler of axum's asks for it as `ConnectInfo<HttpInfo>`; hyper-util's pooled client puts it among the extensions
+/// of every response. The local address is the one that the peer meant, also with [`TcpListener::bind_any`].
 ///
 /// [`TcpListener::bind_any`]: crate::TcpListener::bind_any
 ///

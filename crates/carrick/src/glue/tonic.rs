@@ -9,8 +9,8 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// The connections that a listener accepts, as tonic's `serve_with_incoming` takes them (feature `tonic`).
 ///
-/// The stream ends after the error that says why the stack has ended; a server ends with it. Nagle's rule is best set aside
-/// where the listener is made, with [`TcpSocket::set_nodelay`](crate::TcpSocket::set_nodelay).
+/// The stream ends after the error that says why the stack has ended; a server ends with it. Nagle's rule is best set
+/// aside where the listener is made, with [`TcpSocket::set_nodelay`](crate::TcpSocket::set_nodelay).
 ///
 /// # Examples
 /// ```

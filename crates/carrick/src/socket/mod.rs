@@ -129,8 +129,8 @@ impl TcpSocket {
     /// # Errors
     /// [`AddrInUse`](io::ErrorKind::AddrInUse) if a listener or another socket has them, see
     /// [`set_reuseaddr`](Self::set_reuseaddr). [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if the address is
-    /// not the stack's. [`InvalidInput`](io::ErrorKind::InvalidInput) if it is of the other family, or the socket is bound
-    /// already. Why the stack has failed or ended.
+    /// not the stack's. [`InvalidInput`](io::ErrorKind::InvalidInput) if it is of the other family, or the socket is
+    /// bound already. Why the stack has failed or ended.
     ///
     /// # Examples
     /// ```

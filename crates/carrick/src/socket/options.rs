@@ -199,9 +199,9 @@ impl TcpSocket {
         Ok(false)
     }
 
-    /// Most bytes that are written and not acknowledged. 2 KiB at least. The buffer then no longer follows the congestion
-    /// window ([`tune_send_buffer`](crate::ConnectionConfig::tune_send_buffer)). Memory is taken only as bytes are written;
-    /// it is not doubled, as Linux does.
+    /// Most bytes that are written and not acknowledged. 2 KiB at least. The buffer then no longer follows the
+    /// congestion window ([`tune_send_buffer`](crate::ConnectionConfig::tune_send_buffer)). Memory is taken only as
+    /// bytes are written; it is not doubled, as Linux does.
     ///
     /// # Errors
     /// None.
@@ -241,7 +241,8 @@ impl TcpSocket {
 
     /// Most bytes that are received and not read, which the window that the peer is offered never exceeds. 2 KiB at
     /// least, 1 GiB at most. The window then no longer grows with what the path needs
-    /// ([`tune_receive_buffer`](crate::ConnectionConfig::tune_receive_buffer)). Memory is taken only as bytes arrive; it is not doubled, as Linux does.
+    /// ([`tune_receive_buffer`](crate::ConnectionConfig::tune_receive_buffer)). Memory is taken only as bytes arrive;
+    /// it is not doubled, as Linux does.
     ///
     /// # Errors
     /// None.

@@ -239,8 +239,8 @@ impl TcpStream {
     /// Writes every packet of this connection that comes or goes from now on to `writer`, as [`Stack::capture`] does.
     ///
     /// # Errors
-    /// What the writer said to the beginning of the file; [`NotConnected`](io::ErrorKind::NotConnected) after an internal
-    /// error.
+    /// What the writer said to the beginning of the file; [`NotConnected`](io::ErrorKind::NotConnected) after an
+    /// internal error.
     ///
     /// # Examples
     /// ```

@@ -73,9 +73,9 @@ impl TcpStream {
         self.look(Connection::corked)
     }
 
-    /// Holds back what does not fill a packet (true), for several writes that are to leave as one, or lets it go at once
-    /// (false), whatever [`nodelay`](Self::nodelay) says: Linux's `TCP_CORK`. Nothing is held for longer than 200 ms, or
-    /// beyond the end of the direction. Off by default.
+    /// Holds back what does not fill a packet (true), for several writes that are to leave as one, or lets it go at
+    /// once (false), whatever [`nodelay`](Self::nodelay) says: Linux's `TCP_CORK`. Nothing is held for longer than 200
+    /// ms, or beyond the end of the direction. Off by default.
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
@@ -119,8 +119,8 @@ impl TcpStream {
         self.look(Connection::quickack)
     }
 
-    /// Acknowledges the next 16 segments at once, and what waits now (true), or leaves acknowledgments to ride on what is
-    /// written (false). As on Linux it lasts until the conversation teaches otherwise.
+    /// Acknowledges the next 16 segments at once, and what waits now (true), or leaves acknowledgments to ride on what
+    /// is written (false). As on Linux it lasts until the conversation teaches otherwise.
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.
@@ -361,8 +361,8 @@ impl TcpStream {
     }
 
     /// Sets how long what is written may wait for its acknowledgment, a peer that does not read included, before the
-    /// connection is given up ([`TimedOut`](io::ErrorKind::TimedOut)). Default none, and zero is none: some 15 min, and as
-    /// long as it takes for a peer that does not read.
+    /// connection is given up ([`TimedOut`](io::ErrorKind::TimedOut)). Default none, and zero is none: some 15 min, and
+    /// as long as it takes for a peer that does not read.
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) after an internal error.

@@ -1,8 +1,8 @@
 //! Readiness, and what is done without waiting or by many at once.
 //!
 //! Nothing is cached: readiness is what the connection says under its lock, so that it is true when it is told. The
-//! `poll_*` methods keep the waker of their latest caller, one for each direction, which [`AsyncRead`] and [`AsyncWrite`]
-//! share; the async methods on `&self` may have any number of waiters.
+//! `poll_*` methods keep the waker of their latest caller, one for each direction, which [`AsyncRead`] and
+//! [`AsyncWrite`] share; the async methods on `&self` may have any number of waiters.
 //!
 //! [`AsyncRead`]: tokio::io::AsyncRead
 //! [`AsyncWrite`]: tokio::io::AsyncWrite
@@ -563,8 +563,8 @@ impl TcpStream {
         f()
     }
 
-    /// Waits until the stream is ready for what is asked, and calls `f`; again, after the next thing that happens to the
-    /// connection, as long as `f` says [`WouldBlock`](io::ErrorKind::WouldBlock).
+    /// Waits until the stream is ready for what is asked, and calls `f`; again, after the next thing that happens to
+    /// the connection, as long as `f` says [`WouldBlock`](io::ErrorKind::WouldBlock).
     ///
     /// `f` should say that only after one of this stream's `try_` methods has said it, else it may wait in vain.
     ///

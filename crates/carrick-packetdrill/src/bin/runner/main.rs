@@ -1,8 +1,8 @@
 //! Runs suites of packetdrill scripts against carrick, or against the kernel, and tells what became of each.
 //!
-//! Each run has a user and a network namespace of its own, with a TUN device where the library is under test. Nothing is
-//! judged by what the tool prints: a script has *passed* if the tool says so by its exit status, is *not parsable* if the
-//! tool's dry run says so, is *not applicable* if a written list names it, and has *failed* otherwise.
+//! Each run has a user and a network namespace of its own, with a TUN device where the library is under test. Nothing
+//! is judged by what the tool prints: a script has *passed* if the tool says so by its exit status, is *not parsable*
+//! if the tool's dry run says so, is *not applicable* if a written list names it, and has *failed* otherwise.
 
 mod report;
 mod run;

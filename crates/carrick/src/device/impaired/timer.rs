@@ -1,5 +1,5 @@
-//! What wakes a way of a bad link when something is due: tokio's sleep, and beside it, where time is real and the system
-//! is Linux, a timer that is exact.
+//! What wakes a way of a bad link when something is due: tokio's sleep, and beside it, where time is real and the
+//! system is Linux, a timer that is exact.
 
 use std::future::Future;
 use std::pin::Pin;

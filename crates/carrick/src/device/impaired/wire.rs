@@ -46,8 +46,8 @@ impl Segment {
     }
 }
 
-/// Gives each packet that a received frame is on a wire, with a checksum that is right if the frame's was. What cannot be
-/// made anything of is left as it is.
+/// Gives each packet that a received frame is on a wire, with a checksum that is right if the frame's was. What cannot
+/// be made anything of is left as it is.
 pub(super) fn unpacked(frame: &[u8], meta: &Meta, mut each: impl FnMut(Bytes)) {
     if cut(frame, meta, &mut each).is_none() {
         each(Bytes::copy_from_slice(frame));
@@ -83,8 +83,8 @@ fn cut(frame: &[u8], meta: &Meta, each: &mut impl FnMut(Bytes)) -> Option<()> {
     Some(())
 }
 
-/// A UDP datagram with its checksum, if it has one at all. Of what uses checksums and is not TCP it is the only one that
-/// comes unfinished.
+/// A UDP datagram with its checksum, if it has one at all. Of what uses checksums and is not TCP it is the only one
+/// that comes unfinished.
 fn finished_datagram(packet: &[u8]) -> Option<Bytes> {
     let ip = IpView::parse(packet).ok()?;
     if ip.protocol() != Protocol::UDP || ip.fragment().is_some() {
