@@ -559,7 +559,7 @@ async fn copy(mut from: ChildStdout, mut to: fs::File, meets: oneshot::Sender<()
         }
         to.write_all(&part[..read]).expect("room for the capture");
         recent.extend_from_slice(&part[..read]);
-        if memchr::memmem::find(&recent, MARK).is_some()
+        if recent.windows(MARK.len()).any(|part| part == MARK)
             && let Some(meets) = meets.take()
         {
             let _ended = meets.send(());
