@@ -125,9 +125,9 @@ impl Endpoint {
         })
     }
 
-    /// Whether a connection has this local address, half-open or in TIME-WAIT as well; without an address, any of that port. A
-    /// [`ListenAddr`] without a port is nobody's. What sockets without SO_REUSEADDR ask before they are bound; each
-    /// connection is looked at once.
+    /// Whether a connection has this local address, half-open or in TIME-WAIT as well; without an address, any of that
+    /// port. A [`ListenAddr`] without a port is nobody's. What sockets without SO_REUSEADDR ask before they are bound;
+    /// each connection is looked at once.
     ///
     /// # Examples
     /// ```

@@ -64,7 +64,8 @@ pub(crate) struct Recovery {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Episode {
     pub(crate) kind: Kind,
-    /// It is over when this is acknowledged: what was SND.NXT when it began (RecoveryPoint).
+    /// It is over when this is acknowledged: what was SND.NXT when it began (RecoveryPoint), or the end of what else is
+    /// lost that a reduction since then has answered.
     pub(crate) point: u64,
     pub(crate) prr: Prr,
     /// When the window was last reduced for it.
@@ -130,6 +131,25 @@ pub(crate) enum Probe {
         end: u64,
         again: bool,
     },
+}
+
+impl Episode {
+    /// What ends at `end` is lost of the text sent since it began, and is `answered` by a reduction since then or not.
+    pub(crate) fn on_beyond(&mut self, end: u64, answered: bool) {
+        if !answered {
+            self.beyond = self.beyond.max(end);
+        } else if self.kind == Kind::Loss {
+            // No reduction is to come that would begin another repair. After a timeout the controller alone decides,
+            // and F-RTO tells by the end what is older.
+            self.point = self.point.max(end);
+        }
+    }
+
+    /// The window has been reduced: that answers all that is lost by now.
+    pub(crate) fn on_reduced(&mut self) {
+        let end = core::mem::take(&mut self.beyond);
+        self.on_beyond(end, true);
+    }
 }
 
 impl Undo {

@@ -329,7 +329,7 @@ impl Sender {
             }
         }
         // Losses in two windows are two (RFC 5681 §4.3), and it is known that these are some.
-        news.beyond = episode.beyond > 0 && !self.ecn.reduced_since(self.una) && !fault!(self, LossUntold);
+        news.beyond = episode.beyond > 0 && !fault!(self, LossUntold);
         recovery.episode = None;
         if news.beyond {
             if una < nxt {
@@ -410,11 +410,11 @@ impl Sender {
     ) {
         if let Some(episode) = &mut recovery.episode
             && episode.kind != Kind::Echo
+            && detected.end > episode.point
         {
             let last = u32::try_from(detected.end.saturating_sub(recovery.board.una)).unwrap_or(0);
-            if detected.end > episode.point && !self.ecn.reduced_since(self.una + last - 1) {
-                episode.beyond = episode.beyond.max(detected.end);
-            }
+            let answered = self.ecn.reduced_since(self.una + last - 1);
+            episode.on_beyond(detected.end, answered);
         }
         let again = match recovery.episode.map(|episode| episode.kind) {
             _ if detected.bytes == 0 => return,
@@ -534,6 +534,9 @@ impl Sender {
         self.congestion.get_mut().on_ecn(now, flight);
         self.ecn.on_reduced(self.nxt);
         self.ecn.held = window <= smss;
+        if let Some(episode) = self.recovery.as_mut().and_then(|recovery| recovery.episode.as_mut()) {
+            episode.on_reduced();
+        }
         // With nothing under way there is nothing to bring down, and nothing whose acknowledgment would end it.
         if flight > 0
             && let Some(recovery) = &mut self.recovery

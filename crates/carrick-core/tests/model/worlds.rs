@@ -10,7 +10,8 @@ use carrick_wire::SeqNum;
 use std::hash::Hasher;
 use std::num::NonZeroU16;
 
-/// Settings under which times take few values: no timeout is less than a second, and the probes of a window are one apart.
+/// Settings under which times take few values: no timeout is less than a second, and the probes of a window are one
+/// apart.
 fn side(script: &[Op], listens: bool, iss: u32) -> Setup {
     let connection = ConnectionConfig {
         min_rto: 1.secs(),

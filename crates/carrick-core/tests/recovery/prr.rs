@@ -7,7 +7,7 @@ fn twenty(builder: Builder) -> Scene {
     twenty_of(out(builder, 10, 90))
 }
 
-fn twenty_of(mut s: Scene) -> Scene {
+pub(super) fn twenty_of(mut s: Scene) -> Scene {
     s.advance(100.ms());
     s.inject(ack(10));
     // Half of them at once, and the others by their turn.
@@ -198,4 +198,49 @@ fn prr_3_and_12_without_sack_a_duplicate_stands_for_a_segment_and_all_of_them_fo
     s.inject(ack(10));
     assert!(taken(&mut s).len() <= 3, "{}", s.transcript());
     covers!("PRR-3", "PRR-12", "T-CCX-2");
+}
+
+/// What was lost behind the end of a repair was left for after it, when the window grows.
+#[test]
+fn prr_11_the_repair_goes_on_to_the_end_of_all_that_a_mark_in_it_answers() {
+    for at_once in [true, false] {
+        let mut s = twenty_of(out_with_ecn(10, 90));
+        s.advance(100.ms());
+        for n in 11..=14 {
+            s.inject(ack(n).ece());
+        }
+        for to in [19, 22, 25, 28, 30] {
+            s.advance(1.ms());
+            s.inject(sack(14, &[(15, to)]));
+            taken(&mut s);
+        }
+        s.advance(100.ms());
+        s.inject(ack(30));
+        assert_eq!(taken(&mut s), [30, 31, 39]);
+        // The repair ends with 33, and the mark answers what was sent before 40.
+        s.advance(5.ms());
+        s.inject(sack(31, &[(32, 33)]).ece());
+        s.advance(40.ms());
+        s.inject(sack(31, &[(32, 33)]));
+        s.advance(100.ms());
+        // The repetition of 31 is lost, and what was sent after the repair had begun.
+        if !at_once {
+            s.inject(sack(31, &[(34, 35), (32, 33)]));
+            assert_eq!((info(&s).lost, info(&s).slow_start_threshold), (1000, Some(5000)));
+        }
+        s.inject(sack(31, &[(39, 40), (32, 33)]));
+        assert_eq!((taken(&mut s), info(&s).slow_start_threshold), (vec![31], Some(2500)), "{at_once}");
+        // Where 34 has come it is acknowledged with 33.
+        for n in (33..39).filter(|n| at_once || *n != 34) {
+            s.advance(100.ms());
+            s.inject(sack(n, &[(39, 40)]));
+            taken(&mut s);
+            let now = info(&s);
+            assert_eq!(now.recovery, RecoveryState::Recovery, "{at_once}, {n}: {}", s.transcript());
+            assert!(now.congestion_window <= 3000 && now.in_flight <= 3000, "{at_once}, {n}: {now:?}");
+        }
+        s.advance(100.ms());
+        s.inject(ack(40));
+        assert_eq!((info(&s).recovery, info(&s).slow_start_threshold), (RecoveryState::Open, Some(2500)));
+    }
 }

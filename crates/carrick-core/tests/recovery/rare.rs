@@ -11,8 +11,8 @@ fn until_timeout(s: &mut Scene) {
     }
 }
 
-/// Ten segments are out, and `unsent` more are written. The first and the ninth are lost; for the first a repair has begun, in
-/// which two new ones have left.
+/// Ten segments are out, and `unsent` more are written. The first and the ninth are lost; for the first a repair has
+/// begun, in which two new ones have left.
 fn lost_twice(unsent: usize) -> Scene {
     lose_twice(out(builder(), 10, unsent))
 }
@@ -416,4 +416,71 @@ fn fr_14_a_mark_during_a_repair_answers_what_was_sent_before_it() {
     assert_eq!(info(&s).lost + info(&s).resent, 3000);
     s.inject(ack(15));
     assert_eq!(info(&s).slow_start_threshold, Some(2500), "{}", s.transcript());
+}
+
+/// The repair ended before 12 had come; or, if all came at once, with a second reduction for 12.
+#[test]
+fn fr_14_a_mark_during_a_repair_answers_also_what_was_lost_before_it() {
+    for together in [false, true] {
+        let mut s = out_with_ecn(10, 60);
+        s.advance(100.ms());
+        for n in 1..=4 {
+            s.inject(ack(n).ece());
+        }
+        taken(&mut s);
+        s.inject(sack(4, &[(5, 9)]));
+        assert_eq!(taken(&mut s), [4, 12]);
+        s.advance(20.ms());
+        s.inject(ack(10));
+        assert_eq!(taken(&mut s), [13, 14]);
+        s.advance(80.ms());
+        // Of these 12 left after the repair had begun.
+        s.inject(sack(11, &[(13, 14)]));
+        assert_eq!(taken(&mut s), [11, 12, 15, 16]);
+        s.inject(sack(11, &[(13, 15)]).ece());
+        assert_eq!(info(&s).slow_start_threshold, Some(2500));
+        s.advance(100.ms());
+        if !together {
+            s.inject(sack(12, &[(13, 15)]));
+            assert_eq!(info(&s).recovery, RecoveryState::Recovery, "{}", s.transcript());
+        }
+        s.inject(ack(17));
+        assert_eq!((info(&s).recovery, info(&s).slow_start_threshold), (RecoveryState::Open, Some(2500)));
+    }
+}
+
+/// Its loss cost nothing: when the repair ended, the mark stood for all that was out.
+#[test]
+fn fr_14_a_mark_during_a_repair_does_not_answer_what_was_sent_after_it() {
+    let mut s = prr::twenty_of(out_with_ecn(10, 90));
+    s.advance(100.ms());
+    for n in 11..=26 {
+        s.inject(ack(n).ece());
+    }
+    assert_eq!(taken(&mut s).last(), Some(&37));
+    s.inject(sack(26, &[(27, 30)]));
+    assert_eq!(taken(&mut s), [26, 38]);
+    s.advance(20.ms());
+    s.inject(ack(30));
+    assert_eq!(taken(&mut s), [39]);
+    s.advance(80.ms());
+    s.inject(ack(31).ece());
+    assert_eq!(info(&s).slow_start_threshold, Some(5000));
+    for n in 32..=37 {
+        s.inject(ack(n));
+    }
+    assert_eq!(taken(&mut s), [40, 41]);
+    // 37 to 40 are lost: the repair ends with the first, and the mark answers the next two.
+    s.advance(100.ms());
+    s.inject(sack(37, &[(41, 42)]));
+    taken(&mut s);
+    assert_eq!(info(&s).slow_start_threshold, Some(5000));
+    for n in 38..=40 {
+        s.advance(100.ms());
+        s.inject(sack(n, &[(41, 42)]));
+        taken(&mut s);
+        assert_eq!(info(&s).recovery, RecoveryState::Recovery, "{n}: {}", s.transcript());
+    }
+    s.inject(ack(44));
+    assert_eq!((info(&s).recovery, info(&s).slow_start_threshold), (RecoveryState::Open, Some(2500)));
 }
