@@ -395,6 +395,8 @@ impl Sockets {
         let local = self.cell(id).map(|cell| cell.connection.local_addr());
         let socket = self.socket_mut(fd)?;
         socket.role = Role::Stream { id, active: true, told: false, connected: false };
+        // What is left of an earlier attempt is not this one's.
+        socket.error = None;
         socket.bound = local;
         self.apply_options(fd);
         if nonblocking { Err(Errno::EINPROGRESS) } else { Ok(None) }
