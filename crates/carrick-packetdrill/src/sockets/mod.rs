@@ -385,6 +385,10 @@ impl Sockets {
         if socket.role != Role::Idle {
             return Err(Errno::EISCONN);
         }
+        if !first {
+            // Somebody has given up meanwhile what this waits for.
+            return Err(self.take_error(fd).unwrap_or(Errno::ECONNABORTED));
+        }
         let local = socket.bound;
         self.unreserve(fd);
         let settings = Settings::read(&self.source, &self.flags);
