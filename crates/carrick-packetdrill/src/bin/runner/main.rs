@@ -10,7 +10,7 @@ mod script;
 
 use clap::Parser;
 use report::{Report, Row};
-use run::{Inside, Outcome, Tool};
+use run::{Inside, Isolation, Outcome, Tool};
 use script::{NotApplicable, Script, Variant};
 use std::fs::File;
 use std::io::Write;
@@ -100,7 +100,7 @@ fn judge(args: &Args) -> Result<bool, String> {
     if scripts.is_empty() {
         return Err("there is no script to run".to_owned());
     }
-    let isolation = run::allow_locked_memory()?;
+    let isolation = Isolation::find()?;
     let tool = |so: Option<&PathBuf>| {
         let canonical =
             |path: &PathBuf| path.canonicalize().map_err(|error| format!("{}: {error}", path.display()));

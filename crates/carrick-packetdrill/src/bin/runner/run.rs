@@ -1,7 +1,8 @@
 //! One run: fresh namespaces, a TUN device, the tool.
 //!
-//! The runner starts itself anew through `unshare`; that one sets the namespace up from inside, starts the tool, and waits
-//! for it. Its standard input is a pipe that the first runner holds: when that ends, however it does, so does the run.
+//! The runner starts itself anew through `unshare`; that one sets the namespace up from inside, starts the tool, and
+//! waits for it. Its standard input is a pipe that the first runner holds: when that ends, however it does, so does the
+//! run. It is the first process of a PID namespace, where there may be one, so that with it all ends that was started.
 
 use crate::script::{Script, Variant};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions};
@@ -10,6 +11,7 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 /// The first argument of a runner that is started inside.
@@ -18,8 +20,12 @@ const INSIDE: &str = "--inside";
 const TRIAL: &str = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n";
 /// The tool keeps all its memory in place; less than this and it cannot start its threads, in bytes.
 const MEMORY: u64 = 256 << 20;
+/// The first process of a PID namespace, with which all others end.
+const INIT: u32 = 1;
 /// How often a run is looked at.
 const GLANCE: Duration = Duration::from_millis(5);
+/// How long one that has left the group of its run may go on talking after that, where no PID namespace ends it.
+const STRAY: Duration = Duration::from_secs(1);
 
 /// What became of a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,6 +58,7 @@ pub(crate) struct Tool {
     pub(crate) so: Option<PathBuf>,
     pub(crate) congestion: String,
     pub(crate) isolation: Isolation,
+    /// Most real time of a run.
     pub(crate) limit: Duration,
 }
 
@@ -95,11 +102,8 @@ impl Tool {
 
     fn play(&self, script: &Script) -> std::result::Result<(bool, String), String> {
         let runner = std::env::current_exe().map_err(|error| format!("cannot find the runner: {error}"))?;
-        let mut command = Command::new("unshare");
-        if self.isolation == Isolation::Full {
-            command.args(["--user", "--map-root-user"]);
-        }
-        command.arg("--net").arg(runner).arg(INSIDE);
+        let mut command = self.isolation.command();
+        command.arg(runner).arg(INSIDE);
         command.arg(self.so.clone().unwrap_or_default()).arg(&self.packetdrill).arg("--send_omit_free");
         command.args(script.variant.options());
         if let Some(so) = &self.so {
@@ -111,13 +115,17 @@ impl Tool {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child =
             command.spawn().map_err(|error| format!("cannot start unshare (util-linux): {error}"))?;
-        let out = child.stdout.take().map(|out| std::thread::spawn(move || text_of(out)));
-        let err = child.stderr.take().map(|err| std::thread::spawn(move || text_of(err)));
+        let out = child.stdout.take().map(text_of);
+        let err = child.stderr.take().map(text_of);
         let status = wait(&mut child, self.limit);
-        let mut text = String::new();
-        for part in [err, out].into_iter().flatten() {
-            text += &part.join().unwrap_or_default();
-        }
+        let end = Instant::now() + STRAY;
+        let parts = [err, out].into_iter().flatten().map(|part| {
+            let rest = end.saturating_duration_since(Instant::now());
+            part.recv_timeout(rest).ok()
+        });
+        let text = parts.collect::<Option<String>>();
+        let text =
+            text.unwrap_or_else(|| "something goes on, so that nobody knows what was said\n".to_owned());
         match status {
             Some(status) if status.code() == Some(Inside::NO_RUN.into()) => Err(text),
             Some(status) => Ok((status.success(), text)),
@@ -135,11 +143,17 @@ impl Tool {
     }
 }
 
-fn text_of(mut from: impl Read) -> String {
-    let mut bytes = Vec::new();
-    // What was said before an error is said.
-    let _ = from.read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+/// All that is said there, once everybody has ended who could say more.
+fn text_of(mut from: impl Read + Send + 'static) -> Receiver<String> {
+    let (to, text) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was said before an error is said.
+        let _ = from.read_to_end(&mut bytes);
+        // Nobody may wait for it any more.
+        let _ = to.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    text
 }
 
 /// Waits for a run until its time is over, and ends all that it started; none if it was not done.
@@ -159,30 +173,55 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     child.wait().ok().filter(|_| done)
 }
 
-/// Which namespaces a run gets.
+/// Which namespaces a run gets beside that of the network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Isolation {
-    /// A user namespace and a network namespace: nothing outside can be changed.
-    Full,
-    /// A network namespace alone: root outside is root inside.
-    NetworkOnly,
+pub(crate) struct Isolation {
+    /// A user namespace: nothing outside can be changed. Without it root outside is root inside.
+    users: bool,
+    /// A PID namespace: whatever leaves the group of its run ends with it all the same. The tool looks for its threads
+    /// in `/proc`, which must be mounted anew for that, and many containers do not permit it.
+    processes: bool,
 }
 
-/// Lets the tool keep all its memory in place, and says what runs must have for that.
-///
-/// # Errors
-/// Says what is missing.
-pub(crate) fn allow_locked_memory() -> std::result::Result<Isolation, String> {
+impl Isolation {
+    /// Finds out what there may be, and lets the tool keep all its memory in place.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    pub(crate) fn find() -> std::result::Result<Self, String> {
+        let most = Self { users: may_lock_as_user()?, processes: true };
+        let mut trial = most.command();
+        trial.arg("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let processes = trial.status().is_ok_and(|status| status.success());
+        Ok(Self { processes, ..most })
+    }
+
+    /// `unshare`, less what it is to start.
+    fn command(self) -> Command {
+        let mut command = Command::new("unshare");
+        if self.users {
+            command.args(["--user", "--map-root-user"]);
+        }
+        if self.processes {
+            command.args(["--pid", "--fork", "--mount-proc"]);
+        }
+        command.arg("--net");
+        command
+    }
+}
+
+/// Lets the tool keep all its memory in place, and says whether it may do so in a user namespace.
+fn may_lock_as_user() -> std::result::Result<bool, String> {
     let limit = rustix::process::getrlimit(Resource::Memlock);
     let highest = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let raised = [Rlimit { current: None, maximum: None }, highest]
         .into_iter()
         .any(|limit| rustix::process::setrlimit(Resource::Memlock, limit).is_ok());
     match rustix::process::getrlimit(Resource::Memlock).current {
-        None => Ok(Isolation::Full),
-        Some(most) if raised && most >= MEMORY => Ok(Isolation::Full),
+        None => Ok(true),
+        Some(most) if raised && most >= MEMORY => Ok(true),
         // Root needs no limit, but only outside of user namespaces.
-        Some(_) if rustix::process::geteuid().is_root() => Ok(Isolation::NetworkOnly),
+        Some(_) if rustix::process::geteuid().is_root() => Ok(false),
         Some(most) => Err(format!(
             "packetdrill keeps its memory locked, and this user may lock {most} bytes: raise the limit to {MEMORY} or \
              more (`ulimit -Hl`, or `memlock` in /etc/security/limits.conf), or run as root"
@@ -237,9 +276,12 @@ impl Inside {
     }
 }
 
-/// Ends the whole group of this process when nobody holds the other end of its standard input any more.
+/// Ends the run when nobody holds the other end of its standard input any more.
 fn end_with_the_runner() {
     // An end is an end, with an error or without.
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-    let _ = rustix::process::kill_process_group(rustix::process::getpgrp(), Signal::KILL);
+    if std::process::id() != INIT {
+        let _ = rustix::process::kill_process_group(rustix::process::getpgrp(), Signal::KILL);
+    }
+    std::process::exit(1);
 }
