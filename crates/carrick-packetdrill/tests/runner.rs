@@ -87,10 +87,11 @@ fn a_tool_that_fails_the_trial_judges_nothing() {
     }
     let directory = directory("fails-the-trial");
     let tool = tool(&directory, "");
-    fs::write(&tool, "#!/bin/sh\necho no device\nexit 1\n").unwrap();
+    fs::write(&tool, "#!/bin/sh\nfor last; do :; done\ncat $last\necho no device\nexit 1\n").unwrap();
     let (status, table, error) = said(&runner(&directory, &tool).output().unwrap());
     assert_eq!((status, table.as_str()), (Some(2), ""));
-    let why = "runner: a script that only makes a socket fails, so none was judged:\nno device\n\n";
+    let why = "runner: a script that only makes a socket fails, so none was judged:\n\
+        0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\nno device\n\n";
     assert_eq!(error, why);
 }
 

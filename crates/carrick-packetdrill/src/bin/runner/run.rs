@@ -5,9 +5,12 @@
 //! run. It is the first process of a PID namespace, where there may be one, so that with it all ends that was started.
 
 use crate::script::{Script, Variant};
+use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions};
 use std::ffi::OsString;
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -18,6 +21,8 @@ use std::time::{Duration, Instant};
 const INSIDE: &str = "--inside";
 /// A script that nobody fails where all is there that scripts need.
 const TRIAL: &str = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n";
+/// Where the tool finds it.
+const INPUT: &str = "/dev/stdin";
 /// The tool keeps all its memory in place; less than this and it cannot start its threads, in bytes.
 const MEMORY: u64 = 256 << 20;
 /// The first process of a PID namespace, with which all others end.
@@ -71,16 +76,8 @@ impl Tool {
         if let Some(so) = self.so.as_ref().filter(|so| so.to_string_lossy().contains([' ', ':'])) {
             return Err(format!("{}: LD_PRELOAD takes no path with a space or a colon", so.display()));
         }
-        let directory = std::env::temp_dir().join(format!("carrick-runner-{}", std::process::id()));
-        let path = directory.join("trial.pkt");
-        let problem = |error| format!("{}: {error}", path.display());
-        std::fs::create_dir(&directory).map_err(problem)?;
-        let written = std::fs::write(&path, TRIAL).map_err(problem);
-        let script = Script::new(path.clone(), "trial.pkt", Variant::Ipv4);
-        let played = written.and_then(|()| self.play(&script));
-        // What is left of it harms nobody.
-        let _ = std::fs::remove_dir_all(&directory);
-        match played? {
+        let script = Script::new(INPUT.into(), "trial", Variant::Ipv4);
+        match self.play(&script, TRIAL)? {
             (true, _) => Ok(()),
             (false, said) => {
                 Err(format!("a script that only makes a socket fails, so none was judged:\n{said}"))
@@ -91,7 +88,7 @@ impl Tool {
     /// Plays a script.
     pub(crate) fn run(&self, script: &Script) -> Result {
         let began = Instant::now();
-        let result = match self.play(script) {
+        let result = match self.play(script, "") {
             Ok((true, _)) => Result::new(Outcome::Passed, ""),
             Ok((false, text)) if self.can_parse(script) => Result::new(Outcome::Failed, text),
             Ok((false, text)) => Result::new(Outcome::NotParsable, text),
@@ -100,10 +97,11 @@ impl Tool {
         Result { took: began.elapsed(), ..result }
     }
 
-    fn play(&self, script: &Script) -> std::result::Result<(bool, String), String> {
+    /// Plays a script, the tool's standard input being this text.
+    fn play(&self, script: &Script, input: &str) -> std::result::Result<(bool, String), String> {
         let runner = std::env::current_exe().map_err(|error| format!("cannot find the runner: {error}"))?;
         let mut command = self.isolation.command();
-        command.arg(runner).arg(INSIDE);
+        command.arg(runner).args([INSIDE, input]);
         command.arg(self.so.clone().unwrap_or_default()).arg(&self.packetdrill).arg("--send_omit_free");
         command.args(script.variant.options());
         if let Some(so) = &self.so {
@@ -232,6 +230,8 @@ fn may_lock_as_user() -> std::result::Result<bool, String> {
 /// What to do inside the namespaces.
 #[derive(Debug)]
 pub(crate) struct Inside {
+    /// What the tool finds in its standard input.
+    input: OsString,
     so: OsString,
     tool: OsString,
     args: Vec<OsString>,
@@ -244,7 +244,7 @@ impl Inside {
     pub(crate) fn from_args(args: impl Iterator<Item = OsString>) -> Option<Self> {
         let mut args = args.skip(1);
         args.next().filter(|first| first == INSIDE)?;
-        Some(Self { so: args.next()?, tool: args.next()?, args: args.collect() })
+        Some(Self { input: args.next()?, so: args.next()?, tool: args.next()?, args: args.collect() })
     }
 
     /// Sets the namespace up and plays the tool; whether it was content, or why it was not started.
@@ -264,7 +264,7 @@ impl Inside {
             }
         }
         let mut command = Command::new(&self.tool);
-        command.args(&self.args).stdin(Stdio::null());
+        command.args(&self.args).stdin(self.input().map_err(|error| format!("memfd_create: {error}"))?);
         if !self.so.is_empty() {
             command.env("LD_PRELOAD", &self.so);
         }
@@ -273,6 +273,16 @@ impl Inside {
             eprintln!("the tool has ended by {status}");
         }
         Ok(status.success())
+    }
+}
+
+impl Inside {
+    /// A file without a name, for the tool opens its scripts by name and asks for their length.
+    fn input(&self) -> std::io::Result<Stdio> {
+        let mut file = File::from(rustix::fs::memfd_create("input", MemfdFlags::CLOEXEC)?);
+        file.write_all(self.input.as_bytes())?;
+        file.rewind()?;
+        Ok(file.into())
     }
 }
 
