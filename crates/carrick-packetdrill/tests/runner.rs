@@ -103,11 +103,21 @@ fn what_is_left_in_the_background_ends_with_its_run() {
     let directory = directory("leaves-something");
     let tool = tool(&directory, &format!("setsid sleep {LONG} &\nexit 0"));
     let began = Instant::now();
-    let runner = runner(&directory, &tool).stdout(Stdio::piped()).spawn().unwrap();
+    let results = directory.join("results");
+    fs::write(
+        &results,
+        "of an earlier run, longer than what comes of this one, which is one line of JSON\n".repeat(9),
+    )
+    .unwrap();
+    let mut runner = runner(&directory, &tool);
+    let runner = runner.arg("--json").arg(&results).stdout(Stdio::piped()).spawn().unwrap();
     until_gone(fs::File::open(directory.join("alive")).unwrap());
     let (status, table, _) = said(&runner.wait_with_output().unwrap());
     assert!(began.elapsed() < Duration::from_secs(LONG), "it has outlived its run");
     assert_eq!(status, Some(0), "{table}");
+    let results = fs::read_to_string(results).unwrap();
+    assert!(results.contains("\"outcome\":\"passed\"") && results.ends_with("}\n]\n"), "{results}");
+    assert!(!results.contains("earlier"), "{results}");
 }
 
 #[test]
@@ -133,7 +143,10 @@ fn a_killed_runner_leaves_nothing() {
     }
     let directory = directory("killed");
     let tool = tool(&directory, &format!("setsid sleep {LONG} &\necho begun >&3\nsleep {LONG}"));
-    let mut runner = runner(&directory, &tool).stdout(Stdio::null()).spawn().unwrap();
+    let results = directory.join("results");
+    fs::write(&results, "of an earlier run").unwrap();
+    let mut runner = runner(&directory, &tool);
+    let mut runner = runner.arg("--json").arg(&results).stdout(Stdio::null()).spawn().unwrap();
     let mut alive = BufReader::new(fs::File::open(directory.join("alive")).unwrap());
     let mut line = String::new();
     alive.read_line(&mut line).unwrap();
@@ -143,4 +156,5 @@ fn a_killed_runner_leaves_nothing() {
     runner.wait().unwrap();
     until_gone(alive);
     assert!(killed.elapsed() < Duration::from_secs(LONG), "what was started has outlived the runner");
+    assert_eq!(fs::read_to_string(results).unwrap(), "of an earlier run");
 }

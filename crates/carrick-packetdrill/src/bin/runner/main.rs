@@ -85,6 +85,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Writes a file anew. A pipe or a terminal holds nothing that would have to go.
+fn replace(file: &mut File, text: &str) -> std::io::Result<()> {
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    file.write_all(text.as_bytes())
+}
+
 /// Whether nothing failed.
 fn judge(args: &Args) -> Result<bool, String> {
     let not_applicable = NotApplicable::read(args.not_applicable.as_deref())?;
@@ -117,9 +125,10 @@ fn judge(args: &Args) -> Result<bool, String> {
     for tool in [Some(&subject), kernel.as_ref()].into_iter().flatten() {
         tool.try_out()?;
     }
-    // Opened before the runs, which are long to be in vain.
+    // Opened before the runs, which are long to be in vain; what is there stays until there is something better.
     let create = |path: &PathBuf| {
-        let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let file = File::options().write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|error| format!("{}: {error}", path.display()))?;
         Ok::<_, String>((path.clone(), file))
     };
     let junit = args.junit.as_ref().map(create).transpose()?;
@@ -152,7 +161,7 @@ fn judge(args: &Args) -> Result<bool, String> {
     let report = Report { rows: rows.into_iter().map(|(_, row)| row).collect(), verbose: args.verbose };
     for (to, text) in [(junit, report.junit()), (json, report.json())] {
         if let Some((path, mut file)) = to {
-            file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
+            replace(&mut file, &text).map_err(|error| format!("{}: {error}", path.display()))?;
         }
     }
     let table = report.table();
