@@ -93,7 +93,7 @@ fn replace(file: &mut File, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// Whether nothing failed.
+/// Whether all passed that is applicable.
 fn judge(args: &Args) -> Result<bool, String> {
     let not_applicable = NotApplicable::read(args.not_applicable.as_deref())?;
     let mut scripts = Vec::new();
@@ -166,5 +166,5 @@ fn judge(args: &Args) -> Result<bool, String> {
     }
     let table = report.table();
     std::io::stdout().write_all(table.as_bytes()).map_err(|error| format!("cannot print: {error}"))?;
-    Ok(report.nothing_failed())
+    Ok(report.all_passed())
 }
