@@ -81,6 +81,16 @@ fn no_script_is_no_success() {
 }
 
 #[test]
+fn a_limit_that_is_no_time_is_refused() {
+    for limit in ["0", "18446744073709551615"] {
+        let output = runner(Path::new("."), Path::new("/bin/true")).arg("--limit").arg(limit).output();
+        let (status, _, error) = said(&output.unwrap());
+        assert_eq!(status, Some(2), "{error}");
+        assert!(error.contains("'--limit <LIMIT>'"), "{error}");
+    }
+}
+
+#[test]
 fn a_tool_that_fails_the_trial_judges_nothing() {
     if !has_namespaces() {
         return;

@@ -37,8 +37,8 @@ struct Args {
     /// So many runs at a time.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
-    /// Most real time of a run, in seconds.
-    #[arg(long, default_value_t = 60)]
+    /// Most real time of a run, in seconds; at most a day.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     limit: u64,
     /// Only scripts whose path contains this.
     #[arg(long)]
