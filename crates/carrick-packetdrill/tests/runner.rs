@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -78,6 +78,23 @@ fn no_script_is_no_success() {
     let (status, _, error) = said(&runner(&directory, Path::new("/bin/true")).output().unwrap());
     assert_eq!(status, Some(2));
     assert_eq!(error, "runner: there is no script to run\n");
+}
+
+#[test]
+fn links_to_directories_count_unless_they_lead_back() {
+    if !has_namespaces() {
+        return;
+    }
+    let (directory, elsewhere) = (directory("has-links"), directory("is-linked"));
+    symlink(&elsewhere, directory.join("linked")).unwrap();
+    symlink(&directory, elsewhere.join("back")).unwrap();
+    symlink("..", directory.join("above")).unwrap();
+    let output = runner(&directory, Path::new("/bin/true")).output().unwrap();
+    let (status, table, error) = said(&output);
+    assert_eq!(status, Some(0), "{table}{error}");
+    let rows: Vec<_> =
+        table.lines().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>()).collect();
+    assert_eq!(rows[1..], [[".", "1", "1"], ["linked", "1", "1"], ["all", "2", "2"]], "{table}");
 }
 
 #[test]
