@@ -35,6 +35,11 @@ fn tool(directory: &Path, does: &str) -> PathBuf {
     path
 }
 
+/// What a tool does to leave something behind outside of its process group. The pipe closes when that has begun.
+fn stray() -> String {
+    format!(": \"$(setsid sh -c 'exec sleep {LONG} >&3' &)\"")
+}
+
 fn runner(directory: &Path, tool: &Path) -> Command {
     let mut runner = Command::new(env!("CARGO_BIN_EXE_runner"));
     runner.arg("--verbose").arg("--packetdrill").arg(tool).arg(directory);
@@ -128,7 +133,7 @@ fn what_is_left_in_the_background_ends_with_its_run() {
         return;
     }
     let directory = directory("leaves-something");
-    let tool = tool(&directory, &format!("setsid sleep {LONG} &\nexit 0"));
+    let tool = tool(&directory, &stray());
     let began = Instant::now();
     let results = directory.join("results");
     fs::write(
@@ -153,7 +158,7 @@ fn a_limit_ends_all_that_a_run_has_started() {
         return;
     }
     let directory = directory("beyond-the-limit");
-    let tool = tool(&directory, &format!("echo begun\nsetsid sleep {LONG} &\nsleep {LONG}"));
+    let tool = tool(&directory, &format!("echo begun\n{}\nsleep {LONG}", stray()));
     let began = Instant::now();
     let runner = runner(&directory, &tool).args(["--limit", "1"]).stdout(Stdio::piped()).spawn().unwrap();
     until_gone(fs::File::open(directory.join("alive")).unwrap());
@@ -169,7 +174,7 @@ fn a_killed_runner_leaves_nothing() {
         return;
     }
     let directory = directory("killed");
-    let tool = tool(&directory, &format!("setsid sleep {LONG} &\necho begun >&3\nsleep {LONG}"));
+    let tool = tool(&directory, &format!("{}\necho begun >&3\nsleep {LONG}", stray()));
     let results = directory.join("results");
     fs::write(&results, "of an earlier run").unwrap();
     let mut runner = runner(&directory, &tool);
