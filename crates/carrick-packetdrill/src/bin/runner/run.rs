@@ -2,7 +2,9 @@
 //!
 //! The runner starts itself anew through `unshare`; that one sets the namespace up from inside, starts the tool, and
 //! waits for it. Its standard input is a pipe that the first runner holds: when that ends, however it does, so does the
-//! run. It is the first process of a PID namespace, where there may be one, so that with it all ends that was started.
+//! run.
+//!
+//! There is no PID namespace: scripts of Google's name files in /tmp by their process, which would be those of others.
 
 use crate::script::{Script, Variant};
 use rustix::fs::MemfdFlags;
@@ -25,11 +27,9 @@ const TRIAL: &str = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n";
 const INPUT: &str = "/dev/stdin";
 /// The tool keeps all its memory in place; less than this and it cannot start its threads, in bytes.
 const MEMORY: u64 = 256 << 20;
-/// The first process of a PID namespace, with which all others end.
-const INIT: u32 = 1;
 /// How often a run is looked at.
 const GLANCE: Duration = Duration::from_millis(5);
-/// How long one that has left the group of its run may go on talking after that, where no PID namespace ends it.
+/// How long one that has left the group of its run may go on talking after that.
 const STRAY: Duration = Duration::from_secs(1);
 
 /// What became of a run.
@@ -176,9 +176,6 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
 pub(crate) struct Isolation {
     /// A user namespace: nothing outside can be changed. Without it root outside is root inside.
     users: bool,
-    /// A PID namespace: whatever leaves the group of its run ends with it all the same. The tool looks for its threads
-    /// in `/proc`, which must be mounted anew for that, and many containers do not permit it.
-    processes: bool,
 }
 
 impl Isolation {
@@ -187,11 +184,7 @@ impl Isolation {
     /// # Errors
     /// Says what is missing.
     pub(crate) fn find() -> std::result::Result<Self, String> {
-        let most = Self { users: may_lock_as_user()?, processes: true };
-        let mut trial = most.command();
-        trial.arg("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let processes = trial.status().is_ok_and(|status| status.success());
-        Ok(Self { processes, ..most })
+        Ok(Self { users: may_lock_as_user()? })
     }
 
     /// `unshare`, less what it is to start.
@@ -199,9 +192,6 @@ impl Isolation {
         let mut command = Command::new("unshare");
         if self.users {
             command.args(["--user", "--map-root-user"]);
-        }
-        if self.processes {
-            command.args(["--pid", "--fork", "--mount-proc"]);
         }
         command.arg("--net");
         command
@@ -286,12 +276,9 @@ impl Inside {
     }
 }
 
-/// Ends the run when nobody holds the other end of its standard input any more.
+/// Ends the whole group of this process when nobody holds the other end of its standard input any more.
 fn end_with_the_runner() {
     // An end is an end, with an error or without.
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-    if std::process::id() != INIT {
-        let _ = rustix::process::kill_process_group(rustix::process::getpgrp(), Signal::KILL);
-    }
-    std::process::exit(1);
+    let _ = rustix::process::kill_process_group(rustix::process::getpgrp(), Signal::KILL);
 }
