@@ -494,8 +494,8 @@ unsafe fn tell_returned(fd: Fd, message: &mut msghdr) -> Result<()> {
     Ok(())
 }
 
-/// Puts one control message into a message's control buffer, and gives how much of it is filled; without room it says that
-/// something is missing.
+/// Puts one control message into a message's control buffer, and gives how much of it is filled; without room it says
+/// that something is missing.
 ///
 /// # Safety
 /// The control buffer is null, or writable for its length and aligned as control messages are.

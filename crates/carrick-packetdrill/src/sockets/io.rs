@@ -2,7 +2,7 @@
 
 use super::{Fd, Role, Socket, Sockets};
 use crate::errno::{Errno, Result};
-use carrick_core::{ConnectionId, Instant, SendError, TcpState};
+use carrick_core::{Connection, ConnectionId, Instant, SendError, TcpState};
 use std::task::Poll;
 
 /// What reading asks for beside the bytes (`MSG_*`).
@@ -316,7 +316,7 @@ impl Sockets {
         }
     }
 
-    /// `SIOCOUTQNSD`: how many bytes have never been sent; a FIN behind them counts as one.
+    /// `SIOCOUTQNSD`: how many bytes have never been sent; a FIN counts as one.
     ///
     /// # Errors
     /// EINVAL for a listener.
@@ -326,8 +326,10 @@ impl Sockets {
             Role::Listening(_) => Err(Errno::EINVAL),
             Role::Idle => Ok(0),
             Role::Stream { id, .. } => {
+                let waits =
+                    socket.shut_write && self.cell(id).is_some_and(|cell| !has_sent_fin(&cell.connection));
                 let text = self.cell(id).map_or(0, |cell| cell.connection.unsent());
-                Ok(text + usize::from(socket.shut_write && text > 0))
+                Ok(text + usize::from(waits))
             }
         }
     }
@@ -350,6 +352,13 @@ impl Sockets {
 /// Whether a FIN that was sent has been acknowledged in this state, or never will be.
 const fn acknowledged_fin(state: TcpState) -> bool {
     matches!(state, TcpState::FinWait2 | TcpState::TimeWait | TcpState::Closed)
+}
+
+/// Whether the FIN that ends what was written has been sent once, or never will be.
+fn has_sent_fin(connection: &Connection) -> bool {
+    let Some([una, nxt, ..]) = connection.sequence_numbers() else { return true };
+    // It has the number behind all text.
+    acknowledged_fin(connection.state()) || nxt.distance_from(una) as usize > connection.unacknowledged()
 }
 
 impl Socket {

@@ -385,6 +385,10 @@ impl Sockets {
         if socket.role != Role::Idle {
             return Err(Errno::EISCONN);
         }
+        if !first {
+            // Somebody has given up meanwhile what this waits for.
+            return Err(self.take_error(fd).unwrap_or(Errno::ECONNABORTED));
+        }
         let local = socket.bound;
         self.unreserve(fd);
         let settings = Settings::read(&self.source, &self.flags);
@@ -395,6 +399,8 @@ impl Sockets {
         let local = self.cell(id).map(|cell| cell.connection.local_addr());
         let socket = self.socket_mut(fd)?;
         socket.role = Role::Stream { id, active: true, told: false, connected: false };
+        // What is left of an earlier attempt is not this one's.
+        socket.error = None;
         socket.bound = local;
         self.apply_options(fd);
         if nonblocking { Err(Errno::EINPROGRESS) } else { Ok(None) }

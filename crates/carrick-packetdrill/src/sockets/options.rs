@@ -269,9 +269,11 @@ impl Sockets {
             libc::SO_RCVTIMEO => options.receive_timeout = value.time()?,
             libc::SO_SNDTIMEO => options.send_timeout = value.time()?,
             libc::SO_RCVLOWAT => {
-                // Linux takes what is below zero for all that there can be.
+                // Linux takes what is below zero for all that there can be, which is half of the buffer.
                 let asked = value.int()?;
-                options.receive_low_water = if asked < 0 { i32::MAX } else { asked.max(1) };
+                let buffer = options.receive_buffer.unwrap_or(socket.settings.receive.max);
+                let most = i32::try_from(buffer / 2).unwrap_or(i32::MAX);
+                options.receive_low_water = if asked < 0 { most } else { asked.min(most).max(1) };
             }
             libc::SO_PRIORITY => options.priority = value.int()?,
             libc::SO_MARK => options.mark = value.int()?,

@@ -3,7 +3,7 @@
 use super::{Fd, File, Role, Sockets};
 use crate::errno::{Errno, Result};
 use crate::net::Net;
-use carrick_core::TcpState;
+use carrick_core::{Connection, TcpState};
 use std::collections::BTreeMap;
 use std::task::Poll;
 
@@ -65,6 +65,11 @@ impl Epoll {
     }
 }
 
+/// Whether the peer may send no more than a segment (`tcp_epollin_ready()`).
+fn is_window_used_up(connection: &Connection) -> bool {
+    connection.tcp_info().is_some_and(|info| info.receive_window <= info.receive_mss.into())
+}
+
 impl Sockets {
     /// What holds for a descriptor (`EPOLL*`), and its news.
     fn readiness(&mut self, fd: Fd) -> Option<(u32, u64)> {
@@ -97,7 +102,9 @@ impl Sockets {
             events |= IN | RDHUP;
         }
         if !matches!(state, TcpState::SynSent | TcpState::SynReceived) {
-            if connection.readable_len() >= low_water {
+            let readable = connection.readable_len();
+            // A peer that may send no further segment cannot bring more.
+            if readable >= low_water || readable > 0 && is_window_used_up(connection) {
                 events |= IN;
             }
             if shut_write || connection.send_closed() || self.is_writable(fd, id) {

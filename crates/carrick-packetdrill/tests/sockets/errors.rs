@@ -4,6 +4,7 @@ use crate::peer::{ACK, FIN_ACK, RST, SYN, SYN_ACK, World};
 use carrick_packetdrill::errno::Errno;
 use carrick_packetdrill::sockets::How;
 use carrick_wire::TcpOptions;
+use std::task::Poll;
 
 const UNKNOWN: i32 = 99;
 
@@ -44,6 +45,19 @@ fn a_refused_attempt_can_be_repeated() {
         world.send((RST | ACK, 0, 1, 0));
         assert_eq!(world.connect(fd), Err(Errno::ECONNREFUSED));
     }
+}
+
+#[test]
+fn shutting_down_ends_a_call_that_waits_for_an_answer() {
+    let mut world = World::new(&[]);
+    let (fd, remote) = (world.socket(), world.remote);
+    let connect = |first| world.machine.with(|sockets| sockets.connect(fd, remote, first));
+    assert_eq!(connect(true), Poll::Pending);
+    world.machine.with(|sockets| sockets.shutdown(fd, How::Write)).unwrap();
+    assert_eq!(connect(false), Poll::Ready(Err(Errno::ECONNRESET)));
+    world.expect((SYN, 0, 0, 0));
+    world.expect_quiet();
+    assert_eq!(world.get(fd, libc::SOL_SOCKET, libc::SO_ERROR), Ok(0));
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod script;
 
 use clap::Parser;
 use report::{Report, Row};
-use run::{Inside, Outcome, Tool};
+use run::{Inside, Isolation, Outcome, Tool};
 use script::{NotApplicable, Script, Variant};
 use std::fs::File;
 use std::io::Write;
@@ -37,8 +37,8 @@ struct Args {
     /// So many runs at a time.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
-    /// Most real time of a run, in seconds.
-    #[arg(long, default_value_t = 60)]
+    /// Most real time of a run, in seconds; at most a day.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     limit: u64,
     /// Only scripts whose path contains this.
     #[arg(long)]
@@ -85,7 +85,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether nothing failed.
+/// Writes a file anew. A pipe or a terminal holds nothing that would have to go.
+fn replace(file: &mut File, text: &str) -> std::io::Result<()> {
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    file.write_all(text.as_bytes())
+}
+
+/// Whether all passed that is applicable.
 fn judge(args: &Args) -> Result<bool, String> {
     let not_applicable = NotApplicable::read(args.not_applicable.as_deref())?;
     let mut scripts = Vec::new();
@@ -100,7 +108,7 @@ fn judge(args: &Args) -> Result<bool, String> {
     if scripts.is_empty() {
         return Err("there is no script to run".to_owned());
     }
-    let isolation = run::allow_locked_memory()?;
+    let isolation = Isolation::find()?;
     let tool = |so: Option<&PathBuf>| {
         let canonical =
             |path: &PathBuf| path.canonicalize().map_err(|error| format!("{}: {error}", path.display()));
@@ -117,9 +125,10 @@ fn judge(args: &Args) -> Result<bool, String> {
     for tool in [Some(&subject), kernel.as_ref()].into_iter().flatten() {
         tool.try_out()?;
     }
-    // Opened before the runs, which are long to be in vain.
+    // Opened before the runs, which are long to be in vain; what is there stays until there is something better.
     let create = |path: &PathBuf| {
-        let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let file = File::options().write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|error| format!("{}: {error}", path.display()))?;
         Ok::<_, String>((path.clone(), file))
     };
     let junit = args.junit.as_ref().map(create).transpose()?;
@@ -152,10 +161,10 @@ fn judge(args: &Args) -> Result<bool, String> {
     let report = Report { rows: rows.into_iter().map(|(_, row)| row).collect(), verbose: args.verbose };
     for (to, text) in [(junit, report.junit()), (json, report.json())] {
         if let Some((path, mut file)) = to {
-            file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
+            replace(&mut file, &text).map_err(|error| format!("{}: {error}", path.display()))?;
         }
     }
     let table = report.table();
     std::io::stdout().write_all(table.as_bytes()).map_err(|error| format!("cannot print: {error}"))?;
-    Ok(report.nothing_failed())
+    Ok(report.all_passed())
 }

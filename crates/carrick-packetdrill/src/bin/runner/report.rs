@@ -61,7 +61,8 @@ impl Score {
 }
 
 impl Report {
-    pub(crate) fn nothing_failed(&self) -> bool {
+    /// Whether all passed that is applicable.
+    pub(crate) fn all_passed(&self) -> bool {
         self.rows.iter().all(|row| matches!(row.result.outcome, Outcome::Passed | Outcome::NotApplicable))
     }
 

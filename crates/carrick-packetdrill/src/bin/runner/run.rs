@@ -1,25 +1,36 @@
 //! One run: fresh namespaces, a TUN device, the tool.
 //!
-//! The runner starts itself anew through `unshare`; that one sets the namespace up from inside, starts the tool, and waits
-//! for it. Its standard input is a pipe that the first runner holds: when that ends, however it does, so does the run.
+//! The runner starts itself anew through `unshare`; that one sets the namespace up from inside, starts the tool, and
+//! waits for it. Its standard input is a pipe that the first runner holds: when that ends, however it does, so does the
+//! run.
+//!
+//! There is no PID namespace: scripts of Google's name files in /tmp by their process, which would be those of others.
 
 use crate::script::{Script, Variant};
+use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions};
 use std::ffi::OsString;
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 /// The first argument of a runner that is started inside.
 const INSIDE: &str = "--inside";
 /// A script that nobody fails where all is there that scripts need.
 const TRIAL: &str = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n";
+/// Where the tool finds it.
+const INPUT: &str = "/dev/stdin";
 /// The tool keeps all its memory in place; less than this and it cannot start its threads, in bytes.
 const MEMORY: u64 = 256 << 20;
 /// How often a run is looked at.
 const GLANCE: Duration = Duration::from_millis(5);
+/// How long one that has left the group of its run may go on talking after that.
+const STRAY: Duration = Duration::from_secs(1);
 
 /// What became of a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,6 +63,7 @@ pub(crate) struct Tool {
     pub(crate) so: Option<PathBuf>,
     pub(crate) congestion: String,
     pub(crate) isolation: Isolation,
+    /// Most real time of a run.
     pub(crate) limit: Duration,
 }
 
@@ -64,16 +76,8 @@ impl Tool {
         if let Some(so) = self.so.as_ref().filter(|so| so.to_string_lossy().contains([' ', ':'])) {
             return Err(format!("{}: LD_PRELOAD takes no path with a space or a colon", so.display()));
         }
-        let directory = std::env::temp_dir().join(format!("carrick-runner-{}", std::process::id()));
-        let path = directory.join("trial.pkt");
-        let problem = |error| format!("{}: {error}", path.display());
-        std::fs::create_dir(&directory).map_err(problem)?;
-        let written = std::fs::write(&path, TRIAL).map_err(problem);
-        let script = Script::new(path.clone(), "trial.pkt", Variant::Ipv4);
-        let played = written.and_then(|()| self.play(&script));
-        // What is left of it harms nobody.
-        let _ = std::fs::remove_dir_all(&directory);
-        match played? {
+        let script = Script::new(INPUT.into(), "trial", Variant::Ipv4);
+        match self.play(&script, TRIAL)? {
             (true, _) => Ok(()),
             (false, said) => {
                 Err(format!("a script that only makes a socket fails, so none was judged:\n{said}"))
@@ -84,7 +88,7 @@ impl Tool {
     /// Plays a script.
     pub(crate) fn run(&self, script: &Script) -> Result {
         let began = Instant::now();
-        let result = match self.play(script) {
+        let result = match self.play(script, "") {
             Ok((true, _)) => Result::new(Outcome::Passed, ""),
             Ok((false, text)) if self.can_parse(script) => Result::new(Outcome::Failed, text),
             Ok((false, text)) => Result::new(Outcome::NotParsable, text),
@@ -93,13 +97,11 @@ impl Tool {
         Result { took: began.elapsed(), ..result }
     }
 
-    fn play(&self, script: &Script) -> std::result::Result<(bool, String), String> {
+    /// Plays a script, the tool's standard input being this text.
+    fn play(&self, script: &Script, input: &str) -> std::result::Result<(bool, String), String> {
         let runner = std::env::current_exe().map_err(|error| format!("cannot find the runner: {error}"))?;
-        let mut command = Command::new("unshare");
-        if self.isolation == Isolation::Full {
-            command.args(["--user", "--map-root-user"]);
-        }
-        command.arg("--net").arg(runner).arg(INSIDE);
+        let mut command = self.isolation.command();
+        command.arg(runner).args([INSIDE, input]);
         command.arg(self.so.clone().unwrap_or_default()).arg(&self.packetdrill).arg("--send_omit_free");
         command.args(script.variant.options());
         if let Some(so) = &self.so {
@@ -111,13 +113,17 @@ impl Tool {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child =
             command.spawn().map_err(|error| format!("cannot start unshare (util-linux): {error}"))?;
-        let out = child.stdout.take().map(|out| std::thread::spawn(move || text_of(out)));
-        let err = child.stderr.take().map(|err| std::thread::spawn(move || text_of(err)));
+        let out = child.stdout.take().map(text_of);
+        let err = child.stderr.take().map(text_of);
         let status = wait(&mut child, self.limit);
-        let mut text = String::new();
-        for part in [err, out].into_iter().flatten() {
-            text += &part.join().unwrap_or_default();
-        }
+        let end = Instant::now() + STRAY;
+        let parts = [err, out].into_iter().flatten().map(|part| {
+            let rest = end.saturating_duration_since(Instant::now());
+            part.recv_timeout(rest).ok()
+        });
+        let text = parts.collect::<Option<String>>();
+        let text =
+            text.unwrap_or_else(|| "something goes on, so that nobody knows what was said\n".to_owned());
         match status {
             Some(status) if status.code() == Some(Inside::NO_RUN.into()) => Err(text),
             Some(status) => Ok((status.success(), text)),
@@ -135,11 +141,17 @@ impl Tool {
     }
 }
 
-fn text_of(mut from: impl Read) -> String {
-    let mut bytes = Vec::new();
-    // What was said before an error is said.
-    let _ = from.read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+/// All that is said there, once everybody has ended who could say more.
+fn text_of(mut from: impl Read + Send + 'static) -> Receiver<String> {
+    let (to, text) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was said before an error is said.
+        let _ = from.read_to_end(&mut bytes);
+        // Nobody may wait for it any more.
+        let _ = to.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    text
 }
 
 /// Waits for a run until its time is over, and ends all that it started; none if it was not done.
@@ -159,30 +171,45 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     child.wait().ok().filter(|_| done)
 }
 
-/// Which namespaces a run gets.
+/// Which namespaces a run gets beside that of the network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Isolation {
-    /// A user namespace and a network namespace: nothing outside can be changed.
-    Full,
-    /// A network namespace alone: root outside is root inside.
-    NetworkOnly,
+pub(crate) struct Isolation {
+    /// A user namespace: nothing outside can be changed. Without it root outside is root inside.
+    users: bool,
 }
 
-/// Lets the tool keep all its memory in place, and says what runs must have for that.
-///
-/// # Errors
-/// Says what is missing.
-pub(crate) fn allow_locked_memory() -> std::result::Result<Isolation, String> {
+impl Isolation {
+    /// Finds out what there may be, and lets the tool keep all its memory in place.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    pub(crate) fn find() -> std::result::Result<Self, String> {
+        Ok(Self { users: may_lock_as_user()? })
+    }
+
+    /// `unshare`, less what it is to start.
+    fn command(self) -> Command {
+        let mut command = Command::new("unshare");
+        if self.users {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command.arg("--net");
+        command
+    }
+}
+
+/// Lets the tool keep all its memory in place, and says whether it may do so in a user namespace.
+fn may_lock_as_user() -> std::result::Result<bool, String> {
     let limit = rustix::process::getrlimit(Resource::Memlock);
     let highest = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let raised = [Rlimit { current: None, maximum: None }, highest]
         .into_iter()
         .any(|limit| rustix::process::setrlimit(Resource::Memlock, limit).is_ok());
     match rustix::process::getrlimit(Resource::Memlock).current {
-        None => Ok(Isolation::Full),
-        Some(most) if raised && most >= MEMORY => Ok(Isolation::Full),
+        None => Ok(true),
+        Some(most) if raised && most >= MEMORY => Ok(true),
         // Root needs no limit, but only outside of user namespaces.
-        Some(_) if rustix::process::geteuid().is_root() => Ok(Isolation::NetworkOnly),
+        Some(_) if rustix::process::geteuid().is_root() => Ok(false),
         Some(most) => Err(format!(
             "packetdrill keeps its memory locked, and this user may lock {most} bytes: raise the limit to {MEMORY} or \
              more (`ulimit -Hl`, or `memlock` in /etc/security/limits.conf), or run as root"
@@ -193,6 +220,8 @@ pub(crate) fn allow_locked_memory() -> std::result::Result<Isolation, String> {
 /// What to do inside the namespaces.
 #[derive(Debug)]
 pub(crate) struct Inside {
+    /// What the tool finds in its standard input.
+    input: OsString,
     so: OsString,
     tool: OsString,
     args: Vec<OsString>,
@@ -205,7 +234,7 @@ impl Inside {
     pub(crate) fn from_args(args: impl Iterator<Item = OsString>) -> Option<Self> {
         let mut args = args.skip(1);
         args.next().filter(|first| first == INSIDE)?;
-        Some(Self { so: args.next()?, tool: args.next()?, args: args.collect() })
+        Some(Self { input: args.next()?, so: args.next()?, tool: args.next()?, args: args.collect() })
     }
 
     /// Sets the namespace up and plays the tool; whether it was content, or why it was not started.
@@ -225,7 +254,7 @@ impl Inside {
             }
         }
         let mut command = Command::new(&self.tool);
-        command.args(&self.args).stdin(Stdio::null());
+        command.args(&self.args).stdin(self.input().map_err(|error| format!("memfd_create: {error}"))?);
         if !self.so.is_empty() {
             command.env("LD_PRELOAD", &self.so);
         }
@@ -234,6 +263,16 @@ impl Inside {
             eprintln!("the tool has ended by {status}");
         }
         Ok(status.success())
+    }
+}
+
+impl Inside {
+    /// A file without a name, for the tool opens its scripts by name and asks for their length.
+    fn input(&self) -> std::io::Result<Stdio> {
+        let mut file = File::from(rustix::fs::memfd_create("input", MemfdFlags::CLOEXEC)?);
+        file.write_all(self.input.as_bytes())?;
+        file.rewind()?;
+        Ok(file.into())
     }
 }
 

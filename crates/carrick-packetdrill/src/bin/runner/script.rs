@@ -117,7 +117,7 @@ impl Script {
 pub(crate) fn find(suite: &Path, scripts: &mut Vec<Script>) -> Result<(), String> {
     let suite = suite.canonicalize().map_err(|error| format!("{}: {error}", suite.display()))?;
     let mut paths = Vec::new();
-    collect(&suite, &mut paths)?;
+    collect(&suite, &mut Vec::new(), &mut paths)?;
     paths.sort();
     let root = if suite.is_dir() { &suite } else { suite.parent().unwrap_or(&suite) };
     for path in paths {
@@ -132,18 +132,23 @@ pub(crate) fn find(suite: &Path, scripts: &mut Vec<Script>) -> Result<(), String
     Ok(())
 }
 
-fn collect(path: &Path, paths: &mut Vec<PathBuf>) -> Result<(), String> {
+/// Adds the scripts at a path, `above` being the directories that led there, without links.
+fn collect(path: &Path, above: &mut Vec<PathBuf>, paths: &mut Vec<PathBuf>) -> Result<(), String> {
     let problem = |error| format!("{}: {error}", path.display());
     if path.is_dir() {
+        let directory = path.canonicalize().map_err(problem)?;
+        // A link to a directory may lead back.
+        if above.iter().any(|above| above.starts_with(&directory)) {
+            return Ok(());
+        }
+        above.push(directory);
         for entry in fs::read_dir(path).map_err(problem)? {
             let path = entry.map_err(problem)?.path();
-            // A link to a directory may lead back.
-            let leads_back = path.is_dir() && path.is_symlink();
-            if !leads_back && (path.is_dir() || path.extension().is_some_and(|extension| extension == "pkt"))
-            {
-                collect(&path, paths)?;
+            if path.is_dir() || path.extension().is_some_and(|extension| extension == "pkt") {
+                collect(&path, above, paths)?;
             }
         }
+        above.pop();
     } else {
         paths.push(path.to_owned());
     }
