@@ -155,12 +155,12 @@ fn a_limit_ends_all_that_a_run_has_started() {
     }
     let tool = tool(&directory, &format!("echo begun\nsleep {LONG} &\nsleep {LONG}"));
     let began = Instant::now();
-    let runner = runner(&directory, &tool).args(["--limit", "1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let runner = runner(&directory, &tool).args(["--limit", "5"]).stdout(Stdio::piped()).spawn().unwrap();
     until_gone(fs::File::open(directory.join("alive")).unwrap());
     let (status, table, _) = said(&runner.wait_with_output().unwrap());
     assert!(began.elapsed() < Duration::from_secs(LONG), "what was started has outlived its run");
     assert_eq!(status, Some(1));
-    assert!(table.contains("begun\n    not done within 1 s\n"), "{table}");
+    assert!(table.contains("begun\n    not done within 5 s\n"), "{table}");
 }
 
 #[test]
