@@ -461,7 +461,7 @@ impl fmt::Debug for Tun {
     }
 }
 
-/// A worker of the kernel takes addresses into use, one interface after the other of all namespaces.
+/// A worker of the kernel takes IPv6 addresses into use; beside four busy programs that took more than a second.
 const UNTIL_LOCAL: Duration = Duration::from_secs(10);
 
 /// Waits until the kernel delivers to the address: at once for IPv4, within a few milliseconds for IPv6.
